@@ -1,0 +1,1 @@
+"""Schema and checks of a cohort's tables, Table 1 and splits."""

@@ -1,0 +1,1 @@
+"""Metrics with their slow oracles, comparators, intervals and survival curves."""

@@ -1,0 +1,1 @@
+"""The Flower app: clients that keep their patients, a server that averages."""

@@ -1,0 +1,1 @@
+"""What moved the prediction: tile contributions, heat maps, comparison with the truth."""

@@ -1,0 +1,1 @@
+"""Bags, aggregator, clinical branch, hazard loss, training of all folds together."""

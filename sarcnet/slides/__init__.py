@@ -1,0 +1,1 @@
+"""Opening slides, finding tissue, laying tiles, judging their quality, reading them at exact µm/px."""

@@ -1,0 +1,1 @@
+"""The virtual cohort: simulated patients, their pathology, rendered slides and the truth behind them."""
