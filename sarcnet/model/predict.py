@@ -1,0 +1,129 @@
+"""Predictions of a stack, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sarcnet.model.clinical import clinical_columns
+from sarcnet.model.crossval import Member
+from sarcnet.model.hazard import risk
+from sarcnet.model.network import StackedNetwork
+from sarcnet.model.patients import PatientBatches, Patients, all_tiles
+from sarcnet.model.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class TrainedStack:
+    """A model ready to predict: the protocol it was trained under, its members, its network."""
+
+    protocol: Protocol
+    members: tuple[Member, ...]
+    network: StackedNetwork
+
+
+def _batches(patients: Patients, stack: StackedNetwork) -> PatientBatches:
+    weights = np.zeros((len(patients), stack.shape.members), np.float32)
+    return PatientBatches(patients, weights=weights, seed=0, image=stack.shape.image)
+
+
+def predict_scores(stack: StackedNetwork, patients: Patients) -> np.ndarray:
+    """(n, E) float32: score η of each patient under each member; all tiles are used."""
+    with torch.no_grad():
+        scores = [stack(b["tiles"], b["mask"], b["clinical"]) for b in all_tiles(_batches(patients, stack))]
+    return torch.cat(scores).numpy() if scores else np.zeros((0, stack.shape.members), np.float32)
+
+
+def predict_risks(model: TrainedStack, patients: Patients) -> np.ndarray:
+    """(n, E): probability of metastasis by the horizon under each member.
+
+    Average over members (axis 1) for new patients.
+    """
+    return scores_to_risks(model, predict_scores(model.network, patients))
+
+
+def scores_to_risks(model: TrainedStack, scores: np.ndarray) -> np.ndarray:
+    """(n, E) risks from (n, E) scores; rises with the score."""
+    edges, horizon = model.protocol.hazard_edges_months, model.protocol.horizon_months
+    with torch.no_grad():
+        values = risk(
+            torch.from_numpy(scores), log_odds=model.network.log_odds, edges_months=edges, horizon_months=horizon
+        )
+    return values.numpy()
+
+
+def image_score_sums(
+    stack: StackedNetwork, patients: Patients, *, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(E,) sum of the image scores over each member's training patients with tiles, and (E,) their number.
+
+    Both add over hospitals.
+    """
+    total = np.zeros(stack.shape.members)
+    has_tiles = (patients.bags.sizes > 0)[:, None] * weights.astype(np.float64)  # (n, E)
+    with torch.no_grad():
+        for b in all_tiles(_batches(patients, stack)):
+            image = stack.parts(b["tiles"], b["mask"], b["clinical"]).tile.sum(dim=1).numpy()  # (B, E)
+            total += (image.astype(np.float64) * has_tiles[b["index"].numpy()]).sum(axis=0)
+    return total, has_tiles.sum(axis=0)
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Exact parts of the scores η of n patients under the chosen members, or of their mean.
+
+    tiles: one row a tile: patient_id, slide_id, tile, x_px, y_px, attention, contribution = mean over members of a_t
+    (w·h_t - r).
+    clinical: one row a patient and column: patient_id, column, contribution = mean of v_j ĉ_j.
+    scores: one row a patient: patient_id, image (sum of the tiles), clinical (sum of the columns), score = image +
+    clinical.
+    """
+
+    tiles: pd.DataFrame
+    clinical: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def contributions(model: TrainedStack, patients: Patients, *, use: np.ndarray | None = None) -> Contributions:
+    """Split each patient's score into tiles and clinical columns, in the forward pass that predicts.
+
+    use: (n, E) weights of the members for each patient, for instance 1 for the members that left him out
+    (`crossval.fold_matrix(...) == 1`); the mean with these weights is taken. Default: all members alike. The parts of
+    a patient sum to his (mean) score, which is what the means of a score are; risks of single members do not average
+    linearly, scores do.
+    """
+    stack = model.network
+    n, members = len(patients), stack.shape.members
+    chosen = np.ones((n, members)) if use is None else np.asarray(use, dtype=float)
+    share = torch.from_numpy((chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32))
+    tile, attention, clinical = [], [], []
+    with torch.no_grad():
+        for b in all_tiles(_batches(patients, stack)):
+            parts = stack.parts(b["tiles"], b["mask"], b["clinical"])
+            s = share[b["index"]]  # (B, E)
+            real = b["mask"].numpy()
+            tile.append(torch.einsum("bte,be->bt", parts.tile, s).numpy()[real])
+            attention.append(torch.einsum("bte,be->bt", parts.attention, s).numpy()[real])
+            clinical.append(torch.einsum("bep,be->bp", parts.clinical, s).numpy())
+    columns = clinical_columns(model.protocol.clinical_variables)
+    ids = np.asarray(patients.patient_ids, dtype=object)
+    tiles = _tile_frame(patients, tile, attention) if stack.shape.image else patients.bags.tiles.iloc[:0]
+    values = np.concatenate(clinical)  # (n, p)
+    long = pd.DataFrame(
+        {"patient_id": np.repeat(ids, len(columns)), "column": np.tile(columns, n), "contribution": values.ravel()}
+    )
+    image = tiles.groupby("patient_id")["contribution"].sum().reindex(ids).fillna(0.0).to_numpy() if len(tiles) else 0.0
+    total = values.sum(axis=1)
+    scores = pd.DataFrame({"patient_id": ids, "image": image, "clinical": total, "score": image + total})
+    return Contributions(tiles, long, scores)
+
+
+def _tile_frame(patients: Patients, tile: Sequence[np.ndarray], attention: Sequence[np.ndarray]) -> pd.DataFrame:
+    frame = patients.bags.tiles.reset_index(drop=True).copy()
+    owner = np.repeat(np.asarray(patients.patient_ids, dtype=object), patients.bags.sizes)
+    frame.insert(0, "patient_id", owner)
+    return frame.assign(attention=np.concatenate(attention), contribution=np.concatenate(tile))

@@ -1,0 +1,92 @@
+"""The protocol: every setting that shapes a trained model, and the stack that follows from it.
+
+It is written to JSON and reused by the federation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.model.clinical import clinical_columns
+from sarcnet.model.crossval import Member
+from sarcnet.model.hazard import check_edges
+from sarcnet.model.network import StackedNetwork, StackShape
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Settings of notebook 03. Same protocol, same folds, same patients: same model.
+
+    optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
+    tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
+    """
+
+    seed: int
+    folds: int
+    repeats: int
+    centres: tuple[str, ...]
+    clinical_variables: tuple[str, ...]
+    hazard_edges_months: tuple[float, ...]
+    horizon_months: float
+    encoder: str
+    feature_dim: int
+    embedding_dim: int
+    epochs: int
+    batch_patients: int
+    learning_rate: float
+    weight_decay: float
+    attention_dim: int = 16
+    tiles_per_bag: int = 16
+    optimizer: str = "adamw"
+
+    def __post_init__(self) -> None:
+        for name in ("centres", "clinical_variables", "hazard_edges_months"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_edges(self.hazard_edges_months, horizon_months=self.horizon_months)
+        clinical_columns(self.clinical_variables)
+        if self.optimizer not in ("adamw", "sgd"):
+            raise SarcnetError(f"optimizer is '{self.optimizer}': choose adamw or sgd.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, ready for JSON."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Protocol:
+        """The reverse; raises SarcnetError on missing or unknown entries."""
+        known = {f.name for f in fields(cls)}
+        wrong = sorted(set(values) - known)
+        missing = sorted({f.name for f in fields(cls) if f.default is MISSING} - set(values))
+        if wrong or missing:
+            raise SarcnetError(
+                f"This is no protocol: unknown entries {wrong}, missing entries {missing}. Run 03_model again."
+            )
+        return cls(**values)
+
+
+def build_stack(
+    protocol: Protocol, *, members: Sequence[Member], image: bool = True, clinical: bool = True
+) -> StackedNetwork:
+    """A stack at its starting weights. A member's start depends on the seed, its repeat and its fold: all models of a
+    fold start alike.
+
+    image, clinical: switch a branch off for the ablations.
+    """
+    stack = StackedNetwork(
+        StackShape(
+            members=len(members),
+            feature_dim=protocol.feature_dim if image else 0,
+            clinical_dim=len(clinical_columns(protocol.clinical_variables)),
+            embedding_dim=protocol.embedding_dim,
+            attention_dim=protocol.attention_dim,
+            intervals=len(protocol.hazard_edges_months),
+            image=image,
+            clinical=clinical,
+        )
+    )
+    stack.initialise(protocol.seed, names=[("member", m.repeat, m.fold) for m in members])
+    return stack

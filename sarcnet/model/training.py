@@ -1,0 +1,176 @@
+"""Training a stack with Lightning.
+
+The same function trains pooled, at one hospital alone and for a few local epochs of a federated round.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.progress import track
+from sarcnet.model.hazard import negative_log_likelihood
+from sarcnet.model.network import StackedNetwork
+from sarcnet.model.patients import Batch, PatientBatches, Patients, training_loader
+from sarcnet.model.protocol import Protocol
+
+
+class StackTraining(pl.LightningModule):
+    """One loss per member, added up: as no member shares a weight with another, the gradient of the sum is each
+    member's own gradient.
+
+    The loss of a member is the mean negative log-likelihood of its training patients in the batch. Nothing may couple
+    members: no clipping by global norm, no batch statistics, one optimiser state per weight.
+    """
+
+    def __init__(self, stack: StackedNetwork, *, protocol: Protocol, what: str = "", epochs: int = 0) -> None:
+        super().__init__()
+        self.stack, self.protocol = stack, protocol
+        self.progress = iter(track(range(epochs), total=epochs, what=what)) if what else iter(())
+        self.curves: list[np.ndarray] = []
+        self.sums = torch.zeros(4, stack.shape.members)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        score = self.stack(batch["tiles"], batch["mask"], batch["clinical"])  # (B, E)
+        loss = negative_log_likelihood(
+            score, log_odds=self.stack.log_odds, at_risk=batch["at_risk"], event=batch["event"]
+        )  # (B, E)
+        weight = batch["weight"]  # (B, E)
+        known = ((batch["at_risk"] + batch["event"]).sum(dim=1, keepdim=True) > 0).float()  # (B, 1)
+        held_out = (1 - weight) * known
+        watched = loss.detach()
+        self.sums += torch.stack(
+            [(weight * watched).sum(0), weight.sum(0), (held_out * watched).sum(0), held_out.sum(0)]
+        )
+        return ((weight * loss).sum(dim=0) / weight.sum(dim=0).clamp(min=1.0)).sum()
+
+    def on_train_epoch_start(self) -> None:
+        self.sums.zero_()
+        next(self.progress, None)
+
+    def on_train_epoch_end(self) -> None:
+        train, train_n, held, held_n = self.sums.numpy()
+        nothing = np.full_like(train, np.nan)
+        self.curves.append(
+            np.stack(
+                [
+                    np.divide(train, train_n, out=nothing.copy(), where=train_n > 0),
+                    np.divide(held, held_n, out=nothing.copy(), where=held_n > 0),
+                ]
+            )
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = dict(self.stack.named_parameters())
+        free = [p for name, p in parameters.items() if name.endswith("bias") or name == "log_odds"]
+        decayed = [p for name, p in parameters.items() if not (name.endswith("bias") or name == "log_odds")]
+        rate = self.protocol.learning_rate
+        groups = [
+            {"params": decayed, "weight_decay": self.protocol.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
+        if self.protocol.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=rate)
+        return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning greets every Trainer with lines on GPUs and workers.
+
+    A stack trains on the CPU from arrays in memory, so they say nothing here.
+    """
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 against torch 2.13
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def fit(
+    stack: StackedNetwork,
+    patients: Patients,
+    *,
+    weights: np.ndarray,
+    protocol: Protocol,
+    epochs: int | None = None,
+    first_epoch: int = 0,
+    what: str = "",
+) -> pd.DataFrame:
+    """Train the stack in place and return its learning curves.
+
+    patients: those the loader shows; give one hospital's own to train there. The order of batches and the tiles shown
+    depend on the protocol's seed, the epoch's number and the list of patients, never on the weights, so a member
+    trains the same alone and in a stack.
+    weights: (n, E), 1 where patient i trains member e, else 0 (he takes no part in that member's loss; his loss is
+    watched only).
+    epochs: default the protocol's; first_epoch: number of the first one (round · local_epochs in a federation).
+    what: words for the progress line; empty shows none.
+
+    Returns epoch, member, training_loss, heldout_loss: mean negative log-likelihood per patient, seen while training
+    (held-out patients are those of weight 0 with an outcome; NaN if none). Raises SarcnetError when a member has no
+    training patient or the loss is no number.
+    """
+    epochs = protocol.epochs if epochs is None else epochs
+    if weights.shape != (len(patients), stack.shape.members):
+        raise SarcnetError(
+            f"weights is {weights.shape} for {len(patients)} patients and {stack.shape.members} members: "
+            "give one number for each pair."
+        )
+    if not weights.any(axis=0).all():
+        empty = np.flatnonzero(~weights.any(axis=0)).tolist()
+        raise SarcnetError(
+            f"Members {empty} have no training patient: lower folds, or leave out the hospital they belong to."
+        )
+    image = stack.shape.image
+    batches = PatientBatches(
+        patients, weights=weights, seed=protocol.seed, tiles_per_bag=protocol.tiles_per_bag, image=image
+    )
+    module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs)
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=epochs,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, training_loader(batches, batch_patients=protocol.batch_patients, first_epoch=first_epoch))
+    next(module.progress, None)
+    frame = _curves(module.curves, first_epoch=first_epoch)
+    if not np.isfinite(frame["training_loss"]).all():
+        epoch = frame.loc[~np.isfinite(frame["training_loss"]), "epoch"].min()
+        rate = protocol.learning_rate
+        raise SarcnetError(
+            f"Training diverged: the loss is no number in epoch {epoch}. Lower learning_rate ({rate:g})."
+        )
+    return frame
+
+
+def _curves(curves: list[np.ndarray], *, first_epoch: int) -> pd.DataFrame:
+    stacked = np.stack(curves)  # (epochs, 2, E)
+    epochs, _, members = stacked.shape
+    return pd.DataFrame(
+        {
+            "epoch": np.repeat(np.arange(epochs) + first_epoch, members),
+            "member": np.tile(np.arange(members), epochs),
+            "training_loss": stacked[:, 0].ravel(),
+            "heldout_loss": stacked[:, 1].ravel(),
+        }
+    )
