@@ -105,7 +105,7 @@ def out_of_fold(
     members: Sequence[Member],
 ) -> pd.DataFrame:
     """Tidy out-of-fold predictions: patient_id, centre, model, repeat, fold, risk; each patient once a repeat, by the
-    member that left his fold out.
+    member whose left-out fold holds the patient.
 
     risks: (n, E). A model of one hospital alone predicts the other hospital's patients by the same rule: by the
     member of their fold.

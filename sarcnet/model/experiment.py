@@ -51,7 +51,7 @@ def study_variants(centres: tuple[str, ...]) -> tuple[Variant, ...]:
 def cross_validate(
     protocol: Protocol, *, patients: Patients, folds: pd.DataFrame, variant: Variant, progress: bool = False
 ) -> CrossValidated:
-    """Train all repeats and folds of one model together and predict every patient by the members that left him out.
+    """Train all repeats and folds of one model together and predict every patient by the members not trained on them.
 
     patients: all training-series patients; folds: from make_folds. A model of one hospital is shown that hospital's
     patients only.

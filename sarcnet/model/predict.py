@@ -91,10 +91,9 @@ class Contributions:
 def contributions(model: TrainedStack, patients: Patients, *, use: np.ndarray | None = None) -> Contributions:
     """Split each patient's score into tiles and clinical columns, in the forward pass that predicts.
 
-    use: (n, E) weights of the members for each patient, for instance 1 for the members that left him out
+    use: (n, E) weights of the members for each patient, for instance 1 for the members that left the patient out
     (`crossval.fold_matrix(...) == 1`); the mean with these weights is taken. Default: all members alike. The parts of
-    a patient sum to his (mean) score, which is what the means of a score are; risks of single members do not average
-    linearly, scores do.
+    a patient sum to the (mean) score of this patient: scores average linearly, risks of single members do not.
     """
     stack = model.network
     n, members = len(patients), stack.shape.members
@@ -111,7 +110,7 @@ def contributions(model: TrainedStack, patients: Patients, *, use: np.ndarray | 
             clinical.append(torch.einsum("bep,be->bp", parts.clinical, s).numpy())
     columns = clinical_columns(model.protocol.clinical_variables)
     ids = np.asarray(patients.patient_ids, dtype=object)
-    tiles = _tile_frame(patients, tile, attention) if stack.shape.image else patients.bags.tiles.iloc[:0]
+    tiles = _tile_frame(patients, tile, attention, has_image=stack.shape.image)
     values = np.concatenate(clinical)  # (n, p)
     long = pd.DataFrame(
         {"patient_id": np.repeat(ids, len(columns)), "column": np.tile(columns, n), "contribution": values.ravel()}
@@ -122,8 +121,11 @@ def contributions(model: TrainedStack, patients: Patients, *, use: np.ndarray | 
     return Contributions(tiles, long, scores)
 
 
-def _tile_frame(patients: Patients, tile: Sequence[np.ndarray], attention: Sequence[np.ndarray]) -> pd.DataFrame:
+def _tile_frame(
+    patients: Patients, tile: Sequence[np.ndarray], attention: Sequence[np.ndarray], *, has_image: bool
+) -> pd.DataFrame:
     frame = patients.bags.tiles.reset_index(drop=True).copy()
-    owner = np.repeat(np.asarray(patients.patient_ids, dtype=object), patients.bags.sizes)
-    frame.insert(0, "patient_id", owner)
+    frame.insert(0, "patient_id", np.repeat(np.asarray(patients.patient_ids, dtype=object), patients.bags.sizes))
+    if not has_image:
+        return frame.iloc[:0].assign(attention=0.0, contribution=0.0)
     return frame.assign(attention=np.concatenate(attention), contribution=np.concatenate(tile))

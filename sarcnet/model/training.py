@@ -116,8 +116,8 @@ def fit(
     patients: those the loader shows; give one hospital's own to train there. The order of batches and the tiles shown
     depend on the protocol's seed, the epoch's number and the list of patients, never on the weights, so a member
     trains the same alone and in a stack.
-    weights: (n, E), 1 where patient i trains member e, else 0 (he takes no part in that member's loss; his loss is
-    watched only).
+    weights: (n, E), 1 where patient i trains member e, else 0 (no part in that member's loss, which is watched
+    only).
     epochs: default the protocol's; first_epoch: number of the first one (round · local_epochs in a federation).
     what: words for the progress line; empty shows none.
 

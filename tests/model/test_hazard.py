@@ -1,0 +1,115 @@
+"""The discrete-time hazard: intervals, loss, risk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sarcnet.compendium.faults import SarcnetError
+
+from sarcnet.model.hazard import check_edges, hazard_counts, intervals, negative_log_likelihood, risk
+
+EDGES = [6.0, 12.0, 24.0]
+
+
+@pytest.mark.parametrize(
+    ("months", "event", "at_risk", "happened"),
+    [
+        (3.0, 1, [1, 0, 0], [1, 0, 0]),  # metastasis in the first interval
+        (6.0, 1, [1, 0, 0], [1, 0, 0]),  # an interval contains its upper edge
+        (6.1, 1, [1, 1, 0], [0, 1, 0]),
+        (0.0, 1, [1, 0, 0], [1, 0, 0]),  # found at diagnosis
+        (30.0, 1, [1, 1, 1], [0, 0, 0]),  # after the last edge: all of it survived
+        (8.0, 0, [1, 0, 0], [0, 0, 0]),  # censored before the middle of the second
+        (9.0, 0, [1, 1, 0], [0, 0, 0]),  # at its middle: counted as survived
+        (8.0, 2, [1, 0, 0], [0, 0, 0]),  # death without metastasis is censored
+        (np.nan, np.nan, [0, 0, 0], [0, 0, 0]),  # unknown outcome says nothing
+    ],
+)
+def test_follow_up_becomes_intervals(months: float, event: float, at_risk: list[int], happened: list[int]) -> None:
+    outcome = intervals(np.array([months]), np.array([event]), edges_months=EDGES)
+    assert outcome.at_risk[0].tolist() == at_risk
+    assert outcome.event[0].tolist() == happened
+
+
+def drawn(n: int = 40) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    g = np.random.default_rng(3)
+    return g.exponential(20, n), g.integers(0, 3, n), torch.from_numpy(g.normal(size=(n, 2)))
+
+
+def naive_loss(months: float, event: int, score: float, log_odds: np.ndarray) -> float:
+    """The likelihood of one patient, said slowly: interval by interval until metastasis or the end of watching."""
+    total, lower = 0.0, 0.0
+    for upper, alpha in zip(EDGES, log_odds, strict=True):
+        h = 1 / (1 + np.exp(-(alpha + score)))
+        if event == 1 and lower < months <= upper:
+            return total - np.log(h)
+        if (event == 1 and months > upper) or (event != 1 and months >= (lower + upper) / 2):
+            total -= np.log(1 - h)
+        lower = upper
+    return total
+
+
+def test_loss_equals_the_likelihood_said_slowly() -> None:
+    months, event, score = drawn()
+    outcome = intervals(months, event, edges_months=EDGES)
+    log_odds = torch.tensor([[-2.0, -1.0, -1.5], [0.3, -3.0, 0.0]], dtype=torch.float64)
+    loss = negative_log_likelihood(
+        score, log_odds=log_odds, at_risk=torch.from_numpy(outcome.at_risk), event=torch.from_numpy(outcome.event)
+    )
+    slow = [
+        [naive_loss(m, e, float(score[i, j]), log_odds[j].numpy()) for j in range(2)]
+        for i, (m, e) in enumerate(zip(months, event, strict=True))
+    ]
+    np.testing.assert_allclose(loss.numpy(), slow, rtol=1e-10)
+
+
+def test_losses_of_hospitals_add_to_the_pooled_loss() -> None:
+    months, event, score = drawn()
+    outcome = intervals(months, event, edges_months=EDGES)
+    at_risk, happened = torch.from_numpy(outcome.at_risk), torch.from_numpy(outcome.event)
+    log_odds = torch.full((2, 3), -1.0, dtype=torch.float64)
+
+    def total(rows: slice) -> torch.Tensor:
+        return negative_log_likelihood(score[rows], log_odds=log_odds, at_risk=at_risk[rows], event=happened[rows]).sum(
+            dim=0
+        )
+
+    torch.testing.assert_close(total(slice(0, 15)) + total(slice(15, None)), total(slice(None)))
+
+
+def test_risk_rises_with_the_score_and_with_the_horizon() -> None:
+    score = torch.linspace(-6, 6, 50)[:, None]
+    log_odds = torch.tensor([[-2.0, -1.0, -3.0]])
+    at_12, at_24 = (risk(score, log_odds=log_odds, edges_months=EDGES, horizon_months=h) for h in (12.0, 24.0))
+    assert (at_24.diff(dim=0) > 0).all()
+    assert (at_24 > at_12).all()
+    assert ((at_24 > 0) & (at_24 < 1)).all()
+
+
+def test_starting_hazard_is_the_share_of_events() -> None:
+    months = np.array([3.0] * 30 + [100.0] * 70)
+    event = np.array([1] * 30 + [0] * 70)
+    outcome = intervals(months, event, edges_months=EDGES)
+    counts = hazard_counts(outcome, np.ones((100, 1)))
+    alone = risk(
+        torch.zeros(1, 1, dtype=torch.float64),
+        log_odds=torch.from_numpy(counts.log_odds),
+        edges_months=EDGES,
+        horizon_months=6.0,
+    )
+    assert float(alone) == pytest.approx(30.5 / 101)
+
+
+@pytest.mark.parametrize(
+    ("edges", "horizon", "words"),
+    [
+        ([12.0, 6.0], 12.0, "must rise"),
+        ([0.0, 6.0], 6.0, "must rise"),
+        ([], 60.0, "must rise"),
+        ([6.0, 12.0], 60.0, "not among"),
+    ],
+)
+def test_useless_edges_are_refused(edges: list[float], horizon: float, words: str) -> None:
+    with pytest.raises(SarcnetError, match=words):
+        check_edges(edges, horizon_months=horizon)
