@@ -1,0 +1,132 @@
+"""Reading a tile: so many micrometres of glass, on so many pixels, at exactly the resolution asked for.
+
+The best pyramid level is the coarsest one that is still at least as fine as the request; from it the tile is made
+by ONE resample with a fractional source box, so that nothing is rounded to whole pixels or to a nominal
+magnification. Lanczos is used because it low-passes at every ratio, also at 1.1, where a box filter takes now one,
+now two source pixels and leaves a moiré in fine chromatin; against bicubic it keeps more of the nuclear border.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import openslide
+from PIL import Image
+
+from sarcnet.slides.opening import READ_ERRORS, SlideInfo
+from sarcnet.slides.units import Level0Px, Mpp, TilePx, Um, to_level0, um_per_px
+
+MAY_BE_COARSER = 1.02  # a level up to 2 % coarser than asked is enlarged instead of decoding four times the pixels
+FILTER = Image.Resampling.LANCZOS
+SUPPORT = 3  # source pixels that Lanczos looks at on each side, times the ratio
+
+
+class UnreadableTile(Exception):
+    """These pixels cannot be decoded. The slide has been opened anew, so the next tile can be tried."""
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """How tiles of one slide are read: all that is realised, beside what was asked."""
+
+    tile_um: Um
+    tile_px: TilePx
+    target_mpp: Mpp  # µm/px asked for: tile_um / tile_px
+    size_px: Level0Px  # side of the tile on level 0, a fraction of a pixel included
+    level: int
+    level_mpp: Mpp  # µm/px of the level that is decoded
+    ratio: float  # pixels of that level per tile pixel: 1 means no resampling
+
+
+def plan(info: SlideInfo, *, tile_um: Um, tile_px: TilePx) -> ReadPlan:
+    """Choose the pyramid level from which tiles of `tile_um` µm on `tile_px` pixels are read."""
+    target = um_per_px(tile_um, tile_px)
+    fine_enough = [k for k, factor in enumerate(info.levels) if info.mpp * factor <= target * MAY_BE_COARSER]
+    level = max(fine_enough, key=lambda k: info.levels[k], default=0)
+    level_mpp = Mpp(info.mpp * info.levels[level])
+    return ReadPlan(tile_um, tile_px, target, to_level0(tile_um, info.mpp), level, level_mpp, target / level_mpp)
+
+
+class TileReader:
+    """Reads tiles of one slide through OpenSlide, the reference for every format.
+
+    Usable from several threads: OpenSlide guards its handle, and nothing else here changes but on an error. As a
+    context manager it closes the slide.
+    """
+
+    def __init__(self, slide: openslide.OpenSlide, info: SlideInfo, read_plan: ReadPlan) -> None:
+        self.info = info
+        self.plan = read_plan
+        self._slide = slide
+        self._opened_anew = 0
+
+    def __enter__(self) -> TileReader:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._slide.close()
+
+    def tile(self, x_px: float, y_px: float) -> np.ndarray:
+        """The tile whose top-left corner lies at (x_px, y_px) of level 0, as (tile_px, tile_px, 3) uint8 RGB.
+
+        Raises:
+            UnreadableTile: the pixels cannot be decoded; nothing is put in their place.
+        """
+        region, box = self.region(x_px, y_px)
+        return resample(region, box, self.plan.tile_px)
+
+    def region(self, x_px: float, y_px: float) -> tuple[Image.Image, tuple[float, float, float, float]]:
+        """The decoded pixels around a tile and the tile's fractional box in them: the first half of `tile`."""
+        factor = self.info.levels[self.plan.level]  # level-0 pixels per pixel of the level
+        nominal = self._slide.level_downsamples[self.plan.level]  # what OpenSlide divides locations by
+        side = self.plan.size_px / factor  # LevelPx
+        margin = (
+            0 if self._whole(x_px / factor, y_px / factor, side) else math.ceil(SUPPORT * max(1.0, self.plan.ratio))
+        )
+        starts, sizes, offsets = [], [], []
+        for position, extent in ((x_px, self.info.width_px), (y_px, self.info.height_px)):
+            first = max(0, math.floor(position / factor) - margin)
+            last = min(math.floor(extent / factor), math.ceil(position / factor + side) + margin)
+            at = round(first * nominal)  # OpenSlide takes whole level-0 pixels and samples at exactly at / nominal
+            starts.append(at)
+            sizes.append(max(1, last - first))
+            offsets.append(min(max(0.0, position / factor - at / nominal), max(0.0, sizes[-1] - side)))
+        region = self._read((starts[0], starts[1]), (sizes[0], sizes[1]))
+        right, bottom = (min(offset + side, float(size)) for offset, size in zip(offsets, sizes, strict=True))
+        return region, (offsets[0], offsets[1], right, bottom)
+
+    def _whole(self, x: float, y: float, side: float) -> bool:
+        """No resampling needed: whole pixels, one to one."""
+        return all(float(v).is_integer() for v in (x, y, side)) and side == self.plan.tile_px
+
+    def _read(self, location: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+        slide = self._slide
+        try:
+            return opaque(slide.read_region(location, self.plan.level, size), slide)
+        except READ_ERRORS as error:
+            if slide is self._slide:  # another thread may have replaced it already
+                self._slide = openslide.OpenSlide(os.fspath(self.info.path))
+                self._opened_anew += 1
+            raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: {error}") from error
+
+
+def resample(region: Image.Image, box: tuple[float, float, float, float], tile_px: TilePx) -> np.ndarray:
+    """The fractional `box` of `region` on (tile_px, tile_px, 3) uint8: the second half of `TileReader.tile`."""
+    if box == (0.0, 0.0, float(tile_px), float(tile_px)) and region.size == (tile_px, tile_px):
+        return np.asarray(region)
+    return np.asarray(region.resize((tile_px, tile_px), FILTER, box=box))
+
+
+def opaque(region: Image.Image, slide: openslide.OpenSlide) -> Image.Image:
+    """RGBA as OpenSlide gives it -> RGB. Places that were never scanned (alpha 0) take the slide's own background
+    colour; the tissue mask leaves them out."""
+    if region.getchannel("A").getextrema() == (255, 255):
+        return region.convert("RGB")
+    colour = "#" + slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "ffffff")
+    ground = Image.new("RGB", region.size, colour)
+    ground.paste(region, mask=region.getchannel("A"))
+    return ground

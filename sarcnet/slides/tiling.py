@@ -1,0 +1,166 @@
+"""One slide from file to tiles: open, find tissue, lay the grid, look at each tile, count why tiles are left out."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sarcnet.slides.grid import Grid, share_inside, tile_grid
+from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
+from sarcnet.slides.overview import draw_overview, overview_mpp
+from sarcnet.slides.quality import blank_share, sharpness
+from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
+from sarcnet.slides.thumbnail import read_thumbnail, reduced
+from sarcnet.slides.tissue import TissueMask, find_tissue
+from sarcnet.slides.units import Mpp, TilePx, Um
+
+REASONS = ("background", "pen", "unreadable", "blank", "blurred")
+"""Why a tile is left out, in the order in which it is asked."""
+
+
+@dataclass(frozen=True)
+class TileRules:
+    """The parameters of notebook 01 that shape the tiles; each is part of the key under which a slide's result is
+    kept.
+    """
+
+    tile_um: float
+    tile_px: int
+    thumbnail_um_per_px: float
+    tissue_share_min: float
+    pen_share_max: float
+    blank_share_max: float
+    sharpness_min: float
+    unreadable_share_max: float
+
+
+@dataclass(frozen=True)
+class TiledSlide:
+    """`report`: one row's worth of facts. `tiles`: the kept ones. `overview`: picture with outline, grid and scale
+    bar.
+    """
+
+    report: dict[str, object]
+    tiles: pd.DataFrame
+    overview: Image.Image
+
+
+def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) -> TiledSlide:
+    """Everything notebook 01 does with one slide.
+
+    Raises:
+        SlideFault: the slide cannot be used; cause and advice stand in it.
+    """
+    clock = Stopwatch()
+    handle, info = open_slide(path, mpp_override=mpp_override)
+    read_plan = plan(info, tile_um=Um(rules.tile_um), tile_px=TilePx(rules.tile_px))
+    with TileReader(handle, info, read_plan) as reader:
+        clock.lap("open")
+        picture = read_thumbnail(info, mpp=Mpp(min(rules.thumbnail_um_per_px, overview_mpp(info))))
+        thumbnail = reduced(picture, mpp=Mpp(rules.thumbnail_um_per_px))
+        clock.lap("thumbnail")
+        mask = find_tissue(thumbnail)
+        if not mask.tissue.any():
+            raise SlideFault(
+                f"No tissue on {path.name}: nothing on its thumbnail is stained "
+                f"(optical density of {mask.threshold:.2f} or more).",
+                "Look at the slide: it may be blank, faded, or a fluorescence scan.",
+            )
+        clock.lap("tissue")
+        grid = tile_grid(info, size_px=read_plan.size_px)
+        reasons, scores = _judge(reader, grid, mask, thumbnail.scale, rules)
+        clock.lap("tiles")
+        overview = draw_overview(picture, info, mask=mask, scale=thumbnail.scale, grid=grid, reasons=reasons)
+        clock.lap("picture")
+    counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
+    _refuse_if_hopeless(path, counts, rules, n=len(reasons))
+    kept = reasons == ""
+    tiles = pd.DataFrame(
+        {"tile": np.arange(len(reasons)), "x_px": grid.x_px, "y_px": grid.y_px, "size_px": grid.size_px}
+    )
+    tiles = tiles.assign(
+        tissue_share=scores[:, 0], pen_share=scores[:, 1], blank_share=scores[:, 2], sharpness=scores[:, 3]
+    )
+    mm2 = float(mask.tissue.sum()) * (thumbnail.mpp / 1000) ** 2
+    report: dict[str, object] = {
+        **_facts(info, read_plan),
+        "tissue_mm2": mm2,
+        "tissue_threshold_od": mask.threshold,
+        "n_candidates": len(reasons),
+        "n_kept": int(kept.sum()),
+        **{f"n_rejected_{reason}": count for reason, count in counts.items()},
+        **{f"seconds_{step}": seconds for step, seconds in clock.laps.items()},
+    }
+    return TiledSlide(report, tiles[kept].reset_index(drop=True), overview)
+
+
+def _judge(
+    reader: TileReader, grid: Grid, mask: TissueMask, scale: float, rules: TileRules
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reason for leaving out each tile ("" where kept), and (n, 4) scores: tissue, pen, blank share, sharpness."""
+    n = len(grid.x_px)
+    reasons = np.full(n, "", dtype=object)
+    scores = np.full((n, 4), np.nan)
+    scores[:, 0] = share_inside(mask.tissue, grid=grid, scale=scale)
+    scores[:, 1] = share_inside(mask.pen, grid=grid, scale=scale)
+    reasons[scores[:, 1] > rules.pen_share_max] = "pen"
+    reasons[scores[:, 0] < rules.tissue_share_min] = "background"
+    for k in np.flatnonzero(reasons == ""):
+        try:
+            tile = reader.tile(float(grid.x_px[k]), float(grid.y_px[k]))
+        except UnreadableTile:
+            reasons[k] = "unreadable"
+            continue
+        scores[k, 2], scores[k, 3] = blank_share(tile), sharpness(tile)
+        if scores[k, 2] > rules.blank_share_max:
+            reasons[k] = "blank"
+        elif scores[k, 3] < rules.sharpness_min:
+            reasons[k] = "blurred"
+    return reasons, scores
+
+
+def _refuse_if_hopeless(path: Path, counts: dict[str, int], rules: TileRules, *, n: int) -> None:
+    tried = n - counts["background"] - counts["pen"]
+    if counts["unreadable"] > rules.unreadable_share_max * max(tried, 1):
+        raise SlideFault(
+            f"{counts['unreadable']} of {tried} tissue tiles of {path.name} cannot be decoded.",
+            "The file is damaged or truncated: copy it again from the scanner and compare the sizes.",
+        )
+    left_out = sum(counts.values())
+    if left_out == n:
+        found = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+        raise SlideFault(
+            f"No tile of {path.name} passes ({found or 'the slide is smaller than one tile'}).",
+            "Look at the slide; if its tissue is good, lower tissue_share_min or sharpness_min in the parameters file.",
+        )
+
+
+def _facts(info: SlideInfo, read_plan: ReadPlan) -> dict[str, object]:
+    facts = asdict(info)
+    return {key: facts[key] for key in ("format", "width_px", "height_px", "mpp", "mpp_source", "objective_power")} | {
+        "target_mpp": read_plan.target_mpp,
+        "realised_mpp": read_plan.size_px * info.mpp / read_plan.tile_px,
+        "tile_size_px": read_plan.size_px,
+        "level": read_plan.level,
+        "level_mpp": read_plan.level_mpp,
+        "resample_ratio": read_plan.ratio,
+    }
+
+
+class Stopwatch:
+    """Seconds between laps, by name; they go into the report and never into a result."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now

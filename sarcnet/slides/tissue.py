@@ -1,0 +1,74 @@
+"""Where is tissue? Found on one thumbnail from how much light the stain takes away.
+
+Optical density, OD = -log10(I / 255), grows with the amount of stain (Beer-Lambert) and is near 0 on empty glass.
+Green is the channel that haematoxylin and eosin both absorb. Otsu's threshold (1979) parts glass from tissue, held
+within bounds, because on a slide that is all tissue or all glass Otsu would part tissue from tissue or dust from
+dust. Shadow and dust are grey: a little colour is required. Morphology in micrometres then removes specks and fills
+small gaps; large holes (a vessel, fat torn out) stay holes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.morphology import closing, disk, opening, remove_small_holes, remove_small_objects
+
+from sarcnet.slides.thumbnail import Thumbnail
+from sarcnet.slides.units import Um
+
+OD_BOUNDS = (0.06, 0.15)  # pale eosin starts near 0.06; anything above 0.15 in green is stained beyond doubt
+SATURATION_MIN = 0.06  # (max - min) / max over RGB; glass, dust and shadow are grey
+SMOOTH_UM = Um(8.0)  # standard deviation of the blur before thresholding: closer than a fibre's width to the next
+SPECK_UM = Um(12.0)  # radius of the opening: thinner threads and dust vanish
+GAP_UM = Um(24.0)  # radius of the closing: cracks between fibres belong to the tissue
+OBJECT_MM2 = 0.02  # smaller islands are debris (0.02 mm² is less than two tiles of 112 µm)
+HOLE_MM2 = 0.02  # smaller holes are filled
+BLACK_OD = 0.7  # all three channels at once: ink; at thumbnail resolution no nucleus is as black
+INK_RATIO = 1.3  # red absorbed this much more than green: blue or green ink; in haematoxylin both are alike
+INK_OD = 0.25
+
+
+@dataclass(frozen=True)
+class TissueMask:
+    """All (h, w) at the thumbnail's resolution: `density` float OD of green, `stained` bool before morphology,
+    `tissue` bool after it, `pen` bool; `threshold` the OD used and `otsu` the one that Otsu proposed.
+    """
+
+    density: np.ndarray
+    stained: np.ndarray
+    tissue: np.ndarray
+    pen: np.ndarray
+    threshold: float
+    otsu: float
+
+
+def find_tissue(thumbnail: Thumbnail) -> TissueMask:
+    """Mask of tissue and of pen marks on a thumbnail. An empty mask is a possible answer, not an error."""
+    mpp = float(thumbnail.mpp)
+    smooth = np.stack(
+        [ndimage.gaussian_filter(thumbnail.image[..., c].astype(np.float32), SMOOTH_UM / mpp) for c in range(3)],
+        axis=-1,
+    )  # (h, w, 3)
+    od = -np.log10((smooth + 1) / 256)  # (h, w, 3)
+    density = np.where(thumbnail.readable, od[..., 1], 0.0).astype(np.float32)
+    otsu = float(threshold_otsu(density)) if np.ptp(density) > 0 else 0.0
+    threshold = float(np.clip(otsu, *OD_BOUNDS))
+    saturation = np.ptp(smooth, axis=-1) / np.maximum(smooth.max(axis=-1), 1)
+    pen = thumbnail.readable & (
+        (od.min(axis=-1) > BLACK_OD) | ((od[..., 0] > INK_RATIO * od[..., 1]) & (od[..., 0] > INK_OD))
+    )
+    stained = (density > threshold) & (saturation > SATURATION_MIN) & thumbnail.readable
+    return TissueMask(density, stained, _clean(stained, mpp), pen, threshold, otsu)
+
+
+def _clean(mask: np.ndarray, mpp: float) -> np.ndarray:
+    speck, gap = (max(1, round(radius / mpp)) for radius in (SPECK_UM, GAP_UM))
+    padded = np.pad(mask, gap, mode="edge")  # otherwise the closing gnaws at tissue that leaves the picture
+    padded = closing(opening(padded, disk(speck, decomposition="sequence")), disk(gap, decomposition="sequence"))
+    cleaned = padded[gap:-gap, gap:-gap]
+    px_per_mm2 = (1000 / mpp) ** 2
+    cleaned = remove_small_objects(cleaned, max_size=round(OBJECT_MM2 * px_per_mm2))
+    return remove_small_holes(cleaned, max_size=round(HOLE_MM2 * px_per_mm2))
