@@ -132,7 +132,7 @@ def _mpp(properties: dict[str, str], name: str, override: float, vendor: str) ->
     if abs(x - y) > SQUARE_WITHIN * (x + y) / 2:
         raise SlideFault(
             f"The pixels of {name} are not square ({x:g} × {y:g} µm).",
-            "Check the scanner's calibration; if the slide is right, write one value into the mpp column of slides.csv.",
+            "Check the scanner's calibration; if the slide is right, write one value into slides.csv (column mpp).",
         )
     return _plausible((x + y) / 2, source, name), source
 

@@ -16,7 +16,7 @@ from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
 from sarcnet.slides.overview import draw_overview, overview_mpp
 from sarcnet.slides.quality import blank_share, sharpness
 from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
-from sarcnet.slides.thumbnail import read_thumbnail, reduced
+from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
 from sarcnet.slides.tissue import TissueMask, find_tissue
 from sarcnet.slides.units import Mpp, TilePx, Um
 
@@ -74,7 +74,7 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
             )
         clock.lap("tissue")
         grid = tile_grid(info, size_px=read_plan.size_px)
-        reasons, scores = _judge(reader, grid, mask, thumbnail.scale, rules)
+        reasons, scores = _judge(reader, grid, mask, thumbnail, rules)
         clock.lap("tiles")
         overview = draw_overview(picture, info, mask=mask, scale=thumbnail.scale, grid=grid, reasons=reasons)
         clock.lap("picture")
@@ -101,14 +101,18 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
 
 
 def _judge(
-    reader: TileReader, grid: Grid, mask: TissueMask, scale: float, rules: TileRules
+    reader: TileReader, grid: Grid, mask: TissueMask, thumbnail: Thumbnail, rules: TileRules
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reason for leaving out each tile ("" where kept), and (n, 4) scores: tissue, pen, blank share, sharpness."""
+    """Reason for leaving out each tile ("" where kept), and (n, 4) scores: tissue, pen, blank share, sharpness.
+
+    Where the thumbnail could not be decoded there may be tissue: such tiles are tried, so that damage is counted as
+    damage.
+    """
     n = len(grid.x_px)
     reasons = np.full(n, "", dtype=object)
     scores = np.full((n, 4), np.nan)
-    scores[:, 0] = share_inside(mask.tissue, grid=grid, scale=scale)
-    scores[:, 1] = share_inside(mask.pen, grid=grid, scale=scale)
+    scores[:, 0] = share_inside(mask.tissue | ~thumbnail.readable, grid=grid, scale=thumbnail.scale)
+    scores[:, 1] = share_inside(mask.pen, grid=grid, scale=thumbnail.scale)
     reasons[scores[:, 1] > rules.pen_share_max] = "pen"
     reasons[scores[:, 0] < rules.tissue_share_min] = "background"
     for k in np.flatnonzero(reasons == ""):

@@ -48,10 +48,7 @@ class TissueMask:
 def find_tissue(thumbnail: Thumbnail) -> TissueMask:
     """Mask of tissue and of pen marks on a thumbnail. An empty mask is a possible answer, not an error."""
     mpp = float(thumbnail.mpp)
-    smooth = np.stack(
-        [ndimage.gaussian_filter(thumbnail.image[..., c].astype(np.float32), SMOOTH_UM / mpp) for c in range(3)],
-        axis=-1,
-    )  # (h, w, 3)
+    smooth = _smooth(thumbnail, sigma=SMOOTH_UM / mpp)  # (h, w, 3)
     od = -np.log10((smooth + 1) / 256)  # (h, w, 3)
     density = np.where(thumbnail.readable, od[..., 1], 0.0).astype(np.float32)
     otsu = float(threshold_otsu(density)) if np.ptp(density) > 0 else 0.0
@@ -62,6 +59,16 @@ def find_tissue(thumbnail: Thumbnail) -> TissueMask:
     )
     stained = (density > threshold) & (saturation > SATURATION_MIN) & thumbnail.readable
     return TissueMask(density, stained, _clean(stained, mpp), pen, threshold, otsu)
+
+
+def _smooth(thumbnail: Thumbnail, *, sigma: float) -> np.ndarray:
+    """Gaussian blur over the readable pixels only, so that places without pixels darken nothing around them."""
+    weight = ndimage.gaussian_filter(thumbnail.readable.astype(np.float32), sigma)  # (h, w)
+    channels = [
+        ndimage.gaussian_filter(np.where(thumbnail.readable, thumbnail.image[..., c], 0).astype(np.float32), sigma)
+        for c in range(3)
+    ]
+    return np.where(weight[..., None] > 0.01, np.stack(channels, -1) / np.maximum(weight[..., None], 0.01), 255.0)
 
 
 def _clean(mask: np.ndarray, mpp: float) -> np.ndarray:

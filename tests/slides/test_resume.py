@@ -1,0 +1,83 @@
+"""A rerun takes up finished slides, and gives what a fresh run gives."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import fields, replace
+
+import pandas as pd
+import pytest
+
+from sarcnet.slides import study
+from sarcnet.slides.study import report_table, slide_key, tile_cohort, tile_table
+from sarcnet.slides.tiling import TileRules
+
+RULES = TileRules(
+    tile_um=112.0,
+    tile_px=112,
+    thumbnail_um_per_px=8.0,
+    tissue_share_min=0.5,
+    pen_share_max=0.2,
+    blank_share_max=0.8,
+    sharpness_min=5.0,
+    unreadable_share_max=0.2,
+)
+
+
+@pytest.fixture
+def cohort(write_slide, stained):
+    files = {
+        f"S{k}": write_slide(f"S{k}.svs", stained(700, 700, tissue=(50, 50, 600, 400 + 60 * k), seed=k))
+        for k in range(3)
+    }
+    slides = pd.DataFrame({"slide_id": list(files), "patient_id": "P", "centre": "IB", "mpp_override": math.nan})
+    return slides, files
+
+
+def run(cohort, folder, *, jobs: int = 1):
+    slides, files = cohort
+    results = list(tile_cohort(slides, files=files, rules=RULES, work=folder / "w", pictures=folder / "p", jobs=jobs))
+    pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "p").iterdir()}
+    report = report_table(results, slides)
+    shown = report[[column for column in report.columns if not column.startswith("seconds")]]
+    return results, tile_table(results), shown, pictures
+
+
+def test_resumed_equals_fresh(cohort, tmp_path):
+    _, tiles, report, pictures = run(cohort, tmp_path / "fresh")
+    run(cohort, tmp_path / "again")
+    next((tmp_path / "again" / "w").glob("S1-*.json")).unlink()  # as if killed before the slide's report
+    (tmp_path / "again" / "p" / "S2.png").write_bytes(b"half a picture")
+    results, tiles2, report2, pictures2 = run(cohort, tmp_path / "again")
+    assert [result.resumed for result in results] == [True, False, False]
+    pd.testing.assert_frame_equal(tiles, tiles2)
+    pd.testing.assert_frame_equal(report, report2)
+    assert pictures == pictures2
+
+
+def test_processes_do_not_change_the_result(cohort, tmp_path):
+    _, tiles, report, pictures = run(cohort, tmp_path / "one")
+    _, tiles2, report2, pictures2 = run(cohort, tmp_path / "two", jobs=2)
+    pd.testing.assert_frame_equal(tiles, tiles2)
+    pd.testing.assert_frame_equal(report, report2)
+    assert pictures == pictures2
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(TileRules)])
+def test_every_rule_is_part_of_the_key(cohort, name):
+    path = cohort[1]["S0"]
+    changed = replace(RULES, **{name: getattr(RULES, name) * 2})
+    before, after = (slide_key(path, rules=rules, mpp_override=math.nan) for rules in (RULES, changed))
+    assert before != after
+
+
+def test_file_override_and_code_are_part_of_the_key(cohort, monkeypatch):
+    path = cohort[1]["S0"]
+    keys = [slide_key(path, rules=RULES, mpp_override=math.nan), slide_key(path, rules=RULES, mpp_override=0.5)]
+    with path.open("ab") as file:
+        file.write(b"\0")
+    keys.append(slide_key(path, rules=RULES, mpp_override=math.nan))
+    monkeypatch.setattr(study, "_CODE", study._CODE[:-1])
+    keys.append(slide_key(path, rules=RULES, mpp_override=math.nan))
+    assert len(set(keys)) == 4
