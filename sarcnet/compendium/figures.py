@@ -1,0 +1,89 @@
+"""One look for all figures, and the way they are kept: a PNG beside the numbers that it shows."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from sarcnet.compendium.files import atomic_path, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAPER_DPI, SCREEN_DPI = 200, 100
+# Okabe and Ito, Color Universal Design (jfly.uni-koeln.de/color): told apart by colour-blind readers too.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
+
+
+def theme() -> None:
+    """Set the look of every figure of this study (fonts, grid, sizes, colours)."""
+    sns.set_theme(context="notebook", style="ticks", palette=list(PALETTE), font_scale=0.9)
+    mpl.rcParams.update(
+        {
+            "figure.dpi": SCREEN_DPI,
+            "savefig.dpi": PAPER_DPI,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+        }
+    )
+
+
+def colours(names: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """A colour for each name, in order; the same names in the same order always get the same colours."""
+    return {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(names)}
+
+
+def mark(figure: Figure, text: str) -> None:
+    """Write `text` small at the lower right edge of the figure, below everything, once."""
+    if not any(getattr(artist, "get_gid", str)() == "kind-of-data" for artist in figure.texts):
+        # A supxlabel takes its own room under constrained layout, so the mark never covers an axis label.
+        if figure.get_layout_engine() is not None and not figure.get_supxlabel():
+            artist = figure.supxlabel(text, x=0.995, ha="right", fontsize=8, color="0.35", style="italic")
+        else:
+            artist = figure.text(0.995, 0.003, text, ha="right", va="bottom", fontsize=8, color="0.35", style="italic")
+        artist.set_gid("kind-of-data")
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: tables as columns, numbers to 6 significant digits, NaN and infinity as null."""
+    if isinstance(value, pd.DataFrame):
+        return {str(name): plain(value[name].tolist()) for name in value.columns}
+    if isinstance(value, pd.Series):
+        return plain(value.to_dict())
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bool | int | str):
+        return value
+    return str(value)
+
+
+def save(figure: Figure, path: Path, *, data: Any, record: dict[str, Any]) -> tuple[Path, Path]:
+    """Write `path`.png (200 dpi, the same bytes for the same figure) and `path`.json ({**record, "data": data}).
+
+    Returns:
+        The two paths.
+    """
+    png, numbers = path.with_suffix(".png"), path.with_suffix(".json")
+    with atomic_path(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=PAPER_DPI, metadata={"Software": None})
+    write_json(numbers, {**record, "data": plain(data)})
+    return png, numbers

@@ -1,0 +1,51 @@
+"""Progress: a bar in a terminal, a bar in a live notebook, a line every five seconds in a log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def headless() -> bool:
+    """Whether nobody watches: under the runner, under papermill, or with output sent to a file."""
+    if os.environ.get("SARCNET_HEADLESS"):
+        return True
+    if "ipykernel" in sys.modules:
+        from IPython import get_ipython
+
+        kernel = getattr(get_ipython(), "kernel", None)
+        return not getattr(kernel, "_allow_stdin", True)  # papermill starts kernels that cannot ask anything
+    return not sys.stderr.isatty()
+
+
+def track(items: Iterable[Item], *, total: int | None = None, what: str = "items") -> Iterator[Item]:
+    """Yield `items`, telling how many are done.
+
+    Args:
+        items: what is worked on, one unit at a time.
+        total: how many there will be; taken from ``len(items)`` when it has one.
+        what: the unit in the plural, for example "slides".
+    """
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if not headless():
+        from tqdm.auto import tqdm
+
+        yield from tqdm(items, total=total, desc=what)
+        return
+    begin = last = time.monotonic()
+    count = 0
+    for item in items:
+        yield item
+        count += 1
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and count != total:
+            print(f"{what}: {count}" + (f" of {total}" if total else ""), flush=True)
+            last = now
+    print(f"{what}: {count}" + (f" of {total}" if total else "") + f", {time.monotonic() - begin:.1f} s", flush=True)
