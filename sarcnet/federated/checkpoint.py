@@ -1,0 +1,64 @@
+"""Finished rounds on disk: a run that was broken off goes on behind its last finished round.
+
+A round is two files, ``round_003.safetensors`` (the averaged model) and ``round_003.json`` (losses, ledger, sha256 of
+the first), the JSON last: without it the round does not count. They lie in a folder named after everything that
+shapes them (`Plan.key`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from sarcnet.compendium.files import atomic_path
+
+
+@dataclass(frozen=True)
+class FinishedRound:
+    """The averaged model after a round, the losses the hospitals reported, and the messages of that round."""
+
+    number: int
+    arrays: dict[str, np.ndarray]
+    rows: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+
+
+def save_round(folder: Path, finished: FinishedRound) -> None:
+    """Write a round; it counts once its JSON is there."""
+    weights = round_file(folder, finished.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(weights) as path:
+        save_file({k: np.ascontiguousarray(a) for k, a in finished.arrays.items()}, str(path))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    record = {"round": finished.number, "sha256": digest, "rows": finished.rows, "messages": finished.messages}
+    with atomic_path(weights.with_suffix(".json")) as path:
+        path.write_text(json.dumps(record) + "\n")
+
+
+def round_file(folder: Path, number: int) -> Path:
+    """Path of the model after this round."""
+    return folder / f"round_{number:03d}.safetensors"
+
+
+def load_rounds(folder: Path, *, upto: int) -> list[FinishedRound]:
+    """All finished rounds from the first without a gap, at most ``upto``.
+
+    A damaged one ends the list, and is made again.
+    """
+    found: list[FinishedRound] = []
+    for number in range(1, upto + 1):
+        weights = round_file(folder, number)
+        try:
+            record = json.loads(weights.with_suffix(".json").read_text())
+            if hashlib.sha256(weights.read_bytes()).hexdigest() != record["sha256"]:
+                break
+            found.append(FinishedRound(number, load_file(str(weights)), record["rows"], record["messages"]))
+        except (OSError, ValueError, KeyError):
+            break
+    return found

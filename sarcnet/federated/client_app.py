@@ -1,0 +1,174 @@
+"""What runs at a hospital: a Flower ClientApp that answers four questions about its patients, and never sends one.
+
+    query.hello        which hospital are you?               → its name
+    query.statistics   moments and counts of your patients   → (members, ...) sums, float64
+    train              here is the model: train it on yours  → trained arrays; number of patients and loss per member
+    query.centring     image scores of your patients         → (members,) sum and number
+
+The folder with the hospital's data is in the node's configuration under ``data-path``, which is set when the node is
+started (in the simulation by `sarcnet.federated.simulation`). Between messages nothing is remembered but the folder's
+content, so a hospital may restart at any time.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.federated.hospital import Hospital, read_centre, read_hospital, without_names
+from sarcnet.federated.plan import CANNOT_ANSWER
+from sarcnet.federated.records import (
+    check_axes,
+    from_record,
+    load_standardisation,
+    read_protocol,
+    stack_shape,
+    to_record,
+)
+from sarcnet.model.crossval import make_members
+from sarcnet.model.network import StackedNetwork
+from sarcnet.model.predict import image_score_sums
+from sarcnet.model.protocol import Protocol, build_stack
+from sarcnet.model.statistics import training_statistics
+from sarcnet.model.training import fit
+
+
+def data_path(context: Context) -> Path:
+    """The hospital's folder, from the node's configuration."""
+    if "data-path" not in context.node_config:
+        raise SarcnetError(
+            "This node has no data-path in its node configuration: start it with --node-config 'data-path=\"…\"'."
+        )
+    return Path(str(context.node_config["data-path"]))
+
+
+@lru_cache(maxsize=4)
+def _own(folder: Path, protocol: Protocol, run_id: int) -> Hospital:
+    return read_hospital(folder, protocol=protocol)
+
+
+def own_hospital(message: Message, context: Context) -> tuple[Hospital, Protocol]:
+    """The hospital's patients under the protocol that came with the message; read once a run and process."""
+    protocol = read_protocol(_config(message))
+    return _own(data_path(context), protocol, context.run_id), protocol
+
+
+def _config(message: Message) -> ConfigRecord:
+    return message.content.config_records["config"]
+
+
+def received_stack(message: Message, protocol: Protocol) -> StackedNetwork:
+    """The model as the server sent it: trainable arrays and the agreed standardisation."""
+    stack = build_stack(protocol, members=make_members("", folds=protocol.folds, repeats=protocol.repeats))
+    records = message.content.array_records
+    stack.load_parameter_arrays(from_record(records["arrays"]))
+    load_standardisation(stack, from_record(records["standardisation"]))
+    return stack
+
+
+def careful(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Around every question: measure the time, and turn a failure into one sentence.
+
+    The full report stays in ``error.txt`` in the hospital's folder.
+    """
+    started = time.perf_counter()
+    try:
+        reply = call_next(message, context)
+    except Exception as error:
+        return Message(Error(CANNOT_ANSWER, _sentence(error, context)), reply_to=message)
+    reply.content["work"] = MetricRecord({"seconds": time.perf_counter() - started})
+    return reply
+
+
+def _sentence(error: Exception, context: Context) -> str:
+    text = str(error) if isinstance(error, SarcnetError) else f"{type(error).__name__}: {error}"
+    if "data-path" not in context.node_config:
+        return text
+    folder = data_path(context)
+    if folder.is_dir():
+        (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+    return without_names(text, folder=folder)
+
+
+def hello(message: Message, context: Context) -> Message:
+    """Say which hospital this is."""
+    centre = read_centre(data_path(context))
+    return Message(RecordDict({"config": ConfigRecord({"centre": centre})}), reply_to=message)
+
+
+def statistics(message: Message, context: Context) -> Message:
+    """Sums over each member's training patients at this hospital.
+
+    tiles, clinical columns, hazard, and how many patients they are.
+    """
+    hospital, protocol = own_hospital(message, context)
+    sums = training_statistics(hospital.patients, weights=hospital.weights)
+    return _reply(message, protocol, arrays=sums.to_arrays())
+
+
+def train(message: Message, context: Context) -> Message:
+    """Train the received model on the hospital's own patients for the epochs asked for, with the function that trains
+    the pooled model."""
+    hospital, protocol = own_hospital(message, context)
+    stack = received_stack(message, protocol)
+    config = _config(message)
+    curves = fit(
+        stack,
+        hospital.patients,
+        weights=hospital.weights,
+        protocol=protocol,
+        epochs=int(config["epochs"]),  # type: ignore[arg-type]
+        first_epoch=int(config["first_epoch"]),  # type: ignore[arg-type]
+    )
+    last = curves.loc[curves["epoch"] == curves["epoch"].max()].sort_values("member")
+    learning = {
+        "patients": hospital.weights.sum(axis=0, dtype=np.float64),  # (E,)
+        "training_loss": last["training_loss"].to_numpy(np.float64),  # (E,)
+        "heldout_loss": last["heldout_loss"].to_numpy(np.float64),  # (E,)
+    }
+    return _reply(message, protocol, arrays=stack.parameter_arrays(), learning=learning)
+
+
+def centring(message: Message, context: Context) -> Message:
+    """Sum of the image scores of each member's training patients here, and their number."""
+    hospital, protocol = own_hospital(message, context)
+    total, count = image_score_sums(received_stack(message, protocol), hospital.patients, weights=hospital.weights)
+    return _reply(message, protocol, arrays={"total": total, "count": count})
+
+
+def _reply(
+    message: Message,
+    protocol: Protocol,
+    *,
+    arrays: Mapping[str, np.ndarray],
+    learning: Mapping[str, np.ndarray] | None = None,
+) -> Message:
+    """Reply with arrays, after a last look at the door: no axis may count patients or tiles."""
+    records = {"arrays": arrays} if learning is None else {"arrays": arrays, "learning": learning}
+    shape = stack_shape(protocol)
+    for record in records.values():
+        check_axes([(name, array.shape) for name, array in record.items()], shape=shape)
+    return Message(RecordDict({name: to_record(record) for name, record in records.items()}), reply_to=message)
+
+
+def make_client_app(mods: Sequence[Mod] = ()) -> ClientApp:
+    """The app, with Flower mods around it: the simulation uses one to give each node its folder."""
+    made = ClientApp(mods=[*mods, careful])
+    made.query("hello")(hello)
+    made.query("statistics")(statistics)
+    made.query("centring")(centring)
+    made.train()(train)
+    return made
+
+
+#: The app a SuperNode runs.
+app = make_client_app()

@@ -1,0 +1,135 @@
+"""A hospital's folder: all a hospital's client can read. Nothing of another hospital is in it, and nobody else opens
+it.
+
+patients.parquet   its own training patients: clinical variables and outcome
+folds.parquet      patient_id, repeat, fold of these patients
+slides.parquet     slide_id, patient_id
+features/          one HDF5 file a slide
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.model.bags import read_bags
+from sarcnet.model.crossval import make_members, training_weights
+from sarcnet.model.patients import Patients, assemble_patients
+from sarcnet.model.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """A hospital's own training patients and (n, E) 0/1: which member they train."""
+
+    centre: str
+    patients: Patients
+    weights: np.ndarray
+
+
+def write_hospital(
+    folder: Path,
+    *,
+    centre: str,
+    patients: pd.DataFrame,
+    slides: pd.DataFrame,
+    folds: pd.DataFrame,
+    features: Mapping[str, Path],
+) -> Path:
+    """Lay one hospital's folder, afresh; only rows and files of ``centre`` go in.
+
+    patients, slides, folds: tables of all hospitals (patient_id, centre, ...). features: slide_id → HDF5 file; files
+    are hard links where the disk allows it, copies elsewhere. Returns the folder.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "features").mkdir(parents=True)
+    own = patients.loc[patients["centre"] == centre].reset_index(drop=True)
+    if own.empty:
+        raise SarcnetError(f"There is no patient of centre '{centre}': a hospital without patients cannot take part.")
+    is_own = slides["patient_id"].isin(own["patient_id"])
+    slides.loc[is_own, ["slide_id", "patient_id"]].to_parquet(folder / "slides.parquet", index=False)
+    folds.loc[folds["patient_id"].isin(own["patient_id"])].to_parquet(folder / "folds.parquet", index=False)
+    for slide_id in slides.loc[is_own, "slide_id"]:
+        if slide_id in features:
+            _link(features[slide_id], folder / "features" / f"{slide_id}.h5")
+    own.to_parquet(folder / "patients.parquet", index=False)
+    return folder
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def read_centre(folder: Path) -> str:
+    """Name of the hospital whose folder this is."""
+    try:
+        centres = sorted(set(pd.read_parquet(folder / "patients.parquet", columns=["centre"])["centre"]))
+    except (OSError, ValueError) as error:
+        raise SarcnetError(
+            f"The hospital's folder {folder} cannot be read ({error}): lay it with write_hospital."
+        ) from error
+    if len(centres) != 1:
+        raise SarcnetError(
+            f"The hospital's folder {folder} holds patients of {centres}: one folder is for one hospital."
+        )
+    return str(centres[0])
+
+
+def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
+    """Read a hospital's folder under a protocol.
+
+    Raises SarcnetError when its features are not those the protocol was made for.
+    """
+    centre = read_centre(folder)
+    table = pd.read_parquet(folder / "patients.parquet")
+    bags = read_bags(
+        sorted((folder / "features").glob("*.h5")),
+        slides=pd.read_parquet(folder / "slides.parquet"),
+        patient_ids=[str(p) for p in table["patient_id"]],
+    )
+    if bags.feature_dim != protocol.feature_dim:
+        raise SarcnetError(
+            f"The tiles at {centre} have {bags.feature_dim} features, the protocol says {protocol.feature_dim} "
+            f"({protocol.encoder}): extract the slides with {protocol.encoder}."
+        )
+    patients = assemble_patients(
+        table,
+        bags=bags,
+        clinical_variables=protocol.clinical_variables,
+        hazard_edges_months=protocol.hazard_edges_months,
+    )
+    members = make_members("", folds=protocol.folds, repeats=protocol.repeats)
+    weights = training_weights(
+        pd.read_parquet(folder / "folds.parquet"),
+        patient_ids=patients.patient_ids,
+        centres=patients.centres,
+        members=members,
+    )
+    return Hospital(centre, patients, weights)
+
+
+def without_names(text: str, *, folder: Path) -> str:
+    """A message without this hospital's patients and slides and without the path of its folder.
+
+    What may leave of an error.
+    """
+    text = text.replace(str(folder), "the hospital's folder")
+    for name, column in (("slides", "slide_id"), ("patients", "patient_id"), ("slides", "patient_id")):
+        path = folder / f"{name}.parquet"
+        try:
+            values = {str(v) for v in pd.read_parquet(path, columns=[column])[column]}
+        except (OSError, ValueError):
+            continue
+        for value in sorted(values, key=len, reverse=True):
+            text = text.replace(value, f"({column.removesuffix('_id')})")
+    return text

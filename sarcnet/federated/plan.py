@@ -1,0 +1,66 @@
+"""The plan of a federated training: everything that is agreed before the first message.
+
+Server and hospitals need nothing else from each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.model.crossval import Member, make_members
+from sarcnet.model.protocol import Protocol
+
+#: Error code of a hospital that could not do what it was asked; Flower's own codes are below 1000.
+CANNOT_ANSWER = 1000
+
+
+class FederationError(SarcnetError):
+    """A federated training that cannot go on: names the hospital and the cause."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained and for how long.
+
+    protocol: the model's settings, those of the pooled model; its ``centres`` are the hospitals.
+    rounds, local_epochs: rounds × local_epochs views of every patient, the same number of epochs a pooled training of
+    that length has.
+    deadline_s: longest wait for the replies of one round; start_deadline_s: the same for the first reply, while
+    processes start.
+    model: name under which the members are stored.
+    """
+
+    protocol: Protocol
+    rounds: int
+    local_epochs: int
+    deadline_s: float = 900.0
+    start_deadline_s: float = 300.0
+    model: str = "sarcnet_fedavg"
+
+    @property
+    def hospitals(self) -> tuple[str, ...]:
+        """Names of the hospitals, sorted: the order in which everything is summed."""
+        return tuple(sorted(self.protocol.centres))
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All repeats × folds: they travel together in one array, members first."""
+        return make_members(self.model, folds=self.protocol.folds, repeats=self.protocol.repeats)
+
+    def key(self, statistics: Mapping[str, np.ndarray]) -> str:
+        """16 letters that change with anything that shapes the rounds: protocol, hospitals, local epochs, and (by the
+        sums of round 0) the patients.
+
+        The number of rounds is not in it: a longer training goes on from a shorter one.
+        """
+        agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
+        digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
+        for name in sorted(statistics):
+            digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())
+        return digest.hexdigest()[:16]

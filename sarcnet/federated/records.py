@@ -1,0 +1,98 @@
+"""Arrays and settings as Flower's records, and the one rule about shapes.
+
+Every array that travels has the members first and no patient anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord
+
+from sarcnet.federated.plan import FederationError
+from sarcnet.model.crossval import make_members
+from sarcnet.model.network import StackedNetwork, StackShape
+from sarcnet.model.protocol import Protocol, build_stack
+
+
+def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
+    """Named arrays as one record, in sorted order."""
+    return ArrayRecord({name: Array(np.ascontiguousarray(arrays[name])) for name in sorted(arrays)})
+
+
+def from_record(record: ArrayRecord) -> dict[str, np.ndarray]:
+    """The reverse: own copies."""
+    return {name: np.array(array.numpy()) for name, array in record.items()}
+
+
+def instructions(protocol: Protocol, *, epochs: int = 0, first_epoch: int = 0) -> ConfigRecord:
+    """What a hospital is told along with the arrays.
+
+    The protocol as JSON text, how many epochs to train, and the number of the first.
+    """
+    text = json.dumps(protocol.to_dict(), sort_keys=True)
+    return ConfigRecord({"protocol": text, "epochs": epochs, "first_epoch": first_epoch})
+
+
+def read_protocol(record: ConfigRecord) -> Protocol:
+    """The protocol inside instructions."""
+    return Protocol.from_dict(json.loads(str(record["protocol"])))
+
+
+def stack_shape(protocol: Protocol) -> StackShape:
+    """Sizes of the network this protocol describes, with all its members."""
+    return build_stack(protocol, members=make_members("", folds=protocol.folds, repeats=protocol.repeats)).shape
+
+
+def standardisation(stack: StackedNetwork) -> dict[str, np.ndarray]:
+    """The arrays of the network that are computed, not trained: means, inverse spreads, image centre.
+
+    Each (E, ...) float32.
+    """
+    return {name: buffer.numpy().copy() for name, buffer in stack.named_buffers()}
+
+
+def load_standardisation(stack: StackedNetwork, arrays: Mapping[str, np.ndarray]) -> None:
+    """Set these arrays; raises FederationError when names or shapes are not those of this network."""
+    own = dict(stack.named_buffers())
+    wrong = sorted(set(own) ^ set(arrays)) or [k for k in own if own[k].shape != arrays[k].shape]
+    if wrong:
+        raise FederationError(f"The standardisation does not fit this network: {', '.join(wrong)} differ.")
+    for name, buffer in own.items():
+        buffer.copy_(torch.from_numpy(np.asarray(arrays[name])))
+
+
+def axis_names(shape: StackShape) -> dict[int, str]:
+    """Length of an axis → what it counts. Only these may follow the member axis of an array that travels."""
+    names = {
+        shape.intervals: "interval",
+        shape.attention_dim: "attention",
+        shape.embedding_dim: "embedding",
+        shape.clinical_dim: "clinical column",
+        shape.feature_dim: "feature",
+    }
+    return {length: name for length, name in names.items() if length}
+
+
+def describe_axes(size: tuple[int, ...], *, shape: StackShape) -> str:
+    """For instance "member × embedding × feature"; an axis of another length is called "UNKNOWN"."""
+    names = axis_names(shape)
+    first = ["member" if size[0] == shape.members else "UNKNOWN"] if size else ["UNKNOWN"]
+    return " × ".join(first + [names.get(length, "UNKNOWN") for length in size[1:]])
+
+
+def check_axes(sizes: Iterable[tuple[str, tuple[int, ...]]], *, shape: StackShape) -> None:
+    """Raise FederationError when an array has an axis that is not the members' or one of the network's.
+
+    It could be patients or tiles.
+    """
+    wrong = [f"{name} {size}" for name, size in sizes if "UNKNOWN" in describe_axes(size, shape=shape)]
+    if wrong:
+        allowed = ", ".join(f"{name} {length}" for length, name in axis_names(shape).items())
+        raise FederationError(
+            f"These arrays are not sent: {', '.join(wrong)}. An array has {shape.members} members first and then only "
+            f"axes of the network ({allowed}); any other axis could count patients or tiles."
+        )

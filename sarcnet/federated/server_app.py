@@ -1,0 +1,154 @@
+"""What runs at the server: a Flower ServerApp that knows the plan, holds no patient, and asks the hospitals in turn.
+
+meet the hospitals → sum their statistics → R rounds of train-and-average → centre the image score → write the model
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from sarcnet.compendium.progress import track
+from sarcnet.federated.checkpoint import FinishedRound, load_rounds, save_round
+from sarcnet.federated.ledger import sizes
+from sarcnet.federated.plan import Plan
+from sarcnet.federated.postbox import Postbox
+from sarcnet.federated.records import check_axes, from_record, instructions, standardisation, to_record
+from sarcnet.federated.strategy import Arrays, MemberFedAvg
+from sarcnet.model.network import StackedNetwork
+from sarcnet.model.predict import TrainedStack
+from sarcnet.model.protocol import build_stack
+from sarcnet.model.statistics import TrainingStatistics, apply_statistics
+
+
+@dataclass
+class FederatedRun:
+    """What the server has at the end.
+
+    The model, the ledger, a row a round and hospital, the folder of the rounds, and where the time went.
+    """
+
+    model: TrainedStack
+    messages: pd.DataFrame
+    rounds: pd.DataFrame
+    rounds_folder: Path
+    resumed_after: int
+    seconds: dict[str, float]
+
+
+@dataclass
+class Server:
+    """The server's work under one plan. ``result`` is there once the app has run.
+
+    folder: where rounds are kept. stop: set by the engine when it breaks down. at_end: called when the work has
+    ended, well or not.
+    """
+
+    plan: Plan
+    folder: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+    at_end: Callable[[], None] = lambda: None
+    result: FederatedRun | None = None
+
+    def app(self) -> ServerApp:
+        """As a Flower app."""
+        app = ServerApp()
+
+        @app.main()
+        def main(grid: Grid, context: Context) -> None:
+            try:
+                self.result = self.run(grid)
+            finally:
+                self.at_end()
+
+        return app
+
+    def run(self, grid: Grid) -> FederatedRun:
+        """Everything, from the first message to the model."""
+        seconds: dict[str, float] = {}
+        postbox = Postbox(grid, stop=self.stop)
+        with timed(seconds, "meeting"):
+            postbox.meet(self.plan.hospitals, deadline_s=self.plan.start_deadline_s)
+        with timed(seconds, "statistics"):
+            statistics = self._statistics(postbox)
+        stack = build_stack(self.plan.protocol, members=self.plan.members)
+        apply_statistics(stack, statistics)
+        folder = self.folder / self.plan.key(statistics.to_arrays())
+        with timed(seconds, "rounds"):
+            done, finished = self._rounds(postbox, stack, folder)
+        with timed(seconds, "centring"):
+            self._centre(postbox, stack)
+        messages = postbox.ledger.frame()
+        check_axes(sizes(messages), shape=stack.shape)
+        return FederatedRun(
+            model=TrainedStack(self.plan.protocol, self.plan.members, stack.eval()),
+            messages=messages,
+            rounds=pd.DataFrame([row for f in finished for row in f.rows]),
+            rounds_folder=folder,
+            resumed_after=done,
+            seconds=seconds,
+        )
+
+    def _statistics(self, postbox: Postbox) -> TrainingStatistics:
+        """Sum of the hospitals' statistics, in the order of their names."""
+        question = RecordDict({"config": instructions(self.plan.protocol)})
+        replies = postbox.send_and_receive(postbox.letters("query.statistics", question), timeout=self.plan.deadline_s)
+        own = [TrainingStatistics.from_arrays(from_record(r.content.array_records["arrays"])) for r in replies]
+        total = own[0]
+        for other in own[1:]:
+            total = total + other
+        return total
+
+    def _rounds(self, postbox: Postbox, stack: StackedNetwork, folder: Path) -> tuple[int, list[FinishedRound]]:
+        """Go on behind the last finished round; leaves the final weights in the stack."""
+        finished = load_rounds(folder, upto=self.plan.rounds)
+        done = len(finished)
+        for earlier in finished:
+            postbox.ledger.rows += earlier.messages
+        written = len(postbox.ledger.rows)
+        progress = iter(track(range(done, self.plan.rounds), total=self.plan.rounds - done, what="federated rounds"))
+
+        def on_round(number: int, arrays: Arrays, rows: list[dict[str, object]]) -> None:
+            nonlocal written
+            finished.append(FinishedRound(number, arrays, rows, postbox.ledger.rows[written:]))
+            written = len(postbox.ledger.rows)
+            save_round(folder, finished[-1])
+            next(progress, None)
+
+        strategy = MemberFedAvg(self.plan, standardisation=standardisation(stack), done=done, on_round=on_round)
+        start = finished[-1].arrays if finished else stack.parameter_arrays()
+        strategy.start(postbox, to_record(start), num_rounds=self.plan.rounds - done, timeout=self.plan.deadline_s)
+        stack.load_parameter_arrays(finished[-1].arrays)
+        return done, finished
+
+    def _centre(self, postbox: Postbox, stack: StackedNetwork) -> None:
+        """Move the average training image score into the hazard, as the pooled model does."""
+        postbox.round = self.plan.rounds + 1
+        content = RecordDict(
+            {
+                "arrays": to_record(stack.parameter_arrays()),
+                "standardisation": to_record(standardisation(stack)),
+                "config": instructions(self.plan.protocol),
+            }
+        )
+        replies = postbox.send_and_receive(postbox.letters("query.centring", content), timeout=self.plan.deadline_s)
+        own = [from_record(r.content.array_records["arrays"]) for r in replies]
+        total, count = (np.sum([o[name] for o in own], axis=0) for name in ("total", "count"))
+        stack.centre_image_score(total=total, count=count)
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the seconds of a step to a table of steps."""
+    started = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - started

@@ -1,0 +1,187 @@
+"""The federation on one machine: two engines that run the same ServerApp and ClientApp.
+
+``ray``: Flower's simulation, a process for each hospital, the documented engine. ``inprocess``: everything in this
+process, for smoke runs and tests.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.federated.client_app import make_client_app
+from sarcnet.federated.inprocess import InProcessGrid
+from sarcnet.federated.plan import FederationError, Plan
+from sarcnet.federated.private_flower import no_telemetry
+from sarcnet.federated.server_app import FederatedRun, Server
+
+MIB = 2**20
+OBJECT_STORE_MIB = 128  # Ray's shared memory; one message with all members is a few MiB
+ENDING_S = 20  # patience with processes that were told to end
+
+
+def folder_by_partition(folders: list[str]) -> Mod:
+    """A Flower mod that does in the simulation what a node's configuration does in a deployment.
+
+    Node i learns the path of its own folder.
+    """
+
+    def give_folder(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+        context.node_config["data-path"] = folders[int(context.node_config["partition-id"])]
+        return call_next(message, context)
+
+    return give_folder
+
+
+def simulate(
+    plan: Plan, *, hospitals: Mapping[str, Path], rounds_folder: Path, engine: str, cpus: int = 2
+) -> FederatedRun:
+    """Train the plan's model over the hospitals' folders.
+
+    hospitals: name → its folder (`sarcnet.federated.hospital.write_hospital`); only that hospital's client opens it.
+    rounds_folder: finished rounds are kept there, and a later call goes on behind the last one.
+    engine: "ray" or "inprocess". cpus: processor cores Ray may use; each hospital takes one.
+    Raises FederationError naming the hospital and the cause when one fails or does not answer in time.
+    """
+    server = Server(plan, rounds_folder)
+    client_app = make_client_app(
+        mods=[folder_by_partition([str(Path(hospitals[name]).resolve()) for name in plan.hospitals])]
+    )
+    with quiet_flower(rounds_folder / "flower.log"):
+        if engine == "inprocess":
+            _run_here(server, client_app)
+        elif engine == "ray":
+            _run_with_ray(server, client_app, cpus=cpus)
+        else:
+            raise SarcnetError(f"federation_engine is '{engine}': choose ray or inprocess.")
+    if server.result is None:
+        raise FederationError(f"The simulation ended without a model: see {rounds_folder / 'flower.log'}.")
+    return server.result
+
+
+def _run_here(server: Server, client_app: ClientApp) -> None:
+    grid = InProcessGrid(client_app, nodes=len(server.plan.hospitals))
+    context = Context(run_id=grid.run_id, node_id=1, node_config={}, state=RecordDict(), run_config={})
+    server.app()(grid, context)
+
+
+def _run_with_ray(server: Server, client_app: ClientApp, *, cpus: int) -> None:
+    """One Ray start for the whole plan, all folds and repeats."""
+    from flwr.simulation import run_simulation
+
+    hospitals = len(server.plan.hospitals)
+    with ray_started(cpus=cpus) as ray:
+        server.at_end = ray.remember_processes
+        try:
+            run_simulation(
+                server_app=server.app(),
+                client_app=client_app,
+                num_supernodes=hospitals,
+                backend_config={"client_resources": {"num_cpus": max(1, cpus // hospitals), "num_gpus": 0}},
+            )
+        except SarcnetError as error:
+            raise FederationError(str(error)) from None  # the reader needs the sentence, not Flower's threads
+        finally:
+            server.stop.set()
+    if server.result is not None:
+        server.result.seconds["ray start"] = ray.start_seconds
+
+
+class RunningRay:
+    """A started Ray: how long its start took, and which processes belong to it."""
+
+    def __init__(self) -> None:
+        self.before = set(psutil.Process().children(recursive=True))
+        self.processes: set[psutil.Process] = set()
+        self.start_seconds = -time.perf_counter()
+
+    def started(self) -> None:
+        """Stop the clock."""
+        self.start_seconds += time.perf_counter()
+
+    def remember_processes(self) -> None:
+        """Note the processes that are running now.
+
+        Called before Ray is shut down, as afterwards they are nobody's children.
+        """
+        self.processes |= set(psutil.Process().children(recursive=True)) - self.before
+
+    def end_processes(self) -> None:
+        """Wait until all of them are gone; end those that stay."""
+        _, alive = psutil.wait_procs(list(self.processes), timeout=ENDING_S)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@contextmanager
+def ray_started(*, cpus: int) -> Iterator[RunningRay]:
+    """Ray on this machine only.
+
+    No dashboard, no usage report, bounded memory, quiet, its files in a short folder of its own that goes with it.
+    """
+    import ray
+
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp" if Path("/tmp").is_dir() else None))
+    running = RunningRay()
+    try:
+        ray.init(
+            num_cpus=cpus,
+            num_gpus=0,
+            include_dashboard=False,
+            configure_logging=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            object_store_memory=OBJECT_STORE_MIB * MIB,
+            _temp_dir=str(folder),
+        )
+        running.started()
+        yield running
+    finally:
+        running.remember_processes()
+        ray.shutdown()
+        running.end_processes()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def quiet_flower(log_file: Path) -> Iterator[None]:
+    """Flower's and Ray's words go to a file, nothing is reported to their makers, nothing is fetched."""
+    settings = {
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_worker_niceness": "0",  # with Ray's 15 a busy machine starves them: minutes, not seconds, to start
+    }
+    before = {name: os.environ.get(name) for name in (*settings, "PYTHONPATH")}
+    os.environ.update(settings)
+    no_telemetry()
+    log = logging.getLogger("flwr")
+    handlers, propagate = log.handlers, log.propagate
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(log_file, mode="w")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.handlers, log.propagate = [to_file], False
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = handlers, propagate
+        to_file.close()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
