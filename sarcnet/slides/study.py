@@ -4,7 +4,6 @@ on.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import joblib
 import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.files import atomic_path, sha256
 from sarcnet.slides import grid, opening, overview, quality, reading, thumbnail, tiling, tissue
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import READ_ERRORS, SlideFault
@@ -96,7 +95,7 @@ def _tile_one(slide_id: str, path: Path, rules: TileRules, override: float, work
             tiles.to_parquet(part, index=False)
         with atomic_path(place.overview) as part:
             tiled.overview.save(part, format="PNG", compress_level=4)
-        report = {"status": "ok", "cause": "", "advice": "", **tiled.report, "picture_sha256": _sha256(place.overview)}
+        report = {"status": "ok", "cause": "", "advice": "", **tiled.report, "picture_sha256": sha256(place.overview)}
     with atomic_path(place.report) as part:  # last: a report means that all the rest is there
         Path(part).write_text(json.dumps(_plain(report), indent=1, ensure_ascii=False), encoding="utf-8")
     return SlideResult(slide_id, _plain(report), tiles, resumed=False)
@@ -109,13 +108,9 @@ def _resume(slide_id: str, place: _Place) -> SlideResult | None:
     if report["status"] != "ok":
         place.overview.unlink(missing_ok=True)
         return SlideResult(slide_id, report, None, resumed=True)
-    if not (place.tiles.exists() and place.overview.exists() and _sha256(place.overview) == report["picture_sha256"]):
+    if not (place.tiles.exists() and place.overview.exists() and sha256(place.overview) == report["picture_sha256"]):
         return None
     return SlideResult(slide_id, report, pd.read_parquet(place.tiles), resumed=True)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _plain(report: dict[str, object]) -> dict[str, object]:

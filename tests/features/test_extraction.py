@@ -1,0 +1,186 @@
+"""Feature files: what is in them, which tiles, and that a rerun or more threads change nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.seeds import rng
+from sarcnet.features.choice import choose_tiles
+from sarcnet.features.encoders import Encoder
+from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort, feature_key
+from sarcnet.features.projection import two_axes
+from sarcnet.features.store import is_done, read_features, write_features
+from sarcnet.slides.opening import open_slide
+from sarcnet.slides.reading import TileReader, plan
+from sarcnet.slides.units import TilePx, Um
+
+WHAT = Extraction(tile_um=32.0, tile_px=64, tiles_max=6, batch_tiles=4, seed=3)
+
+
+class MeanColour:
+    """Stands in for an encoder: mean and spread of each channel."""
+
+    encoder = Encoder(
+        "mean_colour",
+        dim=6,
+        tile_px=64,
+        mpp=None,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        licence="",
+        source="",
+        weights=lambda: "none",
+        onnx=lambda: Path("mean_colour.onnx"),
+    )
+
+    def encode(self, tiles: np.ndarray) -> np.ndarray:
+        return np.concatenate([tiles.mean((1, 2)), tiles.std((1, 2))], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def slides(write_slide) -> list[SlideTiles]:
+    made = []
+    for k in range(3):
+        pixels = np.random.default_rng(k).integers(0, 256, (260, 330, 3), dtype=np.uint8)
+        path = write_slide(f"S{k}.svs", pixels, mpp=0.5)
+        x, y = np.meshgrid(np.arange(5) * 64, np.arange(4) * 64)
+        tiles = pd.DataFrame({"tile": range(20), "x_px": x.ravel(), "y_px": y.ravel()})
+        made.append(SlideTiles(f"S{k}", path, 0.5, tiles[: 20 - 8 * k]))
+    return made
+
+
+def run(slides, folder: Path, *, jobs: int = 1, what: Extraction = WHAT) -> list[dict]:
+    return list(extract_cohort(slides, encoder=MeanColour(), extraction=what, folder=folder, jobs=jobs))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_file_holds_the_features_of_the_tiles_it_names(slides, tmp_path):
+    rows = run(slides, tmp_path / "f")
+    assert [row["n_encoded"] for row in rows] == [6, 6, 4]
+    with h5py.File(tmp_path / "f" / "S0.h5") as file:  # as anybody would open it
+        features, coords = file["features"][:], file["coords"][:]
+        attrs = dict(file.attrs)
+    assert features.dtype == np.float16
+    assert coords.dtype == np.int64
+    assert features.shape == (6, 6)
+    assert coords.shape == (6, 2)
+    assert attrs["encoder"] == "mean_colour"
+    assert attrs["mpp"] == 0.5
+    handle, info = open_slide(slides[0].path)
+    with TileReader(handle, info, plan(info, tile_um=Um(32.0), tile_px=TilePx(64))) as reader:
+        for row, (x, y) in zip(features, coords, strict=True):
+            want = MeanColour().encode(reader.tile(x, y)[None])[0]
+            assert np.abs(row - want).max() < 0.1  # half a step of float16 at 128
+
+
+def test_resumed_and_threaded_equal_fresh_byte_for_byte(slides, tmp_path):
+    run(slides, tmp_path / "fresh")
+    run(slides, tmp_path / "threads", jobs=3)
+    run(slides[:2], tmp_path / "again")
+    (tmp_path / "again" / "S1.h5").write_bytes(b"half a file")
+    stamp = (tmp_path / "again" / "S0.h5").stat().st_mtime_ns
+    rows = run(slides, tmp_path / "again")
+    assert [row["resumed"] for row in rows] == [True, False, False]
+    assert (tmp_path / "again" / "S0.h5").stat().st_mtime_ns == stamp
+    assert digests(tmp_path / "fresh") == digests(tmp_path / "threads") == digests(tmp_path / "again")
+
+
+def test_choice_of_tiles_depends_on_the_seed_and_the_slide_only(slides, tmp_path):
+    tiles = slides[0].tiles
+    first, again, other_seed, other_slide = (
+        choose_tiles(tiles, at_most=8, rng=rng(seed, "tiles", slide))["tile"].tolist()
+        for seed, slide in ((3, "S0"), (3, "S0"), (4, "S0"), (3, "S1"))
+    )
+    assert first == again
+    assert first == sorted(set(first))
+    assert first != other_seed
+    assert first != other_slide
+    run(slides[:1], tmp_path / "f")
+    assert len(read_features(tmp_path / "f" / "S0.h5").tiles) == 6
+
+
+def test_all_tiles_are_equally_likely():
+    tiles = pd.DataFrame({"tile": range(10)})
+    drawn = [choose_tiles(tiles, at_most=4, rng=rng(k, "x"))["tile"].to_numpy() for k in range(2000)]
+    share = np.bincount(np.concatenate(drawn), minlength=10) / 2000
+    assert np.abs(share - 0.4).max() < 0.05  # 4.5 standard errors
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Extraction)])
+def test_every_parameter_that_shapes_the_file_is_in_its_key(slides, name):
+    def key(what: Extraction) -> str:
+        chosen = choose_tiles(slides[0].tiles, at_most=what.tiles_max, rng=rng(what.seed, "tiles", "S0"))
+        return feature_key(slides[0], chosen, encoder=MeanColour(), extraction=what)
+
+    assert key(WHAT) == key(replace(WHAT))
+    assert key(WHAT) != key(replace(WHAT, **{name: getattr(WHAT, name) * 2}))
+
+
+def test_file_resolution_and_tiles_are_in_the_key(slides):
+    def key(slide: SlideTiles) -> str:
+        return feature_key(slide, slide.tiles, encoder=MeanColour(), extraction=WHAT)
+
+    others = [replace(slides[0], path=slides[1].path), replace(slides[0], mpp=0.49)]
+    others.append(replace(slides[0], tiles=slides[0].tiles.assign(x_px=slides[0].tiles["x_px"] + 1)))
+    assert len({key(slide) for slide in [slides[0], *others]}) == 4
+
+
+def test_a_slide_that_has_gone_is_named_and_the_others_go_on(slides, tmp_path):
+    slides[1].path.unlink()
+    rows = run(slides, tmp_path / "f", jobs=2)
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert "S1.svs is not there" in rows[1]["cause"]
+    assert sorted(digests(tmp_path / "f")) == ["S0.h5", "S2.h5"]
+
+
+def test_unreadable_tiles_are_dropped_and_counted(slides, tmp_path):
+    data = bytearray(slides[0].path.read_bytes())
+    data[len(data) // 4 : len(data) // 4 + 300] = b"\xff" * 300
+    slides[0].path.write_bytes(bytes(data))
+    what = replace(WHAT, tiles_max=20)
+    row = run(slides[:1], tmp_path / "f", what=what)[0]
+    assert row["n_unreadable"] >= 1
+    assert row["n_encoded"] + row["n_unreadable"] == 20
+    found = read_features(tmp_path / "f" / "S0.h5")
+    assert len(found.features) == len(found.coords) == row["n_encoded"]
+    assert not (found.features[:, :3] > 250).all(axis=1).any()  # nothing white was invented
+
+
+def test_edited_file_is_noticed(tmp_path):
+    path = tmp_path / "x.h5"
+    array = np.ones((3, 4))
+    write_features(path, features=array, coords=array[:, :2], tiles=array[:, 0], attrs={"key": "k"})
+    assert is_done(path, key="k")
+    assert not is_done(path, key="other")
+    with h5py.File(path, "r+") as file:
+        file["features"][0, 0] = 7
+    assert not is_done(path, key="k")
+    with pytest.raises(SarcnetError, match=r"x\.h5 has changed"):
+        read_features(path)
+
+
+def test_half_precision_loses_one_part_in_two_thousand(tmp_path):
+    features = np.random.default_rng(0).gamma(0.3, 1.0, (50, 200))
+    write_features(tmp_path / "h.h5", features=features, coords=np.zeros((50, 2)), tiles=np.arange(50), attrs={})
+    stored = read_features(tmp_path / "h.h5").features.astype(float)
+    assert np.abs(stored - features).max() <= features.max() / 2000
+
+
+def test_two_axes_are_orthogonal_ordered_and_their_signs_fixed():
+    x = np.random.default_rng(1).normal(size=(300, 8)) * np.array([9, 4, 1, 1, 1, 1, 1, 1])
+    plane = two_axes(x)
+    assert plane.scores.shape == (300, 2)
+    assert abs(np.corrcoef(plane.scores.T)[0, 1]) < 1e-6
+    assert plane.explained[0] > plane.explained[1] > 0.1
+    assert np.allclose(two_axes(x[::-1]).scores[::-1], plane.scores)
