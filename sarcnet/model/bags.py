@@ -22,12 +22,14 @@ class Bags:
     offsets: (n + 1,) int64; a patient without a slide has an empty bag.
     tiles: N rows: slide_id, tile (row in the slide's feature file), x_px, y_px (level-0 corner); says where each
     feature comes from.
+    encoder: name of the network the features come from, as written in the files.
     """
 
     patient_ids: tuple[str, ...]
     features: np.ndarray
     offsets: np.ndarray
     tiles: pd.DataFrame
+    encoder: str = ""
 
     def __post_init__(self) -> None:
         faults = Faults()
@@ -68,7 +70,7 @@ class Bags:
         flat = np.concatenate(rows) if rows else np.arange(0)
         offsets = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
         tiles = self.tiles.iloc[flat].reset_index(drop=True)
-        return Bags(tuple(patient_ids), self.features[flat], offsets, tiles)
+        return Bags(tuple(patient_ids), self.features[flat], offsets, tiles, self.encoder)
 
 
 def make_bags(features: Mapping[str, np.ndarray], *, feature_dim: int | None = None) -> Bags:
@@ -146,4 +148,5 @@ def read_bags(files: Iterable[Path], *, slides: pd.DataFrame, patient_ids: Seque
         np.concatenate(features),
         np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         pd.concat(tiles, ignore_index=True),
+        next(iter(encoders)),
     )

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -90,6 +91,21 @@ def intervals(months: np.ndarray, event: np.ndarray, *, edges_months: Sequence[f
     happened = metastasis & inside
     survived = known & np.where(metastasis, upper < t, (lower + upper) / 2 <= t)
     return Intervals((survived | happened).astype(np.float32), happened.astype(np.float32))
+
+
+def hazard_table(outcome: Intervals, *, edges_months: Sequence[float]) -> pd.DataFrame:
+    """What the data say interval by interval: from_months, to_months, at_risk, metastases, hazard (their ratio)."""
+    at_risk, events = outcome.at_risk.sum(axis=0), outcome.event.sum(axis=0)
+    lower = [0.0, *list(edges_months)[:-1]]
+    return pd.DataFrame(
+        {
+            "from_months": lower,
+            "to_months": list(edges_months),
+            "at_risk": at_risk.astype(int),
+            "metastases": events.astype(int),
+            "hazard": np.divide(events, at_risk, out=np.full(len(lower), np.nan), where=at_risk > 0),
+        }
+    )
 
 
 def hazard_counts(outcome: Intervals, weights: np.ndarray) -> HazardCounts:

@@ -21,6 +21,7 @@ class Protocol:
     """Settings of notebook 03. Same protocol, same folds, same patients: same model.
 
     optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
+    embedding_rate: share of the learning rate at which the embedding of the tiles moves.
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
     """
 
@@ -40,6 +41,7 @@ class Protocol:
     weight_decay: float
     attention_dim: int = 16
     tiles_per_bag: int = 16
+    embedding_rate: float = 0.3
     optimizer: str = "adamw"
 
     def __post_init__(self) -> None:

@@ -70,17 +70,27 @@ class StackTraining(pl.LightningModule):
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = dict(self.stack.named_parameters())
-        free = [p for name, p in parameters.items() if name.endswith("bias") or name == "log_odds"]
-        decayed = [p for name, p in parameters.items() if not (name.endswith("bias") or name == "log_odds")]
-        rate = self.protocol.learning_rate
-        groups = [
-            {"params": decayed, "weight_decay": self.protocol.weight_decay},
-            {"params": free, "weight_decay": 0.0},
-        ]
+        """Decay for the image branch alone: it has thousands of weights, the clinical branch a few and the baseline
+        none to spare.
+
+        The embedding of the tiles moves slower than the rest: its many correlated inputs would let it learn patients
+        by heart.
+        """
+        rate, decay = self.protocol.learning_rate, self.protocol.weight_decay
+        slow = rate * self.protocol.embedding_rate
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.stack.named_parameters():
+            if name == "tile_weight":
+                key = (slow, decay * rate / slow)  # the same pull per step as the other weights
+            elif name.endswith("bias") or name in ("log_odds", "clinical_weight"):
+                key = (rate, 0.0)
+            else:
+                key = (rate, decay)
+            groups.setdefault(key, []).append(parameter)
+        options = [{"params": p, "lr": lr, "weight_decay": wd} for (lr, wd), p in groups.items()]
         if self.protocol.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=rate)
-        return torch.optim.AdamW(groups, lr=rate, fused=True)
+            return torch.optim.SGD(options)
+        return torch.optim.AdamW(options, fused=True)
 
 
 @contextmanager

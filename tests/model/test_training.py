@@ -64,7 +64,7 @@ def test_another_seed_gives_another_model(data: SimpleNamespace) -> None:
 
 
 def test_nothing_of_a_held_out_patient_reaches_the_member(data: SimpleNamespace) -> None:
-    """Outcome, tiles and clinical values of one patient are turned upside down: only members trained on that patient may notice."""
+    """One patient's outcome, tiles and clinical values are turned upside down: only members trained on them notice."""
     table, bags = data.make_cohort()
     patient = 10
     features = bags.features.copy()

@@ -1,0 +1,327 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   sarcnet:
+#     settings: sarcnet.model.settings:ModelSettings
+# ---
+
+# %% [markdown]
+# # 03 · One risk from slides and clinical variables
+#
+# **Question.** How likely is a patient to develop metastases within five years, judged from the tumour's slides and
+# from what the clinician knows, and how well can we tell for patients the model has never seen?
+#
+# In this notebook we will
+#
+# - put the tiles of each patient into a *bag* and the clinical variables into a table,
+# - cut follow-up time into intervals, so that patients who leave early count for as long as they were seen,
+# - deal the patients into folds, so that every prediction we look at concerns a patient left out of training,
+# - train a small network that finds out by itself which tiles matter, for all folds together,
+# - compare it with the image alone, the clinical variables alone, and each hospital on its own.
+#
+# The published study, SarcNet, combined slides and clinical variables in the same way, but its model is not public.
+# What follows is **our choice**, built on what the same two hospitals documented elsewhere: bags of tiles,
+# multiple-instance learning, 4 folds × 5 repeats.
+
+# %% tags=["parameters"]
+run_dir: str = "runs/demo"  # folder of the run
+seed: int = 2025  # seed of folds, starting weights, batches and tiles shown
+folds: int = 4  # folds of patients
+repeats: int = 2  # times the patients are dealt into folds anew
+clinical_variables: list[str] = ["age_years", "sex", "size_mm", "depth", "site", "histotype", "fnclcc_grade"]
+horizon_months: float = 60.0  # months, horizon of the predicted risk
+hazard_edges_months: list[float] = [6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0]  # months, upper edges of the intervals
+embedding_dim: int = 32  # numbers that describe a tile inside the network
+epochs: int = 30  # passes over the training patients
+batch_patients: int = 32  # patients in a batch
+learning_rate: float = 0.003  # step length of AdamW
+weight_decay: float = 5.0  # pull of the weights towards 0, per step times learning_rate
+
+# %%
+import pandas as pd
+from IPython.display import Markdown, display
+from lifelines.utils import concordance_index
+from sarcnet.compendium.stage import Stage
+
+from sarcnet.model import figures
+from sarcnet.model.bags import read_bags
+from sarcnet.model.crossval import fold_matrix, make_folds, make_members
+from sarcnet.model.experiment import cross_validate, study_variants
+from sarcnet.model.hazard import hazard_table
+from sarcnet.model.patients import assemble_patients
+from sarcnet.model.predict import contributions, predict_scores
+from sarcnet.model.protocol import Protocol, build_stack
+from sarcnet.model.settings import ModelSettings
+from sarcnet.model.store import save_stack
+
+stage = Stage.open("03_model", ModelSettings, vars())
+
+# %% [markdown]
+# ## 1 · A bag of tiles for each patient
+#
+# A slide is far too large to be shown to a network as one picture, and nobody has marked where on it the tumour
+# looks dangerous. What we know is one thing per *patient*: metastasis or not, and when. So all tiles of a patient,
+# from one slide or several, go into one **bag**, and the bag carries the label. Learning from labelled bags of
+# unlabelled members is called *multiple-instance learning*.
+#
+# We read the training series only. The validation series stays closed until notebook 05.
+
+# %%
+training = pd.read_parquet(stage.input("00_cohort/training.parquet"))
+slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
+known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
+feature_files = stage.inputs("02_features/features/*.h5")
+bags = read_bags(feature_files.values(), slides=slides, patient_ids=list(known["patient_id"]))
+tiles_seen = pd.DataFrame({"centre": known["centre"], "tiles in the bag": bags.sizes})
+tiles_seen.groupby("centre")["tiles in the bag"].describe().round(1)
+
+# %% [markdown]
+# Each row is a hospital: the number of patients (*count*) and how many tiles a bag holds. Bags differ in size, so
+# whatever the network does to them must not depend on the number or the order of tiles. A patient without a
+# readable slide has an empty bag and still takes part with the clinical variables.
+
+# %%
+without_outcome, without_slide = len(training) - len(known), int((bags.sizes == 0).sum())
+display(Markdown(
+    f"{len(known)} patients take part; {without_outcome} of the training series have no outcome and are left out; "
+    f"{without_slide} have no readable slide. A tile is {bags.feature_dim} numbers from the encoder `{bags.encoder}`."
+))
+
+# %% [markdown]
+# ## 2 · Time in intervals
+#
+# Many patients are still free of metastasis when they are last seen. Throwing them away would waste them; calling
+# them healthy would be wrong. We ask instead, interval by interval: *of those who entered this interval free of
+# metastasis, how many had one in it?* This share is the **hazard** $h_k$ of interval $k$, and a patient counts for
+# the intervals in which he or she was watched.
+#
+# The network gives each patient a score $\eta$, and the score shifts the hazard of every interval,
+#
+# $$\log\frac{h_k}{1-h_k} = \alpha_k + \eta, \qquad
+# \text{risk by 5 years} = 1 - \prod_{k:\,t_k \le 60} (1 - h_k),$$
+#
+# so a higher score always means a higher risk. It is trained by the likelihood of what was seen, that is by making
+#
+# $$-\sum_k \left[ m_k \log h_k + (r_k - m_k) \log(1 - h_k) \right]$$
+#
+# small, where $r_k$ says that the patient was at risk in interval $k$ and $m_k$ that metastasis came in it. This loss
+# is a plain sum over patients, so it can be summed over hospitals that share no patients; the loss of Cox's model
+# cannot, which is why a federated study prefers intervals (Andreux et al., arXiv 2006.08997).
+#
+# Two conventions, both ours: a patient last seen inside an interval counts for it when at least half of it was
+# watched; death without metastasis ends the watching.
+
+# %%
+protocol = Protocol(
+    seed=seed, folds=folds, repeats=repeats, centres=sorted(known["centre"].unique()),
+    clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months, horizon_months=horizon_months,
+    encoder=bags.encoder, feature_dim=bags.feature_dim, embedding_dim=embedding_dim, epochs=epochs,
+    batch_patients=batch_patients, learning_rate=learning_rate, weight_decay=weight_decay,
+)
+patients = assemble_patients(
+    known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
+)
+hazard_table(patients.outcome, edges_months=hazard_edges_months).round(3)
+
+# %% [markdown]
+# Read a row as: so many patients were watched through this interval, so many of them had a metastasis in it. The
+# hazard is highest early on: sarcomas of this kind spread soon or, in many patients, never.
+#
+# ## 3 · Folds: every prediction is for a patient left out
+#
+# A network with thousands of weights can learn its training patients by heart. What counts is how it does on
+# others. We therefore deal the patients into folds, train on all but one, predict the one left out, and take turns.
+# Dealing is by *patient*, never by slide or tile, and within each hospital by event, so that every fold holds its
+# share of both. As the deal itself is a matter of luck, we repeat it.
+
+# %%
+fold_table = make_folds(known, folds=folds, repeats=repeats, seed=seed)
+dealt = fold_table.merge(known[["patient_id", "mfs_event"]], on="patient_id")
+dealt["metastasis"] = dealt["mfs_event"].eq(1).map({True: "seen", False: "not seen"})
+first = dealt[dealt["repeat"] == 0]
+first.pivot_table(index=["centre", "metastasis"], columns="fold", values="patient_id", aggfunc="count")
+
+# %% [markdown]
+# The first repeat: patients of each hospital, with and without a metastasis, in each fold. Within a row the numbers
+# differ by one at most.
+#
+# ## 4 · The network
+#
+# Each tile $x_t$ is standardised on the training patients and squeezed to a few numbers, $h_t = \mathrm{relu}(W
+# \hat x_t + b)$. Which tiles should count is learnt by *gated attention* (Ilse, Tomczak & Welling, ICML 2018):
+#
+# $$a_t = \operatorname{softmax}_t \; u^\top \left( \tanh(V h_t) \odot \sigma(U h_t) \right), \qquad
+# \eta = \underbrace{\sum_t a_t \, (w^\top h_t - r)}_{\text{image}}
+# + \underbrace{\sum_j v_j \, \hat c_j}_{\text{clinical}} .$$
+#
+# The attention $a_t$ of a patient's tiles sums to one. $\hat c_j$ are the clinical variables, standardised
+# likewise; a missing value is set to the mean, and a column beside it says that it was missing. $r$ is what the
+# average patient's image adds, so a tile above it raises the risk and one below lowers it. Nothing else happens
+# between image and clinic: the score is a **sum**, and notebook 06 can say exactly how much each tile and each
+# variable contributed.
+#
+# Small numbers of patients ask for modesty: few hidden numbers, a strong pull of all weights towards zero (weight
+# decay), a fresh handful of tiles shown in every epoch. The network starts from equal attention and zero effect, so
+# it has to *earn* any departure from the average risk.
+
+# %%
+members = make_members("sarcnet_pooled", folds=folds, repeats=repeats)
+start = build_stack(protocol, members=members).parameter_arrays()
+weights_each = {name: array[0].size for name, array in start.items()}
+display(Markdown(
+    f"One network has {sum(weights_each.values()):,} weights, {weights_each['tile_weight']:,} of them in the embedding "
+    f"$W$ of the tiles; "
+    f"{folds} folds × {repeats} repeats make {len(members)} networks for each model."
+))
+
+# %% [markdown]
+# ## 5 · All folds trained together
+#
+# Training fold after fold would read the same tiles again and again. Here all networks of a model form one *stack*:
+# a batch of patients is read once, the products of all networks are one large matrix product, and each network's
+# loss counts its own training patients only. No network shares a weight with another, so each learns exactly what
+# it would have learnt alone (a test holds us to that).
+#
+# Five models in all, with the same folds and the same starting weights: `sarcnet_pooled` sees everything;
+# `image_only` and `clinical_only` have one branch switched off; `local_…` are trained at one hospital alone, as
+# that hospital would have to without a federation.
+
+# %%
+results = {
+    variant.name: cross_validate(protocol, patients=patients, folds=fold_table, variant=variant, progress=True)
+    for variant in study_variants(protocol.centres)
+}
+models = list(results)
+oof = pd.concat([result.oof for result in results.values()], ignore_index=True)
+curves = pd.concat([result.curves for result in results.values()], ignore_index=True)
+oof.groupby("model", sort=False)["risk"].describe().round(3)
+
+# %% [markdown]
+# For each model the out-of-fold risks: one for each patient and repeat. Their mean should lie near the share of
+# patients with a metastasis by the horizon; how widely they spread says how far the model dares to depart from it.
+#
+# A learning curve shows the loss on the patients trained on and, watched but never used, on those left out. While
+# both fall the network learns something general; where the second turns up it has begun to learn by heart.
+
+# %%
+fig = figures.draw_learning_curves(curves, models=models)
+stage.figure("F5_learning_curves", fig, data=figures.learning_curves(curves),
+             caption=f"Learning curves of {len(models)} models: mean and range over {len(members)} networks each, "
+                     f"n = {len(known)} patients.")
+
+# %%
+by_epoch = curves.groupby(["model", "epoch"], sort=False)["heldout_loss"].mean().unstack("model")
+best, last = by_epoch["sarcnet_pooled"].min(), by_epoch["sarcnet_pooled"].iloc[-1]
+display(Markdown(
+    f"Held-out loss of `sarcnet_pooled`: {by_epoch['sarcnet_pooled'].iloc[0]:.3f} in the first epoch, "
+    f"{last:.3f} in the last, at its lowest {best:.3f} in epoch {by_epoch['sarcnet_pooled'].idxmin() + 1}. "
+    "The last epoch is used whatever the curve says: choosing the best here would be choosing by the patients left out."
+))
+
+# %% [markdown]
+# ## 6 · Do patients with a metastasis get the higher risk?
+#
+# For each patient we average the out-of-fold risks over the repeats and set them out by what happened. Patients
+# last seen before the horizon without a metastasis are not drawn, as we do not know where they belong; the number
+# under each model takes them into account. It is the *concordance*: among pairs of patients in which we know who
+# had a metastasis first, how often did that one have the higher risk? 0.5 is a coin.
+
+# %%
+risks = figures.risk_table(oof, patients=known, horizon_months=horizon_months).merge(known, on=["patient_id", "centre"])
+concordance = {
+    name: concordance_index(rows["mfs_months"], -rows["risk"], rows["mfs_event"] == 1)
+    for name, rows in risks.groupby("model", sort=False)
+}
+notes = {name: f"concordance {value:.2f}" for name, value in concordance.items()}
+fig = figures.draw_risk_by_outcome(oof, patients=known, models=models, horizon_months=horizon_months, notes=notes)
+stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk", "outcome"]],
+             caption=f"Out-of-fold risk by outcome at {horizon_months:g} months, mean over {repeats} repeats.")
+
+# %% [markdown]
+# A dot is a patient, the box holds the middle half. The further the two clouds of a model stand apart, the better
+# it tells patients apart. `local_…` models predict the patients of *both* hospitals here. These are first
+# impressions without intervals: notebook 05 asks whether the differences are more than luck.
+
+# %%
+for name, value in concordance.items():
+    stage.number(f"concordance_{name}", value, n=len(known), unit="concordance")
+display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in concordance.items()) + "."))
+
+# %% [markdown]
+# ## 7 · What the clinical branch learnt
+#
+# The clinical half of the score is a weighted sum, so its weights can be read. Each dot is one network; dots close
+# together mean that the folds agree.
+
+# %%
+clinical = figures.clinical_weights(results["sarcnet_pooled"].trained)
+stage.figure("F5_clinical_weights", figures.draw_clinical_weights(clinical), data=clinical,
+             caption=f"Clinical weights of the {len(members)} networks of sarcnet_pooled, n = {len(known)} patients.")
+
+# %% [markdown]
+# To the right of zero a variable raises the risk, to the left it lowers it, each given all the others *and the
+# image*: a weight near zero does not say that a variable is unimportant, only that the rest already knows it.
+#
+# ## 8 · A score that can be taken apart
+#
+# The score is a sum of one part for each tile and each clinical column. We check that the parts really add up to
+# it, for each patient under the networks not trained on that patient.
+
+# %%
+pooled = results["sarcnet_pooled"].trained
+left_out = fold_matrix(fold_table, patient_ids=patients.patient_ids, members=pooled.members) == 1
+parts = contributions(pooled, patients, use=left_out)
+score = (predict_scores(pooled.network, patients) * left_out).sum(axis=1) / left_out.sum(axis=1)
+gap = abs(parts.scores["score"] - score).max()
+spread = parts.scores[["image", "clinical"]].std()
+display(Markdown(
+    f"Largest gap between a score and the sum of its parts: {gap:.1e}. Over the patients the image's part varies by "
+    f"{spread['image']:.2f} (standard deviation, in log-odds), the clinical part by {spread['clinical']:.2f}."
+))
+
+# %% [markdown]
+# ## 9 · Kept for the notebooks to come
+#
+# Weights are stored as plain numbers (safetensors) with a description in JSON: loading them executes nothing. The
+# protocol holds every setting, so the federation in notebook 04 trains the same network on the same folds.
+
+# %%
+for name, result in results.items():
+    weights, description = stage.output(f"models/{name}.safetensors"), stage.output(f"models/{name}.json")
+    save_stack(result.trained, weights=weights, description=description)
+stage.write_table("folds.parquet", fold_table[["patient_id", "repeat", "fold"]])
+stage.write_table("oof.parquet", oof)
+stage.write_table("training_curves.parquet", curves)
+stage.write_json("protocol.json", protocol.to_dict())
+
+# %% [markdown]
+# ## What we found
+
+# %%
+ranked = sorted(concordance, key=concordance.get, reverse=True)
+display(Markdown(
+    f"For patients left out of training, image and clinic together reach a concordance of "
+    f"**{concordance['sarcnet_pooled']:.2f}**, the image alone {concordance['image_only']:.2f}, "
+    f"the clinical variables alone {concordance['clinical_only']:.2f}. "
+    f"Ordered from best to worst: {', '.join(f'`{name}`' for name in ranked)}. "
+    f"The data are {stage.data_kind}; notebook 05 adds intervals and comparators."
+))
+
+# %% [markdown]
+# **Limits.** Epochs, weight decay and size of the network were set on other virtual cohorts, never on these
+# patients, but they are settings all the same. Death without metastasis ends the watching: the risk is that of
+# metastasis were nobody to die of something else. One hazard serves both hospitals. The encoder knows photographs,
+# not tumours, unless another one was chosen in notebook 02.
+#
+# **Next.** Here all patients lay in one place. In notebook 04 they stay in their hospitals, and only weights
+# travel.
+
+# %%
+stage.close()

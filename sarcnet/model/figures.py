@@ -1,0 +1,118 @@
+"""Figures of notebook 03: learning curves, predicted risk by outcome, clinical weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sarcnet.model.clinical import clinical_columns
+from sarcnet.model.hazard import METASTASIS
+from sarcnet.model.predict import TrainedStack
+
+#: Okabe–Ito colours: told apart with any colour vision.
+CURVE_COLOURS = {"training patients": "#0072B2", "held-out patients": "#D55E00"}
+OUTCOME_COLOURS = {"free of metastasis": "#56B4E9", "metastasis": "#D55E00"}
+
+
+def outcome_by(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
+    """Outcome at the horizon by patient_id: metastasis, free of metastasis, or missing (seen too short).
+
+    patients: patient_id, mfs_months, mfs_event. For pictures only: an AUC must not leave out the censored.
+    """
+    case = (patients["mfs_event"] == METASTASIS) & (patients["mfs_months"] <= horizon_months)
+    free = patients["mfs_months"] > horizon_months
+    outcome = np.select([case, free], ["metastasis", "free of metastasis"], default="")
+    return pd.Series(outcome, index=patients["patient_id"], name="outcome").replace("", np.nan)
+
+
+def learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """By model and epoch, long: model, epoch, patients, loss (mean over members), low, high (their range)."""
+    long = curves.rename(columns={"training_loss": "training patients", "heldout_loss": "held-out patients"}).melt(
+        id_vars=["model", "epoch"], value_vars=list(CURVE_COLOURS), var_name="patients", value_name="loss"
+    )
+    groups = long.groupby(["model", "epoch", "patients"], sort=False)["loss"]
+    return groups.agg(loss="mean", low="min", high="max").reset_index()
+
+
+def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figure:
+    """One panel a model: loss against epoch, line = mean over members, band = range over members."""
+    summary = learning_curves(curves)
+    fig, axes = plt.subplots(
+        1, len(models), figsize=(2.6 * len(models), 2.8), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, model in zip(axes[0], models, strict=True):
+        for patients, colour in CURVE_COLOURS.items():
+            rows = summary[(summary["model"] == model) & (summary["patients"] == patients)]
+            ax.plot(rows["epoch"] + 1, rows["loss"], color=colour, label=patients)
+            ax.fill_between(rows["epoch"] + 1, rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
+        ax.set(title=model, xlabel="epoch")
+    axes[0, 0].set_ylabel("loss per patient\n(negative log-likelihood)")
+    axes[0, -1].legend(frameon=False, fontsize="small")
+    return fig
+
+
+def draw_risk_by_outcome(
+    oof: pd.DataFrame, *, patients: pd.DataFrame, models: Sequence[str], horizon_months: float, notes: Mapping[str, str]
+) -> Figure:
+    """One panel a model: out-of-fold risk (mean over repeats) of each patient by outcome.
+
+    notes: model → a line under its title.
+    """
+    table = risk_table(oof, patients=patients, horizon_months=horizon_months).dropna(subset="outcome")
+    fig, axes = plt.subplots(
+        1, len(models), figsize=(2.0 * len(models), 3.2), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, model in zip(axes[0], models, strict=True):
+        _strips(ax, table[table["model"] == model])
+        ax.set_title(f"{model}\n{notes.get(model, '')}".strip(), fontsize="medium")
+    axes[0, 0].set_ylabel(f"predicted {horizon_months:g}-month risk of metastasis\n(out of fold, mean over repeats)")
+    return fig
+
+
+def risk_table(oof: pd.DataFrame, *, patients: pd.DataFrame, horizon_months: float) -> pd.DataFrame:
+    """patient_id, centre, model, risk (mean over repeats), outcome at the horizon."""
+    mean = oof.groupby(["model", "patient_id", "centre"], as_index=False, sort=False)["risk"].mean()
+    return mean.join(outcome_by(patients, horizon_months=horizon_months), on="patient_id")
+
+
+def _strips(ax: Axes, rows: pd.DataFrame) -> None:
+    labels = {name: f"{name}\nn = {int((rows['outcome'] == name).sum())}" for name in OUTCOME_COLOURS}
+    shown = rows.assign(label=rows["outcome"].map(labels))
+    palette = {labels[name]: colour for name, colour in OUTCOME_COLOURS.items()}
+    order = list(palette)
+    sns.stripplot(
+        shown, x="label", y="risk", order=order, hue="label", palette=palette, legend=False, size=2.5, alpha=0.6, ax=ax
+    )
+    sns.boxplot(shown, x="label", y="risk", order=order, fill=False, color="0.15", width=0.5, showfliers=False, ax=ax)
+    ax.set(xlabel="", ylim=(0, 1))
+    ax.tick_params(axis="x", labelsize="x-small")
+
+
+def clinical_weights(trained: TrainedStack) -> pd.DataFrame:
+    """Log-odds of the hazard per standard deviation: column, member, weight.
+
+    Columns without spread among the training patients of some member are left out.
+    """
+    network = trained.network
+    names = clinical_columns(trained.protocol.clinical_variables)
+    weights = network.clinical_weight.detach().numpy()  # (E, p)
+    frame = pd.DataFrame(weights, columns=list(names))
+    varies = (network.clinical_inverse_std.numpy() > 0).all(axis=0)
+    long = frame.loc[:, varies].rename_axis("member").reset_index()
+    return long.melt(id_vars="member", var_name="column", value_name="weight")
+
+
+def draw_clinical_weights(weights: pd.DataFrame) -> Figure:
+    """Every member's weight of every clinical column, ordered by the mean."""
+    order = weights.groupby("column")["weight"].mean().sort_values(ascending=False).index
+    fig, ax = plt.subplots(figsize=(5.5, 0.28 * len(order) + 0.9), layout="constrained")
+    sns.stripplot(weights, x="weight", y="column", order=order, color="#0072B2", size=3, alpha=0.6, ax=ax)
+    ax.axvline(0, color="0.5", linewidth=0.8)
+    ax.set(xlabel="weight: log-odds of the hazard per standard deviation (one dot a member)", ylabel="")
+    return fig

@@ -1,0 +1,26 @@
+"""Parameters of notebook 03."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sarcnet.compendium.params import Settings
+
+
+class ModelSettings(Settings):
+    """What shapes the folds and the trained models. All of it travels to the federation in protocol.json."""
+
+    run_dir: str = Field(description="folder of the run")
+    seed: int = Field(ge=0, description="seed of folds, starting weights, batches and tiles shown")
+    folds: int = Field(ge=2, le=20, description="folds of patients")
+    repeats: int = Field(ge=1, le=50, description="times the patients are dealt into folds anew")
+    clinical_variables: list[str] = Field(description="columns of patients.csv the clinical branch sees")
+    horizon_months: float = Field(gt=0, description="horizon of the predicted risk, months")
+    hazard_edges_months: list[float] = Field(
+        min_length=1, description="upper edges of the hazard's intervals, months; the horizon is one of them"
+    )
+    embedding_dim: int = Field(ge=1, le=1024, description="numbers that describe a tile inside the network")
+    epochs: int = Field(ge=1, le=10_000, description="passes over the training patients")
+    batch_patients: int = Field(ge=1, description="patients in a batch")
+    learning_rate: float = Field(gt=0, lt=1, description="step length of AdamW")
+    weight_decay: float = Field(ge=0, description="pull of the weights towards 0, per step times learning_rate")
