@@ -1,0 +1,86 @@
+"""When metastases come, and what hides them: treatment, death, the end of follow-up.
+
+Metastasis follows a population cure model with proportional hazards (Yakovlev 1996, Tsodikov 2003): cumulative hazard
+H(t | x) = θ exp(η(x)) F(t), with F a Weibull distribution (shape 1.35, scale 1.2 years: early peak), so that the
+share exp(−θ exp(η)) never metastasises and every hazard ratio is constant in time. η is linear in √size (concave: the
+hazard flattens for large tumours), depth, histotype, a little age, chemotherapy (hazard ratio 0.7) and six features of
+the tumour, three of which (cellularity, nuclear area, anisokaryosis) do not enter the grade. Death without metastasis
+competes, growing with age (Gompertz). Coefficients are assumptions, set by `sarcnet.virtual.calibration`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.virtual.centres import FollowUp
+from sarcnet.virtual.draws import Draws
+
+THETA = 0.42
+SHAPE, SCALE_YEARS = 1.35, 1.2
+CHEMOTHERAPY_HR = 0.7
+LOG_HR = {
+    "sqrt_size": 0.62,  # per √cm
+    "deep": 0.55,
+    "age": 0.05,  # per 10 years
+    "z_mitoses": 0.55,
+    "z_necrosis": 0.35,
+    "z_cellularity": 0.40,
+    "z_nuclear_area": 0.35,
+    "z_anisokaryosis": 0.30,
+}
+HISTOTYPE_LOG_HR = (0.0, 0.55, -0.45, 0.10, 0.15, 0.25)  # in the order of the schema's histotypes
+DEATH_AT_65 = 0.011  # per year
+DEATH_PER_YEAR_OF_AGE = 0.085
+
+
+def log_hazard_ratio(patients: pd.DataFrame, *, pathology: pd.DataFrame, histotype: np.ndarray) -> np.ndarray:
+    """η before treatment, (n,): 0 for a superficial UPS of 8 cm at 64 years with average pathology."""
+    eta = LOG_HR["sqrt_size"] * (np.sqrt(patients["size_mm"].to_numpy() / 10) - np.sqrt(8))
+    eta = eta + LOG_HR["deep"] * (patients["depth"] == "deep").to_numpy()
+    eta = eta + LOG_HR["age"] * (patients["age_years"].to_numpy() - 64) / 10
+    eta = eta + np.asarray(HISTOTYPE_LOG_HR)[histotype]
+    for name in (name for name in LOG_HR if name.startswith("z_")):
+        eta = eta + LOG_HR[name] * pathology[name].to_numpy()
+    return eta
+
+
+def metastasis_cdf(years: np.ndarray) -> np.ndarray:
+    """F(t): share of the whole hazard of metastasis that has passed by then."""
+    return -np.expm1(-((np.maximum(years, 0) / SCALE_YEARS) ** SHAPE))
+
+
+def metastasis_years(eta: np.ndarray, *, uniform: np.ndarray) -> np.ndarray:
+    """Time to metastasis in years, infinite for the cured; inverts S(t) = exp(−θ e^η F(t)) = uniform."""
+    share = -np.log(uniform) / (THETA * np.exp(eta))
+    cured = share >= 1
+    return np.where(cured, np.inf, SCALE_YEARS * (-np.log1p(-np.where(cured, 0.0, share))) ** (1 / SHAPE))
+
+
+def death_years(age_years: np.ndarray, *, uniform: np.ndarray) -> np.ndarray:
+    """Time to death without metastasis in years: Gompertz in age."""
+    start = DEATH_AT_65 * np.exp(DEATH_PER_YEAR_OF_AGE * (age_years - 65))
+    return np.log1p(-DEATH_PER_YEAR_OF_AGE * np.log(uniform) / start) / DEATH_PER_YEAR_OF_AGE
+
+
+def true_risk(eta: np.ndarray, *, age_years: np.ndarray, horizon_years: float, steps: int = 200) -> np.ndarray:
+    """Cumulative incidence of metastasis by the horizon with death competing, (n,), by the midpoint rule in time."""
+    edges = np.linspace(0, horizon_years, steps + 1)
+    middle = (edges[1:] + edges[:-1]) / 2
+    start = DEATH_AT_65 * np.exp(DEATH_PER_YEAR_OF_AGE * (np.asarray(age_years) - 65))
+    rate = THETA * np.exp(eta)
+    risk = np.zeros(len(eta))
+    for before, after, at in zip(metastasis_cdf(edges[:-1]), metastasis_cdf(edges[1:]), middle, strict=True):
+        alive = np.exp(-start * np.expm1(DEATH_PER_YEAR_OF_AGE * at) / DEATH_PER_YEAR_OF_AGE)
+        risk += alive * (np.exp(-rate * before) - np.exp(-rate * after))
+    return risk
+
+
+def observe(metastasis: np.ndarray, *, death: np.ndarray, follow_up: FollowUp, draws: Draws) -> pd.DataFrame:
+    """What the registry holds: mfs_months (one decimal, at least 0.1) and mfs_event (0, 1, 2), whichever came first."""
+    freeze = follow_up.years_min + (follow_up.years_max - follow_up.years_min) * draws.uniform["administrative"]
+    lost = -np.log(draws.uniform["loss"]) / follow_up.loss_per_year
+    times = np.stack([np.minimum(freeze, lost), metastasis, death])  # (3, n)
+    event = np.argmin(times, axis=0)
+    months = np.maximum(np.round(12 * times.min(axis=0), 1), 0.1)
+    return pd.DataFrame({"mfs_months": months, "mfs_event": event})

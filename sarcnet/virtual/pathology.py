@@ -1,0 +1,51 @@
+"""What the tumour is like under the microscope: one hidden malignancy, six features that follow it, each imperfectly.
+
+The hidden malignancy m ~ N(histotype mean, 1) is never seen by anyone. Each feature is z = ρ m + √(1 − ρ²) e with an
+own e ~ N(0, 1), then turned into the unit a pathologist would measure. The numbers are assumptions, chosen so that
+grades come out as published (study targets) and tissue looks like the histotype.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from sarcnet.virtual.draws import Draws
+
+HISTOTYPE_MALIGNANCY = (0.15, 0.10, -0.60, 0.0, 0.35, 0.35)  # in the order of the schema's histotypes
+LOADINGS = {
+    "cellularity": 0.55,
+    "nuclear_area": 0.55,
+    "anisokaryosis": 0.50,
+    "hyperchromasia": 0.50,
+    "mitoses": 0.65,
+    "necrosis": 0.60,
+}
+
+
+def pathology(draws: Draws, *, histotype: np.ndarray) -> pd.DataFrame:
+    """Latents (`z_…`, standard units) and what they mean on the slide.
+
+    Columns: malignancy; z_<feature>; cellularity_per_mm2 (tumour nuclei), nuclear_area_um2 (mean), anisokaryosis_cv
+    (standard deviation of nuclear area / mean), hyperchromasia (relative haematoxylin), mitoses_per_10_hpf (HPF of
+    0.174 mm²), necrosis_fraction.
+
+    Args:
+        draws: n patients.
+        histotype: (n,) index into the schema's histotypes.
+    """
+    m = np.asarray(HISTOTYPE_MALIGNANCY)[histotype] + draws.normal["malignancy"]
+    table = pd.DataFrame({"malignancy": m})
+    for name, rho in LOADINGS.items():
+        table[f"z_{name}"] = rho * m + np.sqrt(1 - rho**2) * draws.normal[name]
+    myxoid = histotype == 2
+    pleomorphic = np.isin(histotype, (0, 4, 5))
+    table["cellularity_per_mm2"] = np.exp(np.log(2500) + 0.38 * table["z_cellularity"] - 0.35 * myxoid)
+    table["nuclear_area_um2"] = np.exp(np.log(62) + 0.27 * table["z_nuclear_area"] + 0.15 * pleomorphic)
+    table["anisokaryosis_cv"] = 0.18 + 0.62 * expit(0.9 * table["z_anisokaryosis"] - 0.45 + 0.25 * pleomorphic)
+    table["hyperchromasia"] = np.exp(0.16 * table["z_hyperchromasia"])
+    table["mitoses_per_10_hpf"] = np.exp(np.log(16) + 0.85 * table["z_mitoses"])
+    extent = expit(-1.5 + 1.3 * table["z_necrosis"])
+    table["necrosis_fraction"] = np.where(table["z_necrosis"] > -0.35, extent, 0.0)
+    return table
