@@ -98,7 +98,9 @@ def check_table(
     checked = {}
     for column in columns:
         if column.name not in table.columns:
-            faults.add(f"{where}: column '{column.name}' ({column.meaning}) is missing: add it, with empty cells if unknown.")
+            faults.add(
+                f"{where}: column '{column.name}' ({column.meaning}) is missing: add it, with empty cells if unknown."
+            )
             checked[column.name] = pd.Series([None] * len(table), dtype=object)
             continue
         cells = table[column.name].map(lambda cell: cell.strip() if isinstance(cell, str) else None).replace({"": None})
@@ -147,7 +149,9 @@ def check_slide_files(
             continue
         path = (folder / PurePosixPath(slide["file"])).resolve()
         if not path.is_relative_to(root):
-            faults.add(f"{where}, row {row}: file '{slide['file']}' leads out of the hospital's folder; move it inside.")
+            faults.add(
+                f"{where}, row {row}: file '{slide['file']}' leads out of the hospital's folder; move it inside."
+            )
         elif not path.is_file():
             faults.add(f"{where}, row {row}: file '{slide['file']}' is not there; copy it there or correct the path.")
 
@@ -163,7 +167,9 @@ def _check_column(cells: pd.Series, column: Column, where: str, faults: Faults, 
             near = difflib.get_close_matches(str(cell), column.values, n=1, cutoff=0.4)
             hint = f"did you mean '{near[0]}'? " if near else ""
             allowed = ", ".join(column.values)
-            faults.add(f"{where}, row {int(str(row)) + first_row}: {column.name} is '{cell}'; {hint}allowed are {allowed}.")
+            faults.add(
+                f"{where}, row {int(str(row)) + first_row}: {column.name} is '{cell}'; {hint}allowed are {allowed}."
+            )
     return cells.astype(object).where(cells.notna(), None)
 
 

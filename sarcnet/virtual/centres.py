@@ -62,7 +62,7 @@ class Centre:
 
 CLB = Centre(
     name="CLB",
-    mix=CaseMix((0.53, 0.20, 0.16, 0.05, 0.03, 0.03), (0.64, 0.12, 0.24), 63.0, 0.53, 84.0, 0.86, 0.25, 0.0),
+    mix=CaseMix((0.53, 0.20, 0.16, 0.05, 0.03, 0.03), (0.64, 0.12, 0.24), 61.5, 0.53, 82.0, 0.88, 0.25, 0.0),
     follow_up={"training": FollowUp(4.5, 14.0, 0.025), "validation": FollowUp(3.5, 8.0, 0.02)},
     missing={"size_mm": 0.02, "depth": 0.01, "mitoses_per_10_hpf": 0.09, "necrosis_fraction": 0.07, "margins": 0.05},
     scanner=Scanner(
@@ -79,7 +79,7 @@ CLB = Centre(
 )
 IB = Centre(
     name="IB",
-    mix=CaseMix((0.48, 0.23, 0.20, 0.05, 0.02, 0.02), (0.66, 0.12, 0.22), 66.0, 0.54, 77.0, 0.82, -0.25, 0.1),
+    mix=CaseMix((0.48, 0.23, 0.20, 0.05, 0.02, 0.02), (0.66, 0.12, 0.22), 63.5, 0.54, 76.0, 0.85, -0.25, 0.1),
     follow_up={"training": FollowUp(4.0, 11.0, 0.04), "validation": FollowUp(3.0, 7.0, 0.03)},
     missing={"size_mm": 0.04, "mitoses_per_10_hpf": 0.05, "necrosis_fraction": 0.04, "margins": 0.10, "site": 0.01},
     scanner=Scanner(

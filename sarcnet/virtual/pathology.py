@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from sarcnet.virtual.draws import Draws
 
-HISTOTYPE_MALIGNANCY = (0.15, 0.10, -0.60, 0.0, 0.35, 0.35)  # in the order of the schema's histotypes
+HISTOTYPE_MALIGNANCY = (0.15, 0.15, -0.35, 0.05, 0.30, 0.30)  # in the order of the schema's histotypes
 LOADINGS = {
     "cellularity": 0.55,
     "nuclear_area": 0.55,
@@ -45,7 +45,7 @@ def pathology(draws: Draws, *, histotype: np.ndarray) -> pd.DataFrame:
     table["nuclear_area_um2"] = np.exp(np.log(62) + 0.27 * table["z_nuclear_area"] + 0.15 * pleomorphic)
     table["anisokaryosis_cv"] = 0.18 + 0.62 * expit(0.9 * table["z_anisokaryosis"] - 0.45 + 0.25 * pleomorphic)
     table["hyperchromasia"] = np.exp(0.16 * table["z_hyperchromasia"])
-    table["mitoses_per_10_hpf"] = np.exp(np.log(16) + 0.85 * table["z_mitoses"])
+    table["mitoses_per_10_hpf"] = np.exp(np.log(20) + 0.85 * table["z_mitoses"])
     extent = expit(-1.5 + 1.3 * table["z_necrosis"])
     table["necrosis_fraction"] = np.where(table["z_necrosis"] > -0.35, extent, 0.0)
     return table

@@ -82,7 +82,7 @@ def _category(uniform: np.ndarray, *, shares: Sequence[float]) -> np.ndarray:
 
 def _clinical(draws: Draws, *, centre: Centre, histotype: np.ndarray, malignancy: np.ndarray) -> pd.DataFrame:
     mix, normal, uniform = centre.mix, draws.normal, draws.uniform
-    age = np.clip(np.round(mix.age_median + 15.5 * normal["age"] - 3.0 * (normal["age"] ** 2 - 1) * 0.5), 18, 96)
+    age = np.clip(np.round(mix.age_median + 15.5 * normal["age"] - 1.5 * (normal["age"] ** 2 - 1)), 18, 96)
     size_cm = mix.size_median / 10 * np.exp(0.62 * (0.15 * malignancy + 0.99 * normal["size"]))
     deep = uniform["depth"] < expit(np.log(mix.deep / (1 - mix.deep)) + 0.8 * (np.log(size_cm) - np.log(8)))
     return pd.DataFrame(
@@ -103,8 +103,8 @@ def _treatment(draws: Draws, *, centre: Centre, patients: pd.DataFrame) -> pd.Da
     high = (patients["fnclcc_grade"] == 3).to_numpy()
     deep = (patients["depth"] == "deep").to_numpy()
     age = patients["age_years"].to_numpy()
-    chemotherapy = expit(-2.35 + centre.mix.chemotherapy + 1.3 * high + 0.8 * deep - 0.05 * (age - 64))
-    radiotherapy = expit(-0.55 + centre.mix.radiotherapy + 0.7 * high + 0.8 * deep - 0.015 * (age - 64))
+    chemotherapy = expit(-2.55 + centre.mix.chemotherapy + 1.3 * high + 0.8 * deep - 0.05 * (age - 64))
+    radiotherapy = expit(-0.65 + centre.mix.radiotherapy + 0.7 * high + 0.8 * deep - 0.015 * (age - 64))
     given = {"chemotherapy": chemotherapy, "radiotherapy": radiotherapy}
     return pd.DataFrame(
         {

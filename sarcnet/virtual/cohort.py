@@ -1,0 +1,221 @@
+"""A whole virtual cohort on disk: hospitals' folders as any hospital would fill them, and the truth outside them.
+
+Work is resumable by slide. A slide's receipt, written last, holds the key of everything that shaped it (patient,
+scanner, size, seed, code) and the checksum of the file; a slide without a matching receipt is painted again, and
+files that belong to no patient of this cohort are taken away. cohort.json is removed first and written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import pyvips
+
+from sarcnet.cohort.schema import HISTOTYPES, SLIDE_COLUMNS
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.files import atomic_path, sha256, write_json
+from sarcnet.virtual import centres, layout, nuclei, pyramid, render, stain
+from sarcnet.virtual.centres import Scanner, virtual_centre
+from sarcnet.virtual.nuclei import Look
+from sarcnet.virtual.patients import VirtualPatients, virtual_patients
+from sarcnet.virtual.pyramid import write_svs
+from sarcnet.virtual.render import render_slide
+
+_CODE = (centres, layout, nuclei, pyramid, render, stain)
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class SlideOrder:
+    """One slide to paint: all that shapes it, and where it goes."""
+
+    slide_id: str
+    patient_id: str
+    centre: str
+    look: Look
+    scanner: Scanner
+    seed: int
+    width_um: float
+    height_um: float
+
+    def key(self) -> str:
+        """Name of the result: every parameter and the painting code."""
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
+        for module in _CODE:
+            digest.update(Path(str(module.__file__)).read_bytes())
+        return digest.hexdigest()
+
+
+def simulate_cohort(seed: int, *, counts: Mapping[str, Mapping[str, int]]) -> dict[str, VirtualPatients]:
+    """Patients of every centre, training before validation.
+
+    Args:
+        seed: root of all randomness.
+        counts: patients by centre and series, for example {"CLB": {"training": 221, "validation": 93}}.
+    """
+    cohort = {}
+    for name, series in counts.items():
+        parts = [virtual_patients(seed, centre=virtual_centre(name), series=s, count=n) for s, n in series.items()]
+        table = pd.concat([part.table for part in parts], ignore_index=True)
+        cohort[name] = VirtualPatients(table, pd.concat([part.truth for part in parts], ignore_index=True))
+    return cohort
+
+
+def slide_orders(
+    cohort: Mapping[str, VirtualPatients], *, seed: int, width_um: float, height_um: float
+) -> list[SlideOrder]:
+    """One slide a patient."""
+    orders = []
+    for name, patients in cohort.items():
+        for row in patients.truth.to_dict("records"):
+            orders.append(
+                SlideOrder(
+                    slide_id=f"{row['patient_id']}-S1",
+                    patient_id=row["patient_id"],
+                    centre=name,
+                    look=look_of(row),
+                    scanner=virtual_centre(name).scanner,
+                    seed=seed,
+                    width_um=width_um,
+                    height_um=height_um,
+                )
+            )
+    return orders
+
+
+def look_of(truth: Mapping[str, object]) -> Look:
+    """The visible pathology of one row of the truth."""
+    fields = [name for name in Look.__dataclass_fields__ if name != "histotype"]
+    values = {name: float(truth[name]) for name in fields}  # type: ignore[arg-type]
+    return Look(histotype=HISTOTYPES.index(str(truth["histotype"])), **values)
+
+
+def generate(
+    folder: Path, *, seed: int, counts: Mapping[str, Mapping[str, int]], width_um: float, height_um: float, jobs: int
+) -> Iterator[str]:
+    """Write the cohort to `folder`, yielding each slide_id as it is done (done before or painted now).
+
+    The generator must be run to its end: tables and cohort.json come last.
+
+    Raises:
+        SarcnetError: the folder holds a cohort that was not simulated.
+    """
+    card = {"kind": "simulated", "seed": seed, "patients": counts, "slide_um": [width_um, height_um]}
+    _claim(folder, card=card)
+    cohort = simulate_cohort(seed, counts=counts)
+    orders = slide_orders(cohort, seed=seed, width_um=width_um, height_um=height_um)
+    _sweep(folder, orders=orders)
+    workers = min(jobs, len(orders))
+    calls = (joblib.delayed(paint_order)(folder, order=order) for order in orders)
+    yield from joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=2 if workers > 1 else 1)(calls)
+    for name, patients in cohort.items():
+        _write_tables(folder / name, patients=patients, orders=[order for order in orders if order.centre == name])
+    with atomic_path(folder / TRUTH / "patients.parquet") as part:
+        pd.concat([p.truth for p in cohort.values()], ignore_index=True).to_parquet(part, index=False)
+    write_json(folder / "cohort.json", card)
+
+
+def slide_path(folder: Path, *, centre: str, slide_id: str) -> Path:
+    """Where a slide of the virtual cohort lies."""
+    return folder / centre / "slides" / f"{slide_id}.svs"
+
+
+def truth_path(folder: Path, *, slide_id: str) -> Path:
+    """Where the nuclei of a slide lie."""
+    return folder / TRUTH / "slides" / f"{slide_id}.parquet"
+
+
+def paint_order(folder: Path, *, order: SlideOrder) -> str:
+    """Paint one slide and write its nuclei, unless both are there under the same key; returns the slide_id."""
+    target = slide_path(folder, centre=order.centre, slide_id=order.slide_id)
+    truth = truth_path(folder, slide_id=order.slide_id)
+    receipt = truth.with_suffix(".json")
+    key = order.key()
+    if _is_done(receipt, key=key, files=(target, truth)):
+        return order.slide_id
+    receipt.unlink(missing_ok=True)
+    pyvips.cache_set_max(0)  # a slide is never opened twice here; keep memory flat
+    slide = render_slide(
+        order.seed,
+        slide_id=order.slide_id,
+        look=order.look,
+        scanner=order.scanner,
+        width_um=order.width_um,
+        height_um=order.height_um,
+    )
+    write_svs(
+        target,
+        picture=slide.picture,
+        mpp=order.scanner.mpp,
+        quality=order.scanner.jpeg_quality,
+        scanner_name=f"VIRTUAL-{order.centre}",
+    )
+    with atomic_path(truth) as part:
+        slide.truth().to_parquet(part, index=False)
+    write_json(receipt, {"key": key, "sha256": [sha256(target), sha256(truth)]})
+    return order.slide_id
+
+
+def _is_done(receipt: Path, *, key: str, files: tuple[Path, Path]) -> bool:
+    try:
+        known = json.loads(receipt.read_text())
+        return known["key"] == key and known["sha256"] == [sha256(file) for file in files]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _claim(folder: Path, *, card: Mapping[str, object]) -> None:
+    """Make the folder ours: refuse one that holds a real cohort, open one that says otherwise than `card`."""
+    file = folder / "cohort.json"
+    if not file.exists():
+        strangers = [p.name for p in folder.glob("*/patients.csv")] and not (folder / TRUTH).exists()
+        if strangers:
+            raise SarcnetError(
+                f"{folder} holds patients but no truth: it is not a simulated cohort; choose another folder."
+            )
+        (folder / TRUTH).mkdir(parents=True, exist_ok=True)
+        return
+    try:
+        known = json.loads(file.read_text())
+    except ValueError:
+        known = {}
+    if known.get("kind") != "simulated":
+        raise SarcnetError(
+            f"{file} does not say that the cohort is simulated; nothing is overwritten. Choose another cohort_dir, or "
+            "set cohort_kind to what it is."
+        )
+    if known != json.loads(json.dumps(card)):
+        file.unlink()
+
+
+def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
+    """Take away slides and truths of patients who are not in this cohort, and tables that will be written anew."""
+    wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id) for o in orders}
+    wanted |= {
+        truth_path(folder, slide_id=o.slide_id).with_suffix(suffix) for o in orders for suffix in (".parquet", ".json")
+    }
+    for file in [*folder.glob("*/slides/*"), *folder.glob("*/slides/.*")]:
+        if file.is_file() and file not in wanted:
+            file.unlink()
+
+
+def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[SlideOrder]) -> None:
+    slides = pd.DataFrame(
+        {
+            "slide_id": [order.slide_id for order in orders],
+            "patient_id": [order.patient_id for order in orders],
+            "file": [f"slides/{order.slide_id}.svs" for order in orders],
+            "mpp": None,
+            "stain": [order.scanner.stain for order in orders],
+        },
+        columns=list(SLIDE_COLUMNS),
+    )
+    for name, table in (("patients.csv", patients.table), ("slides.csv", slides)):
+        with atomic_path(hospital / name) as part:
+            table.to_csv(part, index=False)
