@@ -13,6 +13,9 @@ from typing import Any, cast
 import pandas as pd
 from flwr.app import Array, Message
 
+from sarcnet.federated.records import describe_axes
+from sarcnet.model.network import StackShape
+
 COLUMNS = {
     "round": "int64",
     "from": "object",
@@ -41,14 +44,14 @@ class Ledger:
     def record(self, message: Message, *, round: int, sender: str, receiver: str, kind: str) -> None:
         """Write down all that one message carries."""
         head = {"round": round, "from": sender, "to": receiver, "message": kind}
-        for record, content in message.content.array_records.items():
-            for name, array in cast(dict[str, Array], content).items():
+        for record, arrays in message.content.array_records.items():
+            for name, array in cast(dict[str, Array], arrays).items():
                 shape = " × ".join(str(length) for length in array.shape)
                 about = {"shape": shape, "dtype": str(array.dtype), "bytes": len(array.data)}
                 self.rows.append(head | {"record": record, "name": name} | about)
         values = [*message.content.metric_records.items(), *message.content.config_records.items()]
-        for record, entries in values:
-            for name, value in entries.items():
+        for record, content in values:
+            for name, value in cast(dict[str, Any], content).items():
                 size = len(value.encode()) if isinstance(value, str) else 8
                 about = {"shape": "", "dtype": type(value).__name__, "bytes": size}
                 self.rows.append(head | {"record": record, "name": name} | about)
@@ -78,3 +81,14 @@ def traffic(table: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return frame.groupby(["round", "hospital", "direction"], as_index=False)["bytes"].sum()
+
+
+def catalogue(table: pd.DataFrame, *, shape: StackShape) -> pd.DataFrame:
+    """What travels, one row a kind of message, direction and name: axes in words, shape, bytes in one message."""
+    up = table["to"] == SERVER
+    direction = up.map({True: "from a hospital", False: "to a hospital"})
+    rows = table.assign(direction=direction).drop_duplicates(["message", "direction", "record", "name"])
+    sizes = [tuple(int(n) for n in s.split(" × ")) if s else () for s in rows["shape"]]
+    meaning = [describe_axes(size, shape=shape) if size else "a single value" for size in sizes]
+    columns = ["message", "direction", "record", "name", "axes", "shape", "dtype", "bytes"]
+    return rows.assign(axes=meaning)[columns].reset_index(drop=True)

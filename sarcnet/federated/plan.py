@@ -9,10 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.model import network
 from sarcnet.model.crossval import Member, make_members
 from sarcnet.model.protocol import Protocol
 
@@ -54,13 +56,23 @@ class Plan:
         return make_members(self.model, folds=self.protocol.folds, repeats=self.protocol.repeats)
 
     def key(self, statistics: Mapping[str, np.ndarray]) -> str:
-        """16 letters that change with anything that shapes the rounds: protocol, hospitals, local epochs, and (by the
-        sums of round 0) the patients.
+        """16 letters that change with anything that shapes the rounds.
 
-        The number of rounds is not in it: a longer training goes on from a shorter one.
+        That is the protocol, the hospitals, the local epochs, the code of model and federation and, by the sums of
+        round 0, the patients. Not the number of rounds: a longer training goes on from a shorter one.
         """
         agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
-        digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + _code())
         for name in sorted(statistics):
             digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())
         return digest.hexdigest()[:16]
+
+
+def _code() -> bytes:
+    """Digest of the modules that train and average."""
+    digest = hashlib.sha256()
+    for package in (Path(__file__).parent, Path(network.__file__).parent):
+        for path in sorted(package.glob("*.py")):
+            if path.stem not in ("figures", "settings"):
+                digest.update(path.read_bytes())
+    return digest.digest()

@@ -1,4 +1,4 @@
-"""Federated training is what it says: with one hospital central training, with one full step the pooled step, whoever answers first."""
+"""Federated is what it says: one hospital alone is central training, one full step is the pooled step."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""How good the averaged model was after each round.
+
+Something only a simulation, which holds everybody's patients, can ask.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+from safetensors.numpy import load_file
+
+from sarcnet.federated.checkpoint import round_file
+from sarcnet.federated.server_app import FederatedRun
+from sarcnet.model.crossval import out_of_fold
+from sarcnet.model.patients import Patients
+from sarcnet.model.predict import TrainedStack, predict_risks
+
+#: A table with patient_id, risk and the outcome's columns → one number.
+Score = Callable[[pd.DataFrame], float]
+
+
+def predict_out_of_fold(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
+    """Every patient by the members that left him out: patient_id, centre, model, repeat, fold, risk."""
+    risks = predict_risks(model, patients)
+    return out_of_fold(
+        risks, folds=folds, patient_ids=patients.patient_ids, centres=patients.centres, members=model.members
+    )
+
+
+def predict_rounds(run: FederatedRun, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
+    """Out-of-fold predictions of the model after each round: round, patient_id, centre, repeat, fold, risk.
+
+    The last round is the finished model; in the others a patient without tiles has the risk of a patient whose tiles
+    say nothing, as the image score is centred at the very end.
+    """
+    last = int(run.rounds["round"].max())
+    frames = []
+    for number in range(1, last + 1):
+        model = run.model if number == last else _after(run, number)
+        frames.append(predict_out_of_fold(model, patients, folds=folds).assign(round=number))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _after(run: FederatedRun, number: int) -> TrainedStack:
+    network = copy.deepcopy(run.model.network)
+    network.load_parameter_arrays(load_file(str(round_file(run.rounds_folder, number))))
+    network.image_centre.zero_()
+    return TrainedStack(run.model.protocol, run.model.members, network)
+
+
+def score_by(oof: pd.DataFrame, *, by: Iterable[str], outcome: pd.DataFrame, score: Score) -> pd.DataFrame:
+    """A score of the risks averaged over repeats, for each group: the columns ``by``, patients, score.
+
+    oof: out-of-fold predictions; outcome: patient_id, mfs_months, mfs_event; score gets one group's rows of both.
+    """
+    keys = list(by)
+    mean = oof.groupby([*keys, "patient_id"], as_index=False, sort=False)["risk"].mean()
+    known = mean.merge(outcome[["patient_id", "mfs_months", "mfs_event"]], on="patient_id", validate="many_to_one")
+    rows = []
+    for group, table in known.groupby(keys, sort=False):
+        names = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
+        rows.append(names | {"patients": len(table), "score": score(table)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,85 @@
+"""Figure of notebook 04.
+
+The model round by round beside the pooled and the local ones, and what crossed the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+MIB = 2**20
+#: Okabe–Ito colours: told apart with any colour vision.
+FEDERATED, POOLED, GREY = "#0072B2", "#000000", "#7F7F7F"
+DIRECTIONS = {"from the hospital": "#D55E00", "to the hospital": "#56B4E9"}
+
+
+def draw_federation(
+    *,
+    scores: pd.DataFrame,
+    references: Mapping[str, float],
+    losses: pd.DataFrame,
+    traffic: pd.DataFrame,
+    score_name: str,
+) -> Figure:
+    """Three panels over the rounds.
+
+    scores: round, score of the averaged model. references: model → score of the models of notebook 03.
+    losses: curve, round (in epochs trained, divided by local epochs), loss. traffic: of
+    `sarcnet.federated.ledger.traffic`.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.4), layout="constrained")
+    _scores(axes[0], scores, references, score_name)
+    _losses(axes[1], losses)
+    _traffic(axes[2], traffic)
+    return fig
+
+
+def _scores(ax: Axes, scores: pd.DataFrame, references: Mapping[str, float], score_name: str) -> None:
+    last = int(scores["round"].max())
+    ax.plot(
+        scores["round"], scores["score"], color=FEDERATED, marker="o", markersize=3, label="federated, after the round"
+    )
+    styles = {"sarcnet_pooled": (POOLED, "-")}
+    for (name, value), dashes in zip(references.items(), ("-", "--", ":", "-."), strict=False):
+        colour, style = styles.get(name, (GREY, dashes))
+        ax.axhline(value, color=colour, linestyle=style, linewidth=1.2, label=_readable(name))
+    ax.set(xlabel="round", ylabel=score_name, xlim=(0.5, last + 0.5), title="Tells patients apart")
+    ax.legend(fontsize="x-small", loc="lower right")
+
+
+def _losses(ax: Axes, losses: pd.DataFrame) -> None:
+    colours = {"federated": FEDERATED, "pooled": POOLED}
+    for curve, rows in losses.groupby("curve", sort=False):
+        who, patients = str(curve).split(", ")
+        style = "-" if patients == "held-out patients" else ":"
+        ax.plot(rows["round"], rows["loss"], color=colours[who], linestyle=style, label=curve)
+    ax.set(xlabel="round (pooled: the same number of epochs)", ylabel="loss per patient\n(negative log-likelihood)")
+    ax.set_title("Learns")
+    ax.legend(fontsize="x-small")
+
+
+def _traffic(ax: Axes, traffic: pd.DataFrame) -> None:
+    names = sorted(traffic["hospital"].unique())
+    width = 0.8 / len(names)
+    for i, hospital in enumerate(names):
+        own = traffic[traffic["hospital"] == hospital].pivot(index="round", columns="direction", values="bytes") / MIB
+        place = own.index + (i - (len(names) - 1) / 2) * width
+        bottom = pd.Series(0.0, index=own.index)
+        for direction, colour in DIRECTIONS.items():
+            label = direction.replace("the hospital", "a hospital") if i == 0 else None
+            ax.bar(place, own[direction], width * 0.9, bottom=bottom, color=colour, label=label)
+            bottom = bottom + own[direction]
+    ax.set(xlabel="round (0: statistics; last: centring)", ylabel="MiB in a round", title="Crossed the wire")
+    ax.margins(y=0.25)
+    ax.legend(
+        fontsize="x-small", title=f"bars: {', '.join(names)}", title_fontsize="x-small", loc="upper left", ncols=2
+    )
+
+
+def _readable(name: str) -> str:
+    return name.replace("sarcnet_pooled", "pooled").replace("local_", "alone: ")
