@@ -82,7 +82,9 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode) -> Any:
         raise SarcnetError(f"{where}: YAML reads {text} as an octal number; write it without the leading zero.")
     if tag == "str" and node.style is None and _NUMBER_LIKE.fullmatch(text):
         mantissa, exponent = re.split("[eE]", text)
-        better = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"
+        better = (
+            f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"
+        )
         raise SarcnetError(f"{where}: YAML reads {text} as text, not as a number; write {better}.")
     return getattr(loader, f"construct_yaml_{tag}")(node)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -32,7 +32,7 @@ def track(items: Iterable[Item], *, total: int | None = None, what: str = "items
         total: how many there will be; taken from ``len(items)`` when it has one.
         what: the unit in the plural, for example "slides".
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if not headless():
         from tqdm.auto import tqdm
@@ -44,8 +44,16 @@ def track(items: Iterable[Item], *, total: int | None = None, what: str = "items
     for item in items:
         yield item
         count += 1
+        line = f"{what}: {count}" + (f" of {total}" if total else "")
         now = time.monotonic()
+        _tell_the_runner(line)
         if now - last >= SECONDS_BETWEEN_LINES and count != total:
-            print(f"{what}: {count}" + (f" of {total}" if total else ""), flush=True)
+            print(line, flush=True)
             last = now
-    print(f"{what}: {count}" + (f" of {total}" if total else "") + f", {time.monotonic() - begin:.1f} s", flush=True)
+    print(f"{what}: {count}, {time.monotonic() - begin:.1f} s", flush=True)
+
+
+def _tell_the_runner(line: str) -> None:
+    if path := os.environ.get("SARCNET_PROGRESS"):
+        with open(path, "a") as file:
+            file.write(line + "\n")

@@ -51,6 +51,7 @@ class Stage(Generic[AnySettings]):
         self.dir = self.run_dir / name
         self.data_kind: str | None = None
         self._inputs: dict[str, str] = {}
+        self._patterns: dict[str, list[str]] = {}
         self._outputs: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, dict[str, Any]] = {}
         self._figures: dict[str, str] = {}
@@ -124,7 +125,10 @@ class Stage(Generic[AnySettings]):
         """
         producer, _, names = pattern.partition("/")
         outputs = self._record(producer)["outputs"]
-        allowed = [name for name in sorted(outputs) if not outputs[name]["readers"] or self.name in outputs[name]["readers"]]
+        allowed = [
+            name for name in sorted(outputs) if not outputs[name]["readers"] or self.name in outputs[name]["readers"]
+        ]
+        self._patterns[pattern] = fnmatch.filter(sorted(outputs), names)
         return {name: self.input(f"{producer}/{name}") for name in fnmatch.filter(allowed, names)}
 
     def produced(self, reference: str) -> bool:
@@ -220,13 +224,14 @@ class Stage(Generic[AnySettings]):
         faults.raise_if_any(f"{self.name} cannot be closed")
         self._book.save()
         wall_s = time.monotonic() - self._begin
-        peak_mb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        peak_mb /= 1024 if sys.platform != "darwin" else 1024**2
+        peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        peak_mb = peak / (1024**2 if sys.platform == "darwin" else 1024)
         record = {
             "stage": self.name,
             "data_kind": self.data_kind,
             "parameters": self.settings.model_dump(),
             "inputs": dict(sorted(self._inputs.items())),
+            "patterns": self._patterns,
             "outputs": outputs,
             "numbers": self._numbers,
             "figures": self._figures,

@@ -1,0 +1,81 @@
+"""The command `sarcnet`: run a profile, say what is up to date, publish the figures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sarcnet.compendium.faults import SarcnetError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="sarcnet", description="Run the study, notebook by notebook.")
+    commands = top.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run what is not up to date")
+    run.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
+    run.add_argument("--from", dest="first", metavar="STAGE", help="run this stage again and go on, for example 04")
+    run.add_argument("--only", metavar="STAGE", help="look at this stage only")
+    run.add_argument("--upto", dest="last", metavar="STAGE", help="stop after this stage")
+    run.add_argument("--force", action="store_true", help="run even what is up to date")
+    run.add_argument(
+        "--cell-timeout", type=int, default=10_800, metavar="SECONDS", help="give up a cell after this time"
+    )
+    status = commands.add_parser("status", help="say what would run, and why")
+    status.add_argument("profile")
+    publish = commands.add_parser("publish", help="copy a finished run's figures to figures/ and renew the README")
+    publish.add_argument("profile")
+    bench = commands.add_parser("bench", help="time profiles from nothing, in folders of their own")
+    bench.add_argument("profiles", nargs="+")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point. Exit codes: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "bench":
+            from sarcnet.compendium.bench import bench
+
+            return bench(options.profiles)
+        from sarcnet.compendium.study import Study
+
+        study = Study.load(options.profile)
+        if options.command == "run":
+            from sarcnet.compendium.runner import run
+
+            return run(
+                study,
+                first=options.first,
+                only=options.only,
+                last=options.last,
+                force=options.force,
+                cell_timeout_s=options.cell_timeout,
+            )
+        if options.command == "status":
+            return status(study)
+        from sarcnet.compendium.publish import publish
+
+        return publish(study)
+    except SarcnetError as error:
+        print(f"sarcnet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def status(study) -> int:  # type: ignore[no-untyped-def]
+    """Print for each stage whether it is up to date; stages after a stale one depend on what it will write."""
+    from sarcnet.compendium.files import HashBook
+
+    book = HashBook(study.run_dir / "hashes.json")
+    for notebook in study.notebooks:
+        reason = study.why(notebook, book)
+        print(f"{notebook.name}: " + ("up to date" if reason is None else f"would run, because {reason}"))
+    book.save()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

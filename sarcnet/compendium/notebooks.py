@@ -1,0 +1,135 @@
+"""Two forms of one notebook: the percent script that people edit and review, and the .ipynb that is opened and run.
+
+The conversion is jupytext's; around it the .ipynb is made canonical (cell ids 0..n, no outputs), so that the same
+source always gives the same bytes. `make notebooks` goes one way, `make from-notebooks` the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.paths import root
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+HEADER = """# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   sarcnet:
+#     settings: {settings}
+# ---
+
+"""
+
+
+def source_digest(text: str) -> str:
+    """What a generated notebook remembers of its source, so that a stale one is noticed without converting."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_ipynb(text: str) -> str:
+    """The .ipynb file (JSON text) of a percent script."""
+    import jupytext
+
+    notebook = jupytext.reads(text, fmt="py:percent")
+    cells = []
+    for number, cell in enumerate(notebook.cells):
+        tags = cell.metadata.get("tags")
+        made: dict[str, Any] = {
+            "cell_type": cell.cell_type,
+            "id": str(number),
+            "metadata": {"tags": list(tags)} if tags else {},
+            "source": cell.source.splitlines(keepends=True),
+        }
+        if cell.cell_type == "code":
+            made |= {"execution_count": None, "outputs": []}
+        cells.append(dict(sorted(made.items())))
+    metadata = {
+        "kernelspec": KERNEL,
+        "language_info": {"name": "python"},
+        "sarcnet": {**notebook.metadata.get("sarcnet", {}), "source_sha256": source_digest(text)},
+    }
+    made_notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(made_notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def to_percent(ipynb: str) -> str:
+    """The percent script of an .ipynb file (JSON text), outputs dropped."""
+    import jupytext
+    import nbformat
+
+    notebook = nbformat.reads(ipynb, as_version=4)
+    settings = notebook.metadata.get("sarcnet", {}).get("settings", "")
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
+        cell.source = cell.source.rstrip()
+    notebook.metadata = nbformat.NotebookNode({})
+    body = jupytext.writes(notebook, fmt={"extension": ".py", "format_name": "percent"})
+    return HEADER.format(settings=settings) + body[body.index("# %%") :].rstrip() + "\n"
+
+
+def pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """(source, notebook) for every name that exists in either form."""
+    names = {path.stem for path in (folder / "src").glob("[0-9]*.py")} | {
+        path.stem for path in folder.glob("[0-9]*.ipynb")
+    }
+    return [(folder / "src" / f"{name}.py", folder / f"{name}.ipynb") for name in sorted(names)]
+
+
+def differences(folder: Path) -> list[str]:
+    """A sentence for each notebook that is not what its source makes of it."""
+    said = []
+    for source, notebook in pairs(folder):
+        if not source.exists():
+            said.append(f"{notebook.name} has no source; run `make from-notebooks`.")
+        elif not notebook.exists() or to_ipynb(source.read_text()) != notebook.read_text():
+            said.append(
+                f"{notebook.name} is not what src/{source.name} says; run `make notebooks` if you edited the source, "
+                "`make from-notebooks` if you edited the notebook."
+            )
+    return said
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m sarcnet.compendium.notebooks [--check | --from-ipynb]``."""
+    parser = argparse.ArgumentParser(description="Write notebooks/*.ipynb from notebooks/src/*.py.")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--check", action="store_true", help="write nothing; exit 1 when a notebook is stale")
+    way.add_argument("--from-ipynb", action="store_true", help="the other way: write the sources from the notebooks")
+    options = parser.parse_args(arguments)
+    folder = root() / "notebooks"
+    if options.check:
+        said = differences(folder)
+        print("\n".join(said) or f"{len(pairs(folder))} notebooks agree with their sources.")
+        return 1 if said else 0
+    for source, notebook in pairs(folder):
+        if options.from_ipynb and notebook.exists():
+            _write(source, to_percent(notebook.read_text()))
+        if source.exists():
+            _write(notebook, to_ipynb(source.read_text()))
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text)
+        print(f"wrote {path.parent.name}/{path.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
