@@ -70,9 +70,9 @@ def clinical_design(patients: pd.DataFrame) -> pd.DataFrame:
 def calibration_report(n: int, seed: int) -> dict[str, Any]:
     """Figures of a cohort of n virtual patients, beside their targets.
 
-    AUCs are at 5 years on the true time to metastasis of patients, before follow-up ends: metastasis by 5 years
-    against none by then; who dies first without metastasis is a control, as the competing event makes them. The Cox model is fitted
-    on one half (as the registry sees it, censored) and judged on the other.
+    AUCs are at 5 years on the true times, before follow-up ends: metastasis by 5 years against none by then; who dies
+    first without metastasis is a control. The Cox model is fitted on one half, as the registry sees it (censored),
+    and judged on the other.
     """
     cohort = mass_patients(n=n, seed=seed)
     table, truth = cohort.table, cohort.truth

@@ -20,14 +20,14 @@ import pyvips
 from sarcnet.cohort.schema import HISTOTYPES, SLIDE_COLUMNS
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path, sha256, write_json
-from sarcnet.virtual import centres, layout, nuclei, pyramid, render, stain
+from sarcnet.virtual import centres, layout, nuclei, pyramid, render, stain, vessels
 from sarcnet.virtual.centres import Scanner, virtual_centre
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
 from sarcnet.virtual.pyramid import write_svs
 from sarcnet.virtual.render import render_slide
 
-_CODE = (centres, layout, nuclei, pyramid, render, stain)
+_CODE = (centres, layout, nuclei, pyramid, render, stain, vessels)
 TRUTH = "truth"
 
 

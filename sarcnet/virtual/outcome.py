@@ -1,11 +1,12 @@
 """When metastases come, and what hides them: treatment, death, the end of follow-up.
 
 Metastasis follows a population cure model with proportional hazards (Yakovlev 1996, Tsodikov 2003): cumulative hazard
-H(t | x) = θ exp(η(x)) F(t), with F a Weibull distribution (shape 1.35; its scale of 1.65 years gives those who do
-metastasise times as early as the mixture cure model fitted to TCGA, scale 1.2), so that the share exp(−θ exp(η)) never metastasises and every hazard ratio is constant in time. η is linear in √size (concave: the
-hazard flattens for large tumours), depth, histotype, a little age, chemotherapy (hazard ratio 0.7) and six features of
-the tumour, three of which (cellularity, nuclear area, anisokaryosis) do not enter the grade. Death without metastasis
-competes, growing with age (Gompertz). Coefficients are assumptions, set by `sarcnet.virtual.calibration`.
+H(t | x) = θ exp(η(x)) F(t), so that the share exp(−θ exp(η)) never metastasises and every hazard ratio is constant in
+time. F is a Weibull distribution of shape 1.35; its scale of 1.65 years gives those who do metastasise times as early
+as the mixture cure model that fits TCGA (scale 1.2). η is linear in √size (concave: the hazard flattens for large
+tumours), depth, histotype, a little age, chemotherapy (hazard ratio 0.7) and features of the tumour, three of which
+(cellularity, nuclear area, anisokaryosis) do not enter the grade. Death without metastasis competes, growing with age
+(Gompertz). Coefficients are assumptions, set with `sarcnet.virtual.calibration`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ LOG_HR = {
     "sqrt_size": 0.45,  # per √cm
     "deep": 0.45,
     "age": 0.05,  # per 10 years
-    "z_mitoses": 0.52,
-    "z_necrosis": 0.34,
-    "z_cellularity": 0.30,
-    "z_nuclear_area": 0.26,
+    "z_mitoses": 0.60,
+    "z_necrosis": 0.42,
+    "z_cellularity": 0.27,
+    "z_nuclear_area": 0.25,
     "z_anisokaryosis": 0.22,
 }
 HISTOTYPE_LOG_HR = (0.0, 0.45, -0.35, 0.10, 0.10, 0.20)  # in the order of the schema's histotypes

@@ -41,8 +41,8 @@ def pathology(draws: Draws, *, histotype: np.ndarray) -> pd.DataFrame:
         table[f"z_{name}"] = rho * m + np.sqrt(1 - rho**2) * draws.normal[name]
     myxoid = histotype == 2
     pleomorphic = np.isin(histotype, (0, 4, 5))
-    table["cellularity_per_mm2"] = np.exp(np.log(2500) + 0.38 * table["z_cellularity"] - 0.35 * myxoid)
-    table["nuclear_area_um2"] = np.exp(np.log(62) + 0.27 * table["z_nuclear_area"] + 0.15 * pleomorphic)
+    table["cellularity_per_mm2"] = np.exp(np.log(3000) + 0.38 * table["z_cellularity"] - 0.35 * myxoid)
+    table["nuclear_area_um2"] = np.exp(np.log(66) + 0.27 * table["z_nuclear_area"] + 0.15 * pleomorphic)
     table["anisokaryosis_cv"] = 0.18 + 0.62 * expit(0.9 * table["z_anisokaryosis"] - 0.45 + 0.25 * pleomorphic)
     table["hyperchromasia"] = np.exp(0.16 * table["z_hyperchromasia"])
     table["mitoses_per_10_hpf"] = np.exp(np.log(20) + 0.85 * table["z_mitoses"])

@@ -34,7 +34,7 @@ HORIZON_YEARS = 5.0
 
 @dataclass(frozen=True)
 class VirtualPatients:
-    """Aligned, one row a patient: `table` as the hospital knows them (schema of patients.csv), `truth` as nobody does."""
+    """Aligned, one row a patient: `table` as the hospital knows them (patients.csv), `truth` as nobody does."""
 
     table: pd.DataFrame
     truth: pd.DataFrame

@@ -6,16 +6,20 @@ intensity is I = glass · 10^(−OD) (Ruifrok and Johnston 2001 use the same law
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pyvips
 
+from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import Scanner
 
+STAMP = 1024
 _LN10 = np.float32(np.log(10))
 
 
 def scan(
-    amounts: tuple[np.ndarray, np.ndarray, np.ndarray],
+    amounts: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     *,
     scanner: Scanner,
     dye: np.ndarray,
@@ -24,7 +28,7 @@ def scan(
     """Picture of a field.
 
     Args:
-        amounts: haematoxylin, eosin, saffron, each (h, w) float32; 1 is a strong stain.
+        amounts: haematoxylin, eosin, saffron, each (h, w) float32; 1 is a strong stain; None for no saffron.
         scanner: stain vectors, glass, blur and noise.
         dye: (3,) factors of this slide's staining batch.
         generator: sensor noise.
@@ -38,25 +42,31 @@ def scan(
     height, width = amounts[0].shape
     picture = np.empty((height, width, 3), np.uint8)
     for channel in range(3):
-        od = sum(amount * vectors[s, channel] for s, amount in enumerate(amounts) if vectors[s, channel] > 0)  # (h, w)
-        picture[..., channel] = np.float32(scanner.glass[channel]) * np.exp(-_LN10 * od)
-    blurred = _blur(picture, sigma=scanner.blur_um / scanner.mpp)
-    return _add_noise(blurred, scale=scanner.noise, generator=generator)
+        od = np.zeros((height, width), np.float32)
+        for s, amount in enumerate(amounts):
+            if amount is not None:
+                od += amount * vectors[s, channel]
+        picture[..., channel] = np.float32(scanner.glass[channel]) * np.exp(-_LN10 * np.maximum(od, 0))
+    return _add_noise(_blur(picture, sigma=scanner.blur_um / scanner.mpp), scale=scanner.noise, generator=generator)
 
 
 def _blur(picture: np.ndarray, *, sigma: float) -> np.ndarray:
-    image = pyvips.Image.new_from_array(picture).gaussblur(sigma, precision="integer")
-    return image.numpy()
+    return pyvips.Image.new_from_array(picture).gaussblur(sigma, precision="integer").numpy()
+
+
+@functools.lru_cache(maxsize=4)
+def _noise(scale: float) -> np.ndarray:
+    """Grey-level noise (STAMP, STAMP, 3) int16, drawn once: drawing it anew for each slide costs more than the rest."""
+    return np.rint(rng(0, "sensor noise").normal(0, scale, (STAMP, STAMP, 3))).astype(np.int16)
 
 
 def _add_noise(picture: np.ndarray, *, scale: float, generator: np.random.Generator) -> np.ndarray:
-    """Add grey-level noise from a stamp of 512 rows that is shifted from block to block: drawing it anew costs more
-    than all the rest."""
-    height, width = picture.shape[:2]
-    stamp = np.rint(generator.normal(0, scale, (512, width + 512, 3))).astype(np.int16)
-    for top in range(0, height, 512):
-        shift = int(generator.integers(512))
-        block = picture[top : top + 512]  # (<= 512, w, 3)
-        noisy = block + stamp[: len(block), shift : shift + width]
-        picture[top : top + 512] = np.clip(noisy, 0, 255)
-    return picture
+    """Add noise block by block, each from another origin of the stamp."""
+    noisy = np.empty_like(picture)
+    for top in range(0, picture.shape[0], STAMP):
+        for left in range(0, picture.shape[1], STAMP):
+            block = picture[top : top + STAMP, left : left + STAMP]
+            stamp = np.roll(_noise(scale), generator.integers(STAMP, size=2), axis=(0, 1))
+            sum_ = block + stamp[: block.shape[0], : block.shape[1]]
+            noisy[top : top + STAMP, left : left + STAMP] = np.clip(sum_, 0, 255)
+    return noisy
