@@ -118,6 +118,13 @@ def faults_of(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def as_table(report: dict[str, Any]) -> pd.DataFrame:
+    """The figures that have a target, with it: columns simulated, low, high."""
+    rows = {name: (report[name], *bounds) for name, bounds in TARGETS.items()}
+    rows["auc_oracle"] = (report["auc_oracle"], np.nan, np.nan)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["simulated", "target, low", "target, high"])
+
+
 def main() -> int:
     """Print the report; exit code 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,0 +1,135 @@
+"""Reading a cohort's folder, one sub-folder a hospital, with every fault of every file in one message."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sarcnet.cohort.schema import (
+    PATIENT_COLUMNS,
+    PATIENTS,
+    SLIDES,
+    Column,
+    check_identifiers,
+    check_outcomes,
+    check_slide_files,
+    check_table,
+)
+from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.paths import shown
+
+KINDS = ("simulated", "public", "private")
+NO_HOSPITAL = ("truth",)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A checked cohort.
+
+    `patients`: columns of patients.csv and centre. `slides`: slide_id, patient_id, centre, file (relative to the
+    repository where it lies inside, POSIX), mpp_override (float, NaN where the file shall speak), stain.
+    """
+
+    kind: str
+    patients: pd.DataFrame
+    slides: pd.DataFrame
+
+    @property
+    def training(self) -> pd.DataFrame:
+        """Patients of the training series, with their outcomes."""
+        return self.patients[self.patients["series"] == "training"].reset_index(drop=True)
+
+    @property
+    def validation(self) -> pd.DataFrame:
+        """Patients of the validation series, with outcomes: to be written away unseen."""
+        return self.patients[self.patients["series"] == "validation"].reset_index(drop=True)
+
+    @property
+    def without_outcomes(self) -> pd.DataFrame:
+        """All patients, the validation series with its outcomes blanked: what may be shown before the evaluation."""
+        hidden = self.patients["series"] == "validation"
+        return self.patients.assign(
+            mfs_months=self.patients["mfs_months"].mask(hidden), mfs_event=self.patients["mfs_event"].mask(hidden)
+        )
+
+
+def read_cohort(folder: Path, *, kind: str) -> Cohort:
+    """Read and check a cohort.
+
+    Args:
+        folder: holds one sub-folder a hospital (patients.csv, slides.csv, slides/…) and cohort.json {"kind": …}.
+        kind: what the cohort is said to be; cohort.json must say the same, or be absent for a private cohort.
+
+    Raises:
+        SarcnetError: with every fault of every file, row and column.
+    """
+    faults = Faults()
+    _check_card(folder, kind=kind, faults=faults)
+    hospitals = sorted(path.parent for path in folder.glob("*/patients.csv") if path.parent.name not in NO_HOSPITAL)
+    if not hospitals:
+        faults.add(
+            f"{shown(folder)} has no hospital: make a folder for each, with patients.csv, slides.csv and slides/."
+        )
+    parts = [_read_hospital(hospital, faults=faults) for hospital in hospitals]
+    patients = pd.concat([part[0] for part in parts], ignore_index=True) if parts else pd.DataFrame()
+    slides = pd.concat([part[1] for part in parts], ignore_index=True) if parts else pd.DataFrame()
+    for table, name in ((patients, "patient_id"), (slides, "slide_id")):
+        if len(parts) > 1:
+            for value, group in table.groupby(name):
+                if group["centre"].nunique() > 1:
+                    at = " and ".join(sorted(group["centre"].unique()))
+                    faults.add(f"{name} '{value}' is used by {at}; put the hospital's name in front of it.")
+    faults.raise_if_any(f"The cohort in {shown(folder)} cannot be used")
+    return Cohort(kind, patients, slides)
+
+
+def _check_card(folder: Path, *, kind: str, faults: Faults) -> None:
+    if kind not in KINDS:
+        faults.add(f"cohort_kind is '{kind}'; write one of {', '.join(KINDS)}.")
+    file = folder / "cohort.json"
+    if not file.is_file():
+        if kind != "private":
+            faults.add(
+                f'{shown(file)} is missing: write {{"kind": "{kind}"}} into it, so that nobody mistakes the data.'
+            )
+        return
+    try:
+        said = json.loads(file.read_text(encoding="utf-8")).get("kind")
+    except (ValueError, AttributeError):
+        faults.add(f'{shown(file)} is not JSON with a "kind"; write {{"kind": "{kind}"}} into it.')
+        return
+    if said != kind:
+        faults.add(f"{shown(file)} says that the cohort is {said}, cohort_kind says {kind}; correct the wrong one.")
+
+
+def _read_hospital(hospital: Path, *, faults: Faults) -> tuple[pd.DataFrame, pd.DataFrame]:
+    centre = hospital.name
+    check_identifiers(pd.Series([centre]), name="folder name", where=centre, faults=faults)
+    raw = _read_csv(hospital / "patients.csv", columns=PATIENTS, faults=faults)
+    where = f"{centre}/patients.csv"
+    patients = check_table(raw, columns=PATIENTS, where=where, faults=faults)
+    check_outcomes(patients, where=where, faults=faults)
+    raw = _read_csv(hospital / "slides.csv", columns=SLIDES, faults=faults)
+    where = f"{centre}/slides.csv"
+    slides = check_table(raw, columns=SLIDES, where=where, faults=faults)
+    known = {patient for patient in patients["patient_id"] if isinstance(patient, str)}
+    check_slide_files(slides, patients=known, folder=hospital, where=where, faults=faults)
+    files = [shown(hospital / file) if isinstance(file, str) else None for file in slides["file"]]
+    slides = slides.assign(centre=centre, file=files).rename(columns={"mpp": "mpp_override"})
+    slides = slides[["slide_id", "patient_id", "centre", "file", "mpp_override", "stain"]]
+    return patients[list(PATIENT_COLUMNS)].assign(centre=centre), slides
+
+
+def _read_csv(path: Path, *, columns: tuple[Column, ...], faults: Faults) -> pd.DataFrame:
+    """The table as strings; empty, with a fault noted, when the file is no CSV."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", sep=",")
+    except FileNotFoundError:
+        faults.add(f"{shown(path)} is missing: write it with the columns {', '.join(c.name for c in columns)}.")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        said = str(error).strip().splitlines()[0]
+        faults.add(f"{shown(path)} is not a comma-separated table in UTF-8 ({said}); export it again.")
+    return pd.DataFrame({column.name: pd.Series(dtype=str) for column in columns})

@@ -1,0 +1,136 @@
+"""What notebook 00 does and says about the cohort at hand: files put on record, sentences with this run's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sarcnet.cohort.followup import DEATH, METASTASIS, follow_up, free_at, metastasis_free, with_outcome
+from sarcnet.cohort.read import Cohort
+from sarcnet.compendium.paths import resolve
+from sarcnet.compendium.progress import track
+from sarcnet.compendium.stage import Stage
+from sarcnet.virtual.cohort import TRUTH, generate, truth_path
+from sarcnet.virtual.settings import CohortSettings
+
+READERS = ("05_evaluation", "06_interpretability")
+CAPTION_KNOBS = (
+    "One pathology feature at a time at its 5th, 50th and 95th percentile among the virtual patients, all others in "
+    "the middle; undifferentiated pleomorphic sarcoma, H&E, 220 µm wide."
+)
+
+
+def make(folder: Path, *, settings: CohortSettings) -> int:
+    """Generate the virtual cohort of these settings; the number of slides."""
+    counts = settings.counts()
+    total = sum(sum(series.values()) for series in counts.values())
+    slides = generate(
+        folder,
+        seed=settings.seed,
+        counts=counts,
+        width_um=settings.slide_width_um,
+        height_um=settings.slide_height_um,
+        jobs=settings.jobs,
+    )
+    return sum(1 for _ in track(slides, total=total, what="slides"))
+
+
+def note_sources(stage: Stage[CohortSettings], *, folder: Path) -> None:
+    """Put a given cohort's tables on record, so that the stage runs again when a hospital changes them."""
+    for file in sorted([*folder.glob("*/patients.csv"), *folder.glob("*/slides.csv"), *folder.glob("cohort.json")]):
+        stage.source(file)
+
+
+def register_slides(stage: Stage[CohortSettings], *, cohort: Cohort) -> dict[str, Path]:
+    """Put every slide file on record as an output of the stage; slide_id -> file."""
+    files = {row["slide_id"]: resolve(row["file"]) for row in cohort.slides.to_dict("records")}
+    for row in cohort.slides.to_dict("records"):
+        stage.output(f"slides/{row['centre']}/{row['slide_id']}", path=files[row["slide_id"]])
+    return files
+
+
+def register_truth(stage: Stage[CohortSettings], *, cohort: Cohort, folder: Path) -> pd.DataFrame:
+    """Put the truth on record, for the evaluation and the interpretation only; returns the patients' truth."""
+    table = stage.output("truth/patients.parquet", path=folder / TRUTH / "patients.parquet", readers=READERS)
+    for slide_id in cohort.slides["slide_id"]:
+        stage.output(f"truth/slides/{slide_id}.parquet", path=truth_path(folder, slide_id=slide_id), readers=READERS)
+    return pd.read_parquet(table)
+
+
+def how_it_came(kind: str, *, made: int | None) -> str:
+    """Whether the cohort was made or given."""
+    if kind == "simulated":
+        return f"The simulated cohort is on disk, with {made} slides."
+    return f"This cohort is **{kind}**: it is read and checked, nothing in its folder is changed."
+
+
+def counts(cohort: Cohort) -> str:
+    """Patients, slides, outcomes by hospital."""
+    lines = []
+    for centre, group in cohort.patients.groupby("centre"):
+        of = {name: int((group["series"] == name).sum()) for name in ("training", "validation")}
+        slides = int((cohort.slides["centre"] == centre).sum())
+        lines.append(f"- **{centre}**: {of['training']} + {of['validation']} patients, {slides} slides")
+    head = f"**{len(cohort.patients)} patients** (training + validation) and **{len(cohort.slides)} slides**:\n\n"
+    without = len(cohort.training) - len(with_outcome(cohort.training))
+    tail = f"\n\n{without} training patients have no known outcome and take no part in training." if without else ""
+    return head + "\n".join(lines) + tail
+
+
+def case_mix(cohort: Cohort) -> str:
+    """How the hospitals differ, in sentences."""
+    parts = []
+    for centre, group in cohort.patients.groupby("centre"):
+        grade, size = group["fnclcc_grade"].dropna(), group["size_mm"].dropna()
+        if len(grade) and len(size):
+            high = f"{100 * (grade == 3).mean():.0f} % of the graded tumours are grade 3"
+            parts.append(f"At {centre} {high} and half are larger than {size.median() / 10:.1f} cm.")
+    return " ".join(parts) or "Grade and size are not known in this cohort."
+
+
+def outcome(known: pd.DataFrame) -> str:
+    """Events, follow-up and freedom from metastasis at 5 years, in sentences."""
+    if not len(known):
+        return "Nothing can be said about outcomes: none is known."
+    metastases, deaths = (int((known["mfs_event"] == event).sum()) for event in (METASTASIS, DEATH))
+    text = [
+        f"Of {len(known)} training patients {metastases} developed metastases and {deaths} died without one; the "
+        "others were censored."
+    ]
+    seen = follow_up(known)
+    for centre, (free, low, high) in free_at(metastasis_free(known), years=5.0).items():
+        years = seen.loc[centre, "median_years"]
+        said = f"{100 * free:.0f} % (95 % interval {100 * low:.0f}–{100 * high:.0f} %)" if free == free else "unknown"
+        text.append(f"**{centre}**: median follow-up {years:.1f} years; free of metastasis at 5 years {said}.")
+    return " ".join(text)
+
+
+def caption_outcome(known: pd.DataFrame) -> str:
+    """Caption of F1."""
+    return (
+        f"Training series, n = {len(known)}. Left: Kaplan–Meier estimate of freedom from metastasis by hospital, death "
+        "censored, 95 % bands. Right: Aalen–Johansen cumulative incidence of metastasis and of death without it."
+    )
+
+
+def caption_slides(chosen: pd.DataFrame) -> str:
+    """Caption of F2."""
+    return f"{len(chosen)} slides of training patients; whole slide above, 160 µm from its middle below, bar 50 µm."
+
+
+def summary(cohort: Cohort, *, report: dict[str, Any] | None) -> str:
+    """The recap."""
+    lines = [
+        f"- {len(cohort.patients)} patients at {cohort.patients['centre'].nunique()} hospital(s) passed every check."
+    ]
+    known = with_outcome(cohort.training)
+    lines.append(f"- {outcome(known)}")
+    if report is not None:
+        grade, clinical, oracle = (report[f"auc_{k}"] for k in ("fnclcc_grade", "sarculator_variables", "oracle"))
+        lines.append(
+            f"- By simulation (n = {report['patients']}), the grade reaches an AUC of {grade:.3f} at 5 years, a Cox "
+            f"model on the Sarculator's four variables {clinical:.3f}, the oracle {oracle:.3f}."
+        )
+    return "\n".join(lines)
