@@ -47,8 +47,15 @@ def measure(*, tiles: int = 320, jobs: int = 2, batch_tiles: int = 8, side_px: i
         frame = _tiles(info, tiles)
         corners = list(zip(frame["x_px"], frame["y_px"], strict=True))
         slide = SlideTiles("bench", path, info.mpp, frame)
-        settings = Extraction(TILE_UM, TILE_PX, tiles_max=tiles, batch_tiles=batch_tiles, seed=0)
-        extract = extract_cohort([slide], encoder=encoder, extraction=settings, folder=Path(name), jobs=jobs)
+        settings = Extraction(TILE_UM, TILE_PX, tiles_max=tiles, batch_tiles=batch_tiles)
+        extract = extract_cohort(
+            [slide],
+            encoder=encoder,
+            extraction=settings,
+            generator=lambda slide_id: np.random.default_rng(0),
+            folder=Path(name),
+            jobs=jobs,
+        )
         with TileReader(handle, info, plan(info, tile_um=TILE_UM, tile_px=TILE_PX)) as reader:
             seconds = {
                 "encoder alone": _timed(lambda: list(pool.map(lambda _: encoder.encode(batch), calls))),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +19,20 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 
-from sarcnet.compendium.seeds import rng
 from sarcnet.features import choice, runtime, store
 from sarcnet.features.choice import choose_tiles
 from sarcnet.features.runtime import Runtime
+from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.store import is_done, write_features
 from sarcnet.slides import opening, reading
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan, resample
+from sarcnet.slides.study import slide_files
 from sarcnet.slides.units import TilePx, Um
 
 _CODE = (choice, opening, reading, runtime, store)
+Generator = Callable[[str], np.random.Generator]
 STEPS = ("read", "resize", "encode", "write")
 """Where time goes; `read` is reading and decoding, which OpenSlide does in one call. Summed over threads."""
 
@@ -45,17 +47,41 @@ class SlideTiles:
     tiles: pd.DataFrame
 
 
+def slides_to_encode(
+    report: pd.DataFrame, tiles: pd.DataFrame, slides: pd.DataFrame, *, recorded: Mapping[str, Path]
+) -> list[SlideTiles]:
+    """The slides that notebook 01 could tile, with their files.
+
+    Args:
+        report: notebook 01's slide report (slide_id, status, mpp).
+        tiles: notebook 01's tiles.
+        slides: notebook 00's slides (slide_id, file).
+        recorded: the slide files that notebook 00 vouches for.
+    """
+    files = slide_files(slides, recorded=recorded)
+    by_slide = {slide_id: part.reset_index(drop=True) for slide_id, part in tiles.groupby("slide_id")}
+    ok = report[report["status"] == "ok"]
+    return [
+        SlideTiles(slide_id, files[slide_id], float(mpp), by_slide[slide_id])
+        for slide_id, mpp in zip(ok["slide_id"], ok["mpp"], strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class Extraction:
-    """What shapes the features of a cohort. `seed` decides which tiles are taken where there are more than
-    `tiles_max`.
+    """What shapes the features of a cohort: the tile, how many of a slide at most, how many in one call of the
+    encoder.
     """
 
     tile_um: float
     tile_px: int
     tiles_max: int
     batch_tiles: int
-    seed: int
+
+    @classmethod
+    def of(cls, settings: FeaturesSettings, *, tile_um: float, tile_px: int) -> Extraction:
+        """From notebook 02's settings and the tiles that notebook 01 cut."""
+        return cls(tile_um, tile_px, settings.tiles_per_slide_max, settings.batch_tiles)
 
 
 @dataclass
@@ -77,17 +103,31 @@ class _Job:
 
 
 def extract_cohort(
-    slides: Iterable[SlideTiles], *, encoder: Runtime, extraction: Extraction, folder: Path, jobs: int
+    slides: Iterable[SlideTiles],
+    *,
+    encoder: Runtime,
+    extraction: Extraction,
+    generator: Generator,
+    folder: Path,
+    jobs: int,
 ) -> Iterator[dict[str, object]]:
     """Write `folder`/<slide_id>.h5 for each slide, in order; yield one row of the report as each is finished.
 
     A slide that fails leaves no file; its row has status "failed", cause and advice.
+
+    Args:
+        slides: what to encode.
+        encoder: the network.
+        extraction: the parameters.
+        generator: slide_id -> the generator that draws its tiles where there are more than `tiles_max`.
+        folder: where the files go; those with the right key are left as they are.
+        jobs: threads.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pending: deque[_Job] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="encode") as pool:
         for slide in slides:
-            pending.append(_start(slide, encoder, extraction, folder, pool))
+            pending.append(_start(slide, generator, encoder, extraction, folder, pool))
             while pending and (len(pending) > 2 * jobs or all(batch.done() for batch in pending[0].batches)):
                 yield _finish(pending.popleft(), encoder, extraction)
         while pending:
@@ -111,8 +151,15 @@ def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: Runtime, ex
     )
 
 
-def _start(slide: SlideTiles, encoder: Runtime, extraction: Extraction, folder: Path, pool: ThreadPoolExecutor) -> _Job:
-    chosen = choose_tiles(slide.tiles, at_most=extraction.tiles_max, rng=rng(extraction.seed, "tiles", slide.slide_id))
+def _start(
+    slide: SlideTiles,
+    generator: Generator,
+    encoder: Runtime,
+    extraction: Extraction,
+    folder: Path,
+    pool: ThreadPoolExecutor,
+) -> _Job:
+    chosen = choose_tiles(slide.tiles, at_most=extraction.tiles_max, rng=generator(slide.slide_id))
     path = folder / f"{slide.slide_id}.h5"
     job = _Job(slide, chosen, path, feature_key(slide, chosen, encoder=encoder, extraction=extraction))
     if is_done(path, key=job.key):

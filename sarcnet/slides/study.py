@@ -15,6 +15,7 @@ import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path, sha256
+from sarcnet.compendium.paths import resolve
 from sarcnet.slides import grid, opening, overview, quality, reading, thumbnail, tiling, tissue
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import READ_ERRORS, SlideFault
@@ -144,3 +145,26 @@ def tile_table(results: list[SlideResult]) -> pd.DataFrame:
         raise SarcnetError(f"None of the {len(results)} slides could be tiled:\n{causes}")
     table = pd.concat(parts, ignore_index=True)
     return table[["slide_id", *[column for column in table.columns if column != "slide_id"]]]
+
+
+def slide_files(slides: pd.DataFrame, *, recorded: Mapping[str, Path]) -> dict[str, Path]:
+    """slide_id -> file. `recorded` are the files that notebook 00 vouches for ("slides/<centre>/<slide_id>" ->
+    path); a file that was not there then is looked for where the table says, so that its absence is reported like
+    any other fault of a slide.
+    """
+    known = {name.rsplit("/", 1)[-1]: path for name, path in recorded.items()}
+    return {
+        slide_id: known.get(slide_id, resolve(file))
+        for slide_id, file in zip(slides["slide_id"], slides["file"], strict=True)
+    }
+
+
+def sentence_of(report: pd.DataFrame) -> str:
+    """The whole report in one sentence, for a reader in a hurry."""
+    ok = report[report["status"] == "ok"]
+    failed = len(report) - len(ok)
+    return (
+        f"{len(ok)} of {len(report)} slides gave {ok['n_kept'].sum():,} tiles "
+        f"({ok['tissue_mm2'].sum():,.1f} mm² of tissue); "
+        + (f"{failed} failed and are named below." if failed else "none failed.")
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
 from sarcnet.slides.overview import draw_overview, overview_mpp
 from sarcnet.slides.quality import blank_share, sharpness
 from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
+from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
 from sarcnet.slides.tissue import TissueMask, find_tissue
 from sarcnet.slides.units import Mpp, TilePx, Um
@@ -38,6 +39,11 @@ class TileRules:
     blank_share_max: float
     sharpness_min: float
     unreadable_share_max: float
+
+    @classmethod
+    def of(cls, settings: TilingSettings) -> TileRules:
+        """The rules among a notebook's settings."""
+        return cls(*(getattr(settings, field.name) for field in fields(cls)))
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,8 @@ def _refuse_if_hopeless(path: Path, counts: dict[str, int], rules: TileRules, *,
 def _facts(info: SlideInfo, read_plan: ReadPlan) -> dict[str, object]:
     facts = asdict(info)
     return {key: facts[key] for key in ("format", "width_px", "height_px", "mpp", "mpp_source", "objective_power")} | {
+        "tile_um": read_plan.tile_um,
+        "tile_px": read_plan.tile_px,
         "target_mpp": read_plan.target_mpp,
         "realised_mpp": read_plan.size_px * info.mpp / read_plan.tile_px,
         "tile_size_px": read_plan.size_px,
