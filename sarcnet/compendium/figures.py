@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import numpy as np
-import pandas as pd
 import seaborn as sns
 
 from sarcnet.compendium.files import atomic_path, write_json
+from sarcnet.compendium.plain import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,29 +49,6 @@ def mark(figure: Figure, text: str) -> None:
         else:
             artist = figure.text(0.995, 0.003, text, ha="right", va="bottom", fontsize=8, color="0.35", style="italic")
         artist.set_gid("kind-of-data")
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: tables as columns, numbers to 6 significant digits, NaN and infinity as null."""
-    if isinstance(value, pd.DataFrame):
-        return {str(name): plain(value[name].tolist()) for name in value.columns}
-    if isinstance(value, pd.Series):
-        return plain(value.to_dict())
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, bool | int | str):
-        return value
-    return str(value)
 
 
 def save(figure: Figure, path: Path, *, data: Any, record: dict[str, Any]) -> tuple[Path, Path]:

@@ -1,8 +1,10 @@
-"""Which of our own modules a process really loaded: what a stage's results depend on besides its notebook."""
+"""Which of our own modules a process used: what a stage's results depend on besides its notebook."""
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from sarcnet.compendium.files import sha256
@@ -12,21 +14,46 @@ HOUSE = Path(__file__).resolve().parents[2]
 
 
 def loaded_modules() -> dict[str, str]:
-    """SHA-256 of the source of every loaded module of this repository, by path relative to it.
+    """SHA-256 of the source of every module of this repository that this process used, by path relative to it.
 
+    What a loaded module imports only inside a function counts as used, because a worker process may have called it.
     `compendium` itself is left out: it moves results about but does not make them.
     """
-    found = {}
-    bases = (HOUSE, root().resolve())
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if not file or not file.endswith(".py") or "site-packages" in file or "/compendium/" in file:
-            continue
-        path = Path(file).resolve()
-        base = next((base for base in bases if path.is_relative_to(base)), None)
-        if base is not None and path.is_file() and ".venv" not in path.parts:
-            found[path.relative_to(base).as_posix()] = sha256(path)
-    return dict(sorted(found.items()))
+    queue = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
+    queue = [path for path in queue if _name(path)]
+    found: dict[str, Path] = {}
+    while queue:
+        path = queue.pop()
+        name = _name(path)
+        if name is not None and name not in found:
+            found[name] = path
+            queue.extend(_imported(path))
+    return {name: sha256(found[name]) for name in sorted(found)}
+
+
+def _name(path: Path) -> str | None:
+    """Path relative to the repository, or None for a file that is not ours."""
+    path = path.resolve()
+    if path.suffix != ".py" or "compendium" in path.parts or {"site-packages", ".venv"} & set(path.parts):
+        return None
+    for base in (HOUSE, root().resolve()):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    return None
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    """Files of our package that the module at `path` imports anywhere, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            stem = HOUSE.joinpath(*name.split("."))
+            if name.startswith("sarcnet.") and stem.with_suffix(".py").is_file():
+                yield stem.with_suffix(".py")
 
 
 def module_hash(name: str) -> str | None:

@@ -16,17 +16,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
-import numpy as np
-import pandas as pd
-
-from sarcnet.compendium import figures, seeds
+from sarcnet.compendium import seeds
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.files import HashBook, atomic_path, write_json
 from sarcnet.compendium.modules import loaded_modules
 from sarcnet.compendium.params import AnySettings, validated
 from sarcnet.compendium.paths import resolve, shown
+from sarcnet.compendium.plain import plain
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from matplotlib.figure import Figure
 
 RECORD = "stage.json"
@@ -52,6 +52,7 @@ class Stage(Generic[AnySettings]):
         self.data_kind: str | None = None
         self._inputs: dict[str, str] = {}
         self._patterns: dict[str, list[str]] = {}
+        self._sources: dict[str, str] = {}
         self._outputs: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, dict[str, Any]] = {}
         self._figures: dict[str, str] = {}
@@ -81,7 +82,10 @@ class Stage(Generic[AnySettings]):
                 f"{name} cannot write to {shown(stage.dir)} ({error.strerror}); choose another run_dir or make the "
                 "folder writable."
             ) from None
-        figures.theme()
+        if "matplotlib" in sys.modules:
+            from sarcnet.compendium.figures import theme
+
+            theme()
         return stage
 
     def set_data_kind(self, kind: str) -> None:
@@ -131,6 +135,19 @@ class Stage(Generic[AnySettings]):
         self._patterns[pattern] = fnmatch.filter(sorted(outputs), names)
         return {name: self.input(f"{producer}/{name}") for name in fnmatch.filter(allowed, names)}
 
+    def source(self, path: str | Path) -> Path:
+        """Absolute path of a file that no stage wrote (a hospital's table); when it changes, this stage runs again.
+
+        Raises:
+            SarcnetError: there is no such file.
+        """
+        target = resolve(path)
+        try:
+            self._sources[shown(target)] = self._book.sha256(target)
+        except OSError as error:
+            raise SarcnetError(f"{self.name} needs {shown(target)}, which cannot be read ({error.strerror}).") from None
+        return target
+
     def produced(self, reference: str) -> bool:
         """Whether a finished earlier stage has this output, so that a notebook can do without it."""
         producer, _, name = reference.partition("/")
@@ -172,7 +189,7 @@ class Stage(Generic[AnySettings]):
     def write_json(self, name: str, value: Any, *, readers: tuple[str, ...] = ()) -> Path:
         """Write `value` as JSON (see :func:`sarcnet.compendium.figures.plain`) and announce it."""
         path = self.output(name, readers=readers)
-        write_json(path, figures.plain(value))
+        write_json(path, plain(value))
         return path
 
     def rng(self, *names: str | int) -> np.random.Generator:
@@ -191,10 +208,12 @@ class Stage(Generic[AnySettings]):
         unit: str = "",
     ) -> None:
         """Record a result, with the bounds of its interval, the number of patients (or slides) and its unit."""
-        self._numbers[name] = figures.plain({"value": value, "low": low, "high": high, "n": n, "unit": unit})
+        self._numbers[name] = plain({"value": value, "low": low, "high": high, "n": n, "unit": unit})
 
     def figure(self, name: str, figure: Figure, *, data: Any, caption: str) -> None:
         """Keep a figure as PNG with the numbers it shows as JSON, marked with the kind of data."""
+        from sarcnet.compendium import figures
+
         if self.data_kind:
             figures.mark(figure, DATA_KINDS[self.data_kind])
         record = {"figure": name, "stage": self.name, "caption": caption, "data_kind": self.data_kind}
@@ -232,6 +251,7 @@ class Stage(Generic[AnySettings]):
             "parameters": self.settings.model_dump(),
             "inputs": dict(sorted(self._inputs.items())),
             "patterns": self._patterns,
+            "sources": dict(sorted(self._sources.items())),
             "outputs": outputs,
             "numbers": self._numbers,
             "figures": self._figures,

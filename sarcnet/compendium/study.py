@@ -129,9 +129,9 @@ class Study:
         for name, digest in record["modules"].items():
             if module_hash(name) != digest:
                 return f"{name} changed"
-        return self._stale_input(record) or stale_output(record, book) or stale_base(receipt)
+        return self._stale_input(record, book) or stale_output(record, book) or stale_base(receipt)
 
-    def _stale_input(self, record: dict[str, Any]) -> str | None:
+    def _stale_input(self, record: dict[str, Any], book: HashBook) -> str | None:
         for reference, digest in record["inputs"].items():
             producer, _, name = reference.partition("/")
             outputs = (read_record(self.run_dir / producer) or {"outputs": {}})["outputs"]
@@ -142,6 +142,10 @@ class Study:
             outputs = (read_record(self.run_dir / producer) or {"outputs": {}})["outputs"]
             if sorted(fnmatch.filter(outputs, wanted)) != names:
                 return f"its inputs {pattern} are others now"
+        for source, digest in record["sources"].items():
+            path = resolve(source)
+            if not path.exists() or book.sha256(path) != digest:
+                return f"{source} changed"
         return None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 def reasons(text: str) -> dict[str, str]:
     """{stage: what the runner said about it}"""
-    return {name: said for name, said in re.findall(r"^(\d\d_\w+): (up to date|runs, because .*)$", text, re.MULTILINE)}
+    return dict(re.findall(r"^(\d\d_\w+): (up to date|runs, because .*)$", text, re.MULTILINE))
 
 
 def test_first_run_finishes_every_stage_and_says_why(finished):
@@ -23,7 +23,7 @@ def test_first_run_finishes_every_stage_and_says_why(finished):
     record = json.loads((finished.stage("02_three") / "stage.json").read_text())
     assert record["numbers"]["count"] == {"value": 8, "low": None, "high": None, "n": 4, "unit": "patients"}
     assert record["data_kind"] == "simulated"
-    assert set(record["modules"]) == {"toy/__init__.py", "toy/plots.py", "toy/settings.py"}
+    assert set(record["modules"]) == {"sarcnet/__init__.py", "toy/__init__.py", "toy/plots.py", "toy/settings.py"}
     assert (finished.stage("02_three") / "executed.ipynb").exists()
 
 
