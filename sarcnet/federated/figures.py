@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 MIB = 2**20
 #: Okabe–Ito colours: told apart with any colour vision.
@@ -25,6 +26,7 @@ def draw_federation(
     losses: pd.DataFrame,
     traffic: pd.DataFrame,
     score_name: str,
+    title: str,
 ) -> Figure:
     """Three panels over the rounds.
 
@@ -32,7 +34,8 @@ def draw_federation(
     losses: curve, round (in epochs trained, divided by local epochs), loss. traffic: of
     `sarcnet.federated.ledger.traffic`.
     """
-    fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.4), layout="constrained")
+    fig, axes = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
+    fig.suptitle(title, fontsize="medium")
     _scores(axes[0], scores, references, score_name)
     _losses(axes[1], losses)
     _traffic(axes[2], traffic)
@@ -49,7 +52,7 @@ def _scores(ax: Axes, scores: pd.DataFrame, references: Mapping[str, float], sco
         colour, style = styles.get(name, (GREY, dashes))
         ax.axhline(value, color=colour, linestyle=style, linewidth=1.2, label=_readable(name))
     ax.set(xlabel="round", ylabel=score_name, xlim=(0.5, last + 0.5), title="Tells patients apart")
-    ax.legend(fontsize="x-small", loc="lower right")
+    _below(ax)
 
 
 def _losses(ax: Axes, losses: pd.DataFrame) -> None:
@@ -60,7 +63,7 @@ def _losses(ax: Axes, losses: pd.DataFrame) -> None:
         ax.plot(rows["round"], rows["loss"], color=colours[who], linestyle=style, label=curve)
     ax.set(xlabel="round (pooled: the same number of epochs)", ylabel="loss per patient\n(negative log-likelihood)")
     ax.set_title("Learns")
-    ax.legend(fontsize="x-small")
+    _below(ax)
 
 
 def _traffic(ax: Axes, traffic: pd.DataFrame) -> None:
@@ -74,12 +77,33 @@ def _traffic(ax: Axes, traffic: pd.DataFrame) -> None:
             label = direction.replace("the hospital", "a hospital") if i == 0 else None
             ax.bar(place, own[direction], width * 0.9, bottom=bottom, color=colour, label=label)
             bottom = bottom + own[direction]
-    ax.set(xlabel="round (0: statistics; last: centring)", ylabel="MiB in a round", title="Crossed the wire")
-    ax.margins(y=0.25)
-    ax.legend(
-        fontsize="x-small", title=f"bars: {', '.join(names)}", title_fontsize="x-small", loc="upper left", ncols=2
-    )
+    ax.set(xlabel="round (0: statistics; last: centring)", ylabel="MiB in a round")
+    ax.set_title(f"Crossed the wire (bars: {', '.join(names)})")
+    _below(ax)
+
+
+def _below(ax: Axes) -> None:
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
 
 
 def _readable(name: str) -> str:
     return name.replace("sarcnet_pooled", "pooled").replace("local_", "alone: ")
+
+
+def losses(rounds: pd.DataFrame, curves: pd.DataFrame, *, local_epochs: int) -> pd.DataFrame:
+    """Losses per patient on one axis of rounds: curve ("federated, held-out patients", ...), round, loss.
+
+    rounds: a row a round and hospital (patients, training_loss, heldout_loss), averaged over hospitals by patients.
+    curves: learning curves of notebook 03; epoch e of the pooled model stands at round (e + 1) / local_epochs.
+    """
+    names = {"training_loss": "training patients", "heldout_loss": "held-out patients"}
+    pooled = curves[curves["model"] == "sarcnet_pooled"].groupby("epoch")[list(names)].mean()
+    frames = []
+    for column, patients in names.items():
+        share = rounds["patients"] / rounds.groupby("round")["patients"].transform("sum")
+        federated = (rounds[column] * share).groupby(rounds["round"]).sum()
+        places = {"federated": federated, "pooled": pooled[column].set_axis((pooled.index + 1) / local_epochs)}
+        for who, loss in places.items():
+            frames.append(pd.DataFrame({"curve": f"{who}, {patients}", "round": loss.index, "loss": loss.to_numpy()}))
+    return pd.concat(frames, ignore_index=True)

@@ -68,6 +68,11 @@ class Plan:
         return digest.hexdigest()[:16]
 
 
+def read_protocol_file(path: Path) -> Protocol:
+    """The protocol as notebook 03 left it (JSON)."""
+    return Protocol.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
 def _code() -> bytes:
     """Digest of the modules that train and average."""
     digest = hashlib.sha256()

@@ -70,6 +70,7 @@ def test_the_figure_shows_rounds_references_and_traffic(run):
         losses=losses,
         traffic=traffic(run.messages),
         score_name="AUC",
+        title="54 patients",
     )
     left, _, right = fig.axes
     assert [t.get_text() for t in left.get_legend().get_texts()] == [
