@@ -1,0 +1,154 @@
+r"""Area under the ROC curve at a horizon, when some patients are lost before it and some die without metastasis.
+
+Cases are patients with a metastasis by the horizon :math:`t`; controls are all others, also those who died before
+:math:`t` without a metastasis (definition (ii) of Blanche, Dartigues and Jacqmin-Gadda, Statistics in Medicine 2013).
+A patient censored before :math:`t` is neither, but is stood for by similar patients who were watched for longer
+(inverse probability of censoring weights):
+
+.. math::
+   \widehat{AUC}(t) = \frac{\sum_i \sum_j u_i v_j \left(1[m_i > m_j] + \tfrac12 1[m_i = m_j]\right)}{\sum_i u_i \sum_j v_j}
+
+with :math:`u_i = 1 / G(T_i^-)` for cases, :math:`v_j = 1 / G(T_j^-)` for those who died before :math:`t` and
+:math:`1 / G(t)` for those still watched at :math:`t`; :math:`G` is the Kaplan–Meier estimate of remaining uncensored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sarcnet.compendium.faults import SarcnetError
+
+CENSORED, METASTASIS, DEATH = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Followup:
+    """What was seen of n patients: months (n,), event (n,) in {0 censored, 1 metastasis, 2 death}, centre (n,)."""
+
+    months: np.ndarray
+    event: np.ndarray
+    centre: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.months)
+
+    def select(self, rows: np.ndarray) -> Followup:
+        """These rows (integers or a mask), in this order."""
+        return Followup(self.months[rows], self.event[rows], self.centre[rows])
+
+
+def check(followup: Followup, *, horizon_months: float) -> None:
+    """Refuse data in which no AUC at the horizon exists.
+
+    Raises:
+        SarcnetError: with the reason: no case, no control, or nobody watched to the horizon.
+    """
+    cases = (followup.event == METASTASIS) & (followup.months <= horizon_months)
+    watched = followup.months > horizon_months
+    if not len(followup):
+        raise SarcnetError("There is no patient with a known outcome, so there is no AUC.")
+    if not cases.any():
+        raise SarcnetError(
+            f"None of {len(followup)} patients had a metastasis by {horizon_months:g} months: no AUC exists."
+        )
+    if not watched.any():
+        raise SarcnetError(
+            f"None of {len(followup)} patients was watched for longer than {horizon_months:g} months (the longest for "
+            f"{followup.months.max():.1f}); choose an earlier horizon_months."
+        )
+
+
+def uncensored(
+    fitted: Followup, *, counts: np.ndarray, at: Followup, horizon_months: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kaplan–Meier estimates of remaining uncensored, for each centre by itself, since hospitals follow up differently.
+
+    Where an event and a censoring share a time the event comes first. A centre of `at` that was not fitted gets the
+    estimate of all fitted patients together.
+
+    Args:
+        fitted: the n patients on whom it is estimated.
+        counts: (B, n) how often each of them counts, in B resamples.
+        at: the m patients for whom it is wanted.
+
+    Returns:
+        G just before each patient's own time, (B, m), and G at the horizon in the patient's centre, (B, m).
+    """
+    before = np.ones((len(counts), len(at)))
+    horizon = np.ones((len(counts), len(at)))
+    for centre in np.unique(at.centre):
+        rows = np.flatnonzero(fitted.centre == centre)
+        rows = rows if len(rows) else np.arange(len(fitted))
+        order = rows[np.lexsort((fitted.event[rows] == CENSORED, fitted.months[rows]))]
+        times, lost = fitted.months[order], fitted.event[order] == CENSORED
+        weights = counts[:, order].astype(float)
+        at_risk = np.cumsum(weights[:, ::-1], axis=1)[:, ::-1]
+        steps = 1.0 - np.where(lost & (at_risk > 0), weights / np.maximum(at_risk, 1e-300), 0.0)
+        curve = np.concatenate([np.ones((len(counts), 1)), np.cumprod(steps, axis=1)], axis=1)  # (B, n + 1)
+        own = np.flatnonzero(at.centre == centre)
+        before[:, own] = curve[:, np.searchsorted(times, at.months[own], side="left")]
+        horizon[:, own] = curve[:, [np.searchsorted(times, horizon_months, side="right")]]
+    return before, horizon
+
+
+def weights(
+    followup: Followup, *, horizon_months: float, fitted: Followup | None = None, counts: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights as cases and as controls, each (B, n), of the n patients in B resamples.
+
+    Args:
+        followup: the patients to be told apart.
+        horizon_months: t.
+        fitted: patients on whom the censoring is estimated; None for `followup` itself, resampled likewise.
+        counts: (B, n) how often each patient counts; None for once each (B = 1).
+    """
+    counts = np.ones((1, len(followup))) if counts is None else counts
+    source = followup if fitted is None else fitted
+    source_counts = counts if fitted is None else np.ones((1, len(fitted)))
+    before, horizon = uncensored(source, counts=source_counts, at=followup, horizon_months=horizon_months)
+    early = followup.months <= horizon_months
+    inverse_before = np.where(before > 0, 1 / np.maximum(before, 1e-300), 0.0)
+    inverse_horizon = np.where(horizon > 0, 1 / np.maximum(horizon, 1e-300), 0.0)
+    case = (early & (followup.event == METASTASIS)) * inverse_before * counts
+    control = np.where(early, (followup.event == DEATH) * inverse_before, inverse_horizon) * counts
+    return case, control
+
+
+def weighted_auc(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """(B,) areas for the risks (n,) of n patients with weights (B, n) as cases and as controls; NaN where one is empty."""
+    order = np.argsort(risk, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(risk[order]) > 0]))  # of each group of equal risks
+    cases = np.add.reduceat(case[:, order], starts, axis=1)
+    controls = np.add.reduceat(control[:, order], starts, axis=1)
+    below = np.cumsum(controls, axis=1) - controls / 2
+    total = cases.sum(axis=1) * controls.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, (cases * below).sum(axis=1) / total, np.nan)
+
+
+def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: Followup | None = None) -> float:
+    """AUC at the horizon of risks (n,): how often a case has the higher risk than a control.
+
+    The risks must be predictions for patients who took no part in fitting them; a risk fitted on the same patients
+    gives a flattering value.
+
+    Raises:
+        SarcnetError: a risk is missing, or no AUC exists (see :func:`check`).
+    """
+    check(followup, horizon_months=horizon_months)
+    risk = np.asarray(risk, dtype=float)
+    if np.isnan(risk).any():
+        raise SarcnetError(f"{int(np.isnan(risk).sum())} of {len(risk)} patients have no predicted risk (NaN).")
+    case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
+    return float(weighted_auc(risk, case=case, control=control)[0])
+
+
+def naive_auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
+    """AUC after leaving out whoever was censored before the horizon: simple, and biased when leaving has reasons."""
+    check(followup, horizon_months=horizon_months)
+    known = ~((followup.event == CENSORED) & (followup.months <= horizon_months))
+    kept = followup.select(known)
+    case = ((kept.event == METASTASIS) & (kept.months <= horizon_months)).astype(float)[None]
+    return float(weighted_auc(np.asarray(risk, dtype=float)[known], case=case, control=1 - case)[0])
