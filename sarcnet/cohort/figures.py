@@ -48,7 +48,7 @@ def _numbers_at_risk(ax: Axes, risk: pd.DataFrame) -> None:
     lines = [("at risk", ["" for _ in YEARS_SHOWN]), *((str(n), [str(v) for v in row]) for n, row in risk.iterrows())]
     for line, (name, numbers) in enumerate(lines):
         y = -0.22 - 0.065 * line
-        ax.text(-0.02, y, name, transform=ax.transAxes, ha="right", va="top", fontsize="small")
+        ax.text(-0.045, y, name, transform=ax.transAxes, ha="right", va="top", fontsize="small")
         for year, number in zip(YEARS_SHOWN, numbers, strict=True):
             ax.text(year, y, number, transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize="small")
 

@@ -33,12 +33,12 @@ def knob_values(truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def medium_look(values: pd.DataFrame, *, histotype: int = 0) -> Look:
-    """A tumour with every knob in the middle."""
-    medium = {name: float(values.loc["medium", name]) for name in KNOBS}
+    """A tumour with every knob in the middle, but no necrosis, which would hide the others."""
+    medium = {name: float(values.loc["medium", name]) for name in KNOBS} | {"necrosis_fraction": 0.0}
     return Look(histotype, *(medium[name] for name in KNOBS))
 
 
-def field(look: Look, *, centre: str, seed: int, side_um: float = 220.0) -> np.ndarray:
+def field(look: Look, *, centre: str, seed: int, side_um: float = 200.0) -> np.ndarray:
     """The middle of a slide with this look, (h, w, 3) uint8; the same layout whatever the look."""
     scanner = virtual_centre(centre).scanner
     size = 2.4 * side_um

@@ -44,12 +44,12 @@ class Slide:
 
 def render_slide(seed: int, *, slide_id: str, look: Look, scanner: Scanner, width_um: float, height_um: float) -> Slide:
     """Paint one slide. The same arguments give the same pixels."""
-    generator = rng(seed, "slide", slide_id)
+    placing, filling, painting = rng(seed, "slide", slide_id).spawn(3)  # so that a knob moves nothing but its own
     layout = lay_out(
-        generator, histotype=look.histotype, necrosis=look.necrosis_fraction, width_um=width_um, height_um=height_um
+        placing, histotype=look.histotype, necrosis=look.necrosis_fraction, width_um=width_um, height_um=height_um
     )
-    nuclei = place_nuclei(generator, layout=layout, look=look)
-    return paint(generator, layout=layout, nuclei=nuclei, scanner=scanner, width_um=width_um, height_um=height_um)
+    nuclei = place_nuclei(filling, layout=layout, look=look)
+    return paint(painting, layout=layout, nuclei=nuclei, scanner=scanner, width_um=width_um, height_um=height_um)
 
 
 def paint(
@@ -69,7 +69,11 @@ def paint(
     inside = enlarge(layout.tissue, shape=shape, smooth=True)
     inside = np.clip((inside + np.float32(0.006) * grain) * 60 + np.float32(0.5), 0, 1)
     thickness = 1 + 0.06 * smooth_noise(generator, shape=layout.region.shape, cells=60)
-    weave = (1 + np.float32(GRAIN) * grain + np.float32(CYTOPLASM) * chromatin) * inside
+    weave = np.float32(GRAIN) * grain
+    weave += np.float32(CYTOPLASM) * chromatin
+    weave += 1
+    np.maximum(weave, 0, out=weave)
+    weave *= inside
     eosin = weave * _spread(layout, levels=EOSIN_BESIDE_SAFFRON if saffron_used else EOSIN, by=thickness, shape=shape)
     haematoxylin = _spread(layout, levels=HAEMATOXYLIN, by=thickness, shape=shape) * inside
     saffron = weave * _spread(layout, levels=SAFFRON, by=thickness, shape=shape) if saffron_used else None

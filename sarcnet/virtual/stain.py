@@ -15,6 +15,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import Scanner
 
 STAMP = 1024
+ROWS = 64
 _LN10 = np.float32(np.log(10))
 
 
@@ -28,7 +29,7 @@ def scan(
     """Picture of a field.
 
     Args:
-        amounts: haematoxylin, eosin, saffron, each (h, w) float32; 1 is a strong stain; None for no saffron.
+        amounts: haematoxylin, eosin, saffron, each (h, w) float32 >= 0; 1 is a strong stain, None stands for no saffron.
         scanner: stain vectors, glass, blur and noise.
         dye: (3,) factors of this slide's staining batch.
         generator: sensor noise.
@@ -41,12 +42,14 @@ def scan(
     )
     height, width = amounts[0].shape
     picture = np.empty((height, width, 3), np.uint8)
-    for channel in range(3):
-        od = np.zeros((height, width), np.float32)
-        for s, amount in enumerate(amounts):
-            if amount is not None:
-                od += amount * vectors[s, channel]
-        picture[..., channel] = np.float32(scanner.glass[channel]) * np.exp(-_LN10 * np.maximum(od, 0))
+    for top in range(0, height, ROWS):  # in bands that stay in the processor's cache
+        bands = [(k, amount[top : top + ROWS]) for k, amount in enumerate(amounts) if amount is not None]
+        for channel in range(3):
+            od = np.zeros_like(bands[0][1])
+            for k, amount in bands:
+                od += amount * vectors[k, channel]
+            np.exp(od * -_LN10, out=od)
+            picture[top : top + ROWS, :, channel] = od * np.float32(scanner.glass[channel])
     return _add_noise(_blur(picture, sigma=scanner.blur_um / scanner.mpp), scale=scanner.noise, generator=generator)
 
 

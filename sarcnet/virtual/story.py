@@ -18,7 +18,7 @@ from sarcnet.virtual.settings import CohortSettings
 READERS = ("05_evaluation", "06_interpretability")
 CAPTION_KNOBS = (
     "One pathology feature at a time at its 5th, 50th and 95th percentile among the virtual patients, all others in "
-    "the middle; undifferentiated pleomorphic sarcoma, H&E, 220 µm wide."
+    "the middle (no necrosis); undifferentiated pleomorphic sarcoma, H&E, 200 µm wide."
 )
 
 
