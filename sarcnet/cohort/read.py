@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.schema import (
@@ -74,8 +76,7 @@ def read_cohort(folder: Path, *, kind: str) -> Cohort:
             f"{shown(folder)} has no hospital: make a folder for each, with patients.csv, slides.csv and slides/."
         )
     parts = [_read_hospital(hospital, faults=faults) for hospital in hospitals]
-    patients = pd.concat([part[0] for part in parts], ignore_index=True) if parts else pd.DataFrame()
-    slides = pd.concat([part[1] for part in parts], ignore_index=True) if parts else pd.DataFrame()
+    patients, slides = (stack([part[k] for part in parts]) for k in (0, 1))
     for table, name in ((patients, "patient_id"), (slides, "slide_id")):
         if len(parts) > 1:
             for value, group in table.groupby(name):
@@ -84,6 +85,12 @@ def read_cohort(folder: Path, *, kind: str) -> Cohort:
                     faults.add(f"{name} '{value}' is used by {at}; put the hospital's name in front of it.")
     faults.raise_if_any(f"The cohort in {shown(folder)} cannot be used")
     return Cohort(kind, patients, slides)
+
+
+def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of the same columns under each other. Unlike pd.concat, an empty or all-missing column keeps its type."""
+    columns = list(tables[0].columns) if tables else []
+    return pd.DataFrame({name: np.concatenate([table[name].to_numpy() for table in tables]) for name in columns})
 
 
 def _check_card(folder: Path, *, kind: str, faults: Faults) -> None:

@@ -17,6 +17,7 @@ import joblib
 import pandas as pd
 import pyvips
 
+from sarcnet.cohort.read import stack
 from sarcnet.cohort.schema import HISTOTYPES, SLIDE_COLUMNS
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path, sha256, write_json
@@ -62,8 +63,7 @@ def simulate_cohort(seed: int, *, counts: Mapping[str, Mapping[str, int]]) -> di
     cohort = {}
     for name, series in counts.items():
         parts = [virtual_patients(seed, centre=virtual_centre(name), series=s, count=n) for s, n in series.items()]
-        table = pd.concat([part.table for part in parts], ignore_index=True)
-        cohort[name] = VirtualPatients(table, pd.concat([part.truth for part in parts], ignore_index=True))
+        cohort[name] = VirtualPatients(stack([part.table for part in parts]), stack([part.truth for part in parts]))
     return cohort
 
 
@@ -117,7 +117,7 @@ def generate(
     for name, patients in cohort.items():
         _write_tables(folder / name, patients=patients, orders=[order for order in orders if order.centre == name])
     with atomic_path(folder / TRUTH / "patients.parquet") as part:
-        pd.concat([p.truth for p in cohort.values()], ignore_index=True).to_parquet(part, index=False)
+        stack([patients.truth for patients in cohort.values()]).to_parquet(part, index=False)
     write_json(folder / "cohort.json", card)
 
 
@@ -195,7 +195,7 @@ def _claim(folder: Path, *, card: Mapping[str, object]) -> None:
 
 
 def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
-    """Take away slides and truths of patients who are not in this cohort, and tables that will be written anew."""
+    """Take away slides and truths of patients who are not in this cohort, and tables of hospitals that are not."""
     wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id) for o in orders}
     wanted |= {
         truth_path(folder, slide_id=o.slide_id).with_suffix(suffix) for o in orders for suffix in (".parquet", ".json")
@@ -203,6 +203,9 @@ def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
     for file in [*folder.glob("*/slides/*"), *folder.glob("*/slides/.*")]:
         if file.is_file() and file not in wanted:
             file.unlink()
+    for table in [*folder.glob("*/patients.csv"), *folder.glob("*/slides.csv")]:
+        if table.parent.name not in {order.centre for order in orders}:
+            table.unlink()
 
 
 def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[SlideOrder]) -> None:

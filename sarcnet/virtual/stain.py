@@ -29,7 +29,7 @@ def scan(
     """Picture of a field.
 
     Args:
-        amounts: haematoxylin, eosin, saffron, each (h, w) float32 >= 0; 1 is a strong stain, None stands for no saffron.
+        amounts: haematoxylin, eosin, saffron, each (h, w) float32 >= 0; 1 is a strong stain, None is no saffron.
         scanner: stain vectors, glass, blur and noise.
         dye: (3,) factors of this slide's staining batch.
         generator: sensor noise.

@@ -1,0 +1,145 @@
+"""Virtual patients: targets met, outcomes logical, and nobody changed by a newcomer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.cohort.schema import HISTOTYPES, PATIENTS, check_outcomes, check_table
+from sarcnet.compendium.faults import Faults
+from sarcnet.virtual.calibration import auc, calibration_report, faults_of, mass_patients
+from sarcnet.virtual.centres import CENTRES, CLB, IB
+from sarcnet.virtual.observer import fnclcc_grade
+from sarcnet.virtual.outcome import SCALE_YEARS, SHAPE, THETA, metastasis_years, true_risk
+from sarcnet.virtual.patients import virtual_patients
+
+
+@pytest.fixture(scope="module")
+def many():
+    return mass_patients(n=12_000, seed=5)
+
+
+def test_calibration_meets_the_published_intervals():
+    assert faults_of(calibration_report(12_000, 11)) == []
+
+
+def test_who_the_patients_are(many):
+    table = many.table
+    assert 62 <= table["age_years"].median() <= 66
+    assert 0.50 <= (table["sex"] == "male").mean() <= 0.56
+    assert 75 <= table["size_mm"].astype(float).median() <= 85
+    assert 0.80 <= (table["depth"] == "deep").mean() <= 0.88
+    sites = table["site"].value_counts(normalize=True)
+    assert 0.60 <= sites["lower_limb"] <= 0.68
+    assert 0.21 <= sites["trunk_wall"] <= 0.27
+    shares = table["histotype"].value_counts(normalize=True)[list(HISTOTYPES)[:3]]
+    assert np.allclose(shares, (0.50, 0.22, 0.18), atol=0.03)
+    grades = table["fnclcc_grade"].value_counts(normalize=True)
+    assert np.allclose(grades[[1, 2, 3]], (0.05, 0.37, 0.58), atol=0.04)
+    ups = table[table["histotype"] == "UPS"]
+    assert (ups["fnclcc_grade"] > 1).all()
+
+
+def test_centres_differ_in_case_mix_follow_up_and_slides(many):
+    by = many.table.assign(centre=many.truth["centre"]).groupby("centre")
+    assert by["age_years"].median()["IB"] > by["age_years"].median()["CLB"]
+    seen = many.table[many.table["mfs_event"] == 0].assign(centre=many.truth["centre"])
+    follow = seen.groupby("centre")["mfs_months"].median()
+    assert 60 <= follow["IB"] < follow["CLB"] <= 110
+    assert {c.scanner.stain for c in CENTRES.values()} == {"HE", "HES"}
+    assert (CLB.scanner.mpp, IB.scanner.mpp) == (0.5022, 0.4545)
+
+
+def test_features_follow_one_malignancy_but_not_only_it(many):
+    latents = many.truth[["malignancy", *(c for c in many.truth if c.startswith("z_"))]]
+    with_malignancy = latents.corr()["malignancy"].drop("malignancy")
+    assert with_malignancy.between(0.4, 0.8).all()
+    readable = many.truth[["cellularity_per_mm2", "nuclear_area_um2", "anisokaryosis_cv"]].quantile([0.01, 0.99])
+    assert (readable.loc[0.99] / readable.loc[0.01] > 2).all()
+
+
+def test_registry_lacks_what_the_centre_says(many):
+    table = many.table.assign(centre=many.truth["centre"])
+    for name, centre in CENTRES.items():
+        missing = table[table["centre"] == name].isna().mean()
+        for column, share in centre.missing.items():
+            assert missing[column] == pytest.approx(share, abs=0.015)
+        assert missing.drop(list(centre.missing)).max() == 0
+
+
+def test_true_risk_is_the_share_that_metastasises(many):
+    truth = many.truth
+    case = (truth["metastasis_years"] <= 5) & (truth["metastasis_years"] < truth["death_years"])
+    tenth = pd.qcut(truth["risk_5y_true"], 10)
+    gap = case.groupby(tenth, observed=True).mean() - truth["risk_5y_true"].groupby(tenth, observed=True).mean()
+    assert gap.abs().max() < 0.045
+
+
+def test_what_is_seen_is_what_came_first(many):
+    months = 12 * many.truth[["metastasis_years", "death_years"]].to_numpy()
+    event, seen = many.table["mfs_event"].to_numpy(), many.table["mfs_months"].to_numpy()
+    first = months.min(axis=1)
+    assert (seen <= np.maximum(np.round(first, 1), 0.1) + 1e-9).all()
+    for code in (1, 2):
+        rows = event == code
+        assert np.allclose(seen[rows], np.maximum(months[rows, code - 1], 0.1), atol=0.051)
+        assert (months[rows, code - 1] == first[rows]).all()
+
+
+def test_metastasis_times_follow_the_cure_model():
+    years = metastasis_years(np.zeros(40_000), uniform=(np.arange(40_000) + 0.5) / 40_000)
+    assert np.isinf(years).mean() == pytest.approx(np.exp(-THETA), abs=1e-3)
+    at_two = np.exp(-THETA * (1 - np.exp(-((2 / SCALE_YEARS) ** SHAPE))))
+    assert (years > 2).mean() == pytest.approx(at_two, abs=1e-3)
+    risks = true_risk(np.linspace(-3, 3, 9), age_years=np.full(9, 64.0), horizon_years=5.0)
+    assert (np.diff(risks) > 0).all()
+    old = true_risk(np.zeros(2), age_years=np.array([40.0, 90.0]), horizon_years=5.0)
+    assert old[0] > old[1]  # the old die before a metastasis shows
+
+
+def test_chemotherapy_goes_to_the_sicker(many):
+    given = many.table["chemotherapy"] != "none"
+    assert many.table.loc[given, "fnclcc_grade"].mean() > many.table.loc[~given, "fnclcc_grade"].mean() + 0.2
+    assert many.table.loc[given, "age_years"].mean() < many.table.loc[~given, "age_years"].mean() - 3
+
+
+@pytest.mark.parametrize(
+    ("differentiation", "mitoses", "necrosis", "grade"),
+    [
+        (1, 9, 0.0, 1),
+        (2, 9, 0.0, 1),
+        (2, 10, 0.0, 2),
+        (3, 9, 0.0, 2),
+        (3, 9, 0.6, 3),
+        (3, 20, 0.0, 3),
+        (2, 19, 0.49, 2),
+    ],
+)
+def test_grade_follows_the_scoring_table(differentiation, mitoses, necrosis, grade):
+    found = fnclcc_grade(np.array([differentiation]), mitoses=np.array([mitoses]), necrosis=np.array([necrosis]))
+    assert found[0] == grade
+
+
+def test_one_more_patient_changes_no_other_and_the_seed_changes_all():
+    few = virtual_patients(7, centre=CLB, series="training", count=5)
+    more = virtual_patients(7, centre=CLB, series="training", count=9)
+    pd.testing.assert_frame_equal(few.table, more.table.head(5))
+    pd.testing.assert_frame_equal(few.truth, more.truth.head(5))
+    other = virtual_patients(8, centre=CLB, series="training", count=5)
+    assert (few.truth["linear_predictor"] != other.truth["linear_predictor"]).all()
+    later = virtual_patients(7, centre=CLB, series="validation", count=5)
+    assert (few.truth["linear_predictor"] != later.truth["linear_predictor"]).all()
+
+
+def test_the_table_passes_the_schema_that_real_hospitals_face():
+    table = virtual_patients(3, centre=IB, series="training", count=200).table
+    faults = Faults()
+    text = table.map(lambda cell: None if pd.isna(cell) else str(cell))
+    check_outcomes(check_table(text, columns=PATIENTS, where="IB", faults=faults), where="IB", faults=faults)
+    assert faults.sentences == []
+
+
+def test_auc_against_counting_pairs():
+    case, score = np.array([True, True, False, False]), np.array([3.0, 1.0, 1.0, 0.0])
+    assert auc(case, score=score) == (1 + 1 + 0.5 + 1) / 4

@@ -1,0 +1,182 @@
+"""Rendered slides: real files, the same bytes twice, and pictures that show the truth kept beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import openslide
+import pandas as pd
+import pytest
+import pyvips
+import tifffile
+
+from sarcnet.cohort.read import read_cohort
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.virtual.centres import CLB, IB
+from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders, slide_path, truth_path
+from sarcnet.virtual.nuclei import Look
+from sarcnet.virtual.render import render_slide
+
+COUNTS = {"CLB": {"training": 2, "validation": 1}, "IB": {"training": 2, "validation": 1}}
+MEDIUM = Look(0, 2800.0, 80.0, 0.45, 1.0, 17.0, 0.0)
+
+
+def make(folder, *, seed=3, counts=COUNTS, width_um=320.0):
+    return list(generate(folder, seed=seed, counts=counts, width_um=width_um, height_um=300.0, jobs=1))
+
+
+def bytes_of(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    make(folder)
+    return folder
+
+
+def paint(look, *, scanner=IB.scanner, name="x", size=420.0):
+    return render_slide(1, slide_id=name, look=look, scanner=scanner, width_um=size, height_um=size)
+
+
+def darkness(picture):
+    """Red light taken away: nuclei and little else."""
+    return -np.log10((picture[..., 0].astype(float) + 1) / 256)
+
+
+def test_openslide_reads_scale_objective_and_levels(cohort):
+    for centre in (CLB, IB):
+        path = slide_path(cohort, centre=centre.name, slide_id=f"{centre.name}-T0001-S1")
+        with openslide.OpenSlide(path) as slide:
+            assert slide.properties["openslide.vendor"] == "aperio"
+            assert float(slide.properties["openslide.mpp-x"]) == centre.scanner.mpp
+            assert slide.properties["openslide.objective-power"] == "20"
+            assert slide.level_count >= 2
+            assert slide.dimensions == (round(320 / centre.scanner.mpp), round(300 / centre.scanner.mpp))
+
+
+def test_three_readers_see_the_same_pixels(cohort):
+    path = slide_path(cohort, centre="IB", slide_id="IB-T0001-S1")
+    with openslide.OpenSlide(path) as slide:
+        reference = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    assert np.array_equal(tifffile.imread(path, key=0), reference)
+    assert np.array_equal(pyvips.Image.new_from_file(str(path)).numpy()[..., :3], reference)
+
+
+def test_two_generations_agree_byte_for_byte(cohort, tmp_path):
+    make(tmp_path)
+    first, second = bytes_of(cohort), bytes_of(tmp_path)
+    assert sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_the_cohort_reads_like_a_hospitals(cohort):
+    read = read_cohort(cohort, kind="simulated")
+    assert len(read.training) == 4
+    assert len(read.validation) == 2
+    assert set(read.slides["stain"]) == {"HE", "HES"}
+    truth = pd.read_parquet(cohort / "truth" / "patients.parquet")
+    assert list(truth["patient_id"]) == list(read.patients["patient_id"])
+    for centre in ("CLB", "IB"):
+        assert not list((cohort / centre).rglob("*.parquet")), "truth stays out of the hospitals"
+
+
+def test_a_killed_generation_resumes_and_a_damaged_slide_is_painted_anew(tmp_path):
+    half = generate(tmp_path, seed=3, counts=COUNTS, width_um=320.0, height_um=300.0, jobs=1)
+    for _ in range(3):
+        last = next(half)
+    half.close()
+    assert not (tmp_path / "cohort.json").exists()
+    path = slide_path(tmp_path, centre="CLB", slide_id=last)
+    before = path.stat().st_mtime_ns
+    first = slide_path(tmp_path, centre="CLB", slide_id="CLB-T0001-S1")
+    whole = first.read_bytes()
+    first.write_bytes(whole[:1000])
+    make(tmp_path)
+    assert path.stat().st_mtime_ns == before
+    assert first.read_bytes() == whole
+    assert json.loads((tmp_path / "cohort.json").read_text())["kind"] == "simulated"
+
+
+def test_slides_of_other_parameters_never_stay(tmp_path):
+    make(tmp_path)
+    old = bytes_of(tmp_path)
+    make(tmp_path, width_um=340.0, counts={"CLB": {"training": 1, "validation": 1}})
+    new = bytes_of(tmp_path)
+    kept = {name for name in new if name.endswith(".svs")}
+    assert kept == {"CLB/slides/CLB-T0001-S1.svs", "CLB/slides/CLB-V0001-S1.svs"}
+    assert all(new[name] != old[name] for name in kept)
+    assert set(read_cohort(tmp_path, kind="simulated").patients["centre"]) == {"CLB"}
+    assert not [name for name in new if name.startswith("truth/slides/IB")]
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"width_um": 321.0}, {"height_um": 1.0}, {"slide_id": "other"}])
+def test_every_parameter_changes_the_key(change):
+    order = slide_orders(simulate_cohort(3, counts=COUNTS), seed=3, width_um=320.0, height_um=300.0)[0]
+    assert replace(order, **change).key() != order.key()
+    assert replace(order, look=replace(order.look, hyperchromasia=9.0)).key() != order.key()
+    assert replace(order, scanner=replace(order.scanner, jpeg_quality=50)).key() != order.key()
+
+
+def test_a_real_cohort_is_never_overwritten(tmp_path):
+    (tmp_path / "cohort.json").write_text('{"kind": "private"}')
+    with pytest.raises(SarcnetError, match="nothing is overwritten"):
+        make(tmp_path)
+    (tmp_path / "cohort.json").unlink()
+    (tmp_path / "LYON").mkdir()
+    (tmp_path / "LYON" / "patients.csv").write_text("patient_id\n")
+    with pytest.raises(SarcnetError, match="not a simulated cohort"):
+        make(tmp_path)
+
+
+def test_the_picture_is_dark_where_the_truth_has_nuclei(cohort):
+    path = slide_path(cohort, centre="IB", slide_id="IB-T0001-S1")
+    nuclei = pd.read_parquet(truth_path(cohort, slide_id="IB-T0001-S1"))
+    with openslide.OpenSlide(path) as slide:
+        dark = darkness(np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB")))
+    alive = nuclei[(nuclei["class"] == "tumour") & (nuclei["area_um2"] > 30)]
+    y, x = (
+        np.clip((alive[c] / IB.scanner.mpp).astype(int), 0, dark.shape[k] - 1) for k, c in enumerate(("y_um", "x_um"))
+    )
+    assert len(alive) > 50
+    assert (dark[y, x] > np.quantile(dark, 0.75)).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("knob", "low", "high"), [("cellularity_per_mm2", 1700.0, 5000.0), ("nuclear_area_um2", 50.0, 115.0)]
+)
+def test_more_or_larger_nuclei_cover_more_of_the_picture(knob, low, high):
+    covered = [(darkness(paint(replace(MEDIUM, **{knob: value})).picture) > 0.32).mean() for value in (low, high)]
+    assert covered[1] > 1.4 * covered[0]
+
+
+def test_nuclei_follow_the_knobs():
+    calm, wild = (
+        paint(replace(MEDIUM, anisokaryosis_cv=cv)).nuclei.query("`class` == 'tumour'") for cv in (0.25, 0.65)
+    )
+    spread = [table["area_um2"].std() / table["area_um2"].mean() for table in (calm, wild)]
+    assert spread[1] > 1.7 * spread[0]
+    few, many = (paint(replace(MEDIUM, mitoses_per_10_hpf=m), size=700.0).nuclei["class"] for m in (2.0, 80.0))
+    assert (many == "mitosis").sum() > (few == "mitosis").sum() + 5
+    dead = paint(replace(MEDIUM, necrosis_fraction=0.5)).nuclei
+    assert ((dead["class"] == "necrotic") == (dead["region"] == 4)).mean() > 0.97
+
+
+def test_hyperchromasia_darkens_and_saffron_yellows():
+    pale, dark = (darkness(paint(replace(MEDIUM, hyperchromasia=h)).picture) for h in (0.8, 1.3))
+    assert np.quantile(dark, 0.95) > np.quantile(pale, 0.95) + 0.05
+    hes, he = (paint(MEDIUM, scanner=centre.scanner).picture.reshape(-1, 3).astype(float) for centre in (CLB, IB))
+    blue_less_red = [np.quantile(p[:, 0] - p[:, 2], 0.99) for p in (hes, he)]
+    assert blue_less_red[0] > blue_less_red[1] + 40
+
+
+def test_there_is_enough_tissue_for_thirty_tiles():
+    slide = render_slide(1, slide_id="big", look=MEDIUM, scanner=CLB.scanner, width_um=1000, height_um=900)
+    stained = (slide.picture.min(axis=2) < 215).astype(float)
+    side = 223  # 112 µm
+    height, width = (n // side * side for n in stained.shape)
+    shares = stained[:height, :width].reshape(height // side, side, width // side, side).mean(axis=(1, 3))
+    assert (shares > 0.5).sum() >= 30
