@@ -1,0 +1,127 @@
+"""What SarcNet is compared with: the FNCLCC grade, and a Cox model on the four variables of the Sarculator.
+
+The Sarculator's own coefficients for metastasis are not available to us (Callegaro et al., Lancet Oncology 2016), so the
+second is "Cox on the Sarculator's variables", refitted on each training fold, and never called the Sarculator.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from lifelines import CoxPHFitter
+from lifelines.exceptions import ConvergenceError
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.auc import METASTASIS
+
+FNCLCC, SARCULATOR_VARIABLES, ORACLE = "fnclcc_grade", "sarculator_variables", "oracle"
+VARIABLES = ("age_years", "size_mm", "fnclcc_grade", "histotype")
+PENALTY = 0.01  # a trace of ridge: keeps a coefficient finite when a histotype has no event in a fold
+PER_YEARS, MM_PER_CM = 10.0, 10.0
+
+
+class Filler:
+    """Replaces missing values by what is usual in the patients it was made from: median of numbers, mode of the rest."""
+
+    def __init__(self, training: pd.DataFrame) -> None:
+        self.values: dict[str, object] = {}
+        for name in VARIABLES:
+            known = training[name].dropna()
+            if known.empty:
+                raise SarcnetError(
+                    f"{name} is missing in all {len(training)} training patients; the comparator needs it."
+                )
+            numeric = name in ("age_years", "size_mm")
+            self.values[name] = known.median() if numeric else known.mode().iloc[0]
+
+    def __call__(self, patients: pd.DataFrame) -> pd.DataFrame:
+        """A copy of the four variables without gaps."""
+        return pd.DataFrame({name: patients[name].fillna(value) for name, value in self.values.items()})
+
+
+def grade_score(training: pd.DataFrame, patients: pd.DataFrame) -> np.ndarray:
+    """(n,) FNCLCC grade 1, 2, 3 as a score; a missing grade becomes the commonest of the training patients."""
+    return Filler(training)(patients)["fnclcc_grade"].astype(float).to_numpy()
+
+
+def _design(filled: pd.DataFrame, histotypes: list[str]) -> pd.DataFrame:
+    """(n, p) age per 10 years, root of the size in cm (concave: study.md's sources), grade and histotype as indicators."""
+    grade = filled["fnclcc_grade"].astype(float)
+    columns = {
+        "age_per_10_years": filled["age_years"].astype(float) / PER_YEARS,
+        "root_size_cm": np.sqrt(filled["size_mm"].astype(float) / MM_PER_CM),
+        "grade_2_or_3": (grade >= 2).astype(float),
+        "grade_3": (grade >= 3).astype(float),
+    }
+    columns |= {f"histotype_{name}": (filled["histotype"] == name).astype(float) for name in histotypes}
+    return pd.DataFrame(columns)
+
+
+def cox_risk(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float) -> np.ndarray:
+    """(n,) probability of metastasis by the horizon for `patients`, from a Cox model fitted on `training`.
+
+    Death without metastasis is censored. Histotypes are told apart when the training patients hold them; the commonest
+    is the reference. Both frames have the columns of patients.csv.
+
+    Raises:
+        SarcnetError: the model cannot be fitted on these training patients.
+    """
+    filler = Filler(training)
+    filled = filler(training)
+    histotypes = sorted(set(filled["histotype"]) - {filled["histotype"].mode().iloc[0]})
+    design = _design(filled, histotypes)
+    varying = [name for name in design if design[name].nunique() > 1]
+    table = design[varying].assign(months=training["mfs_months"].to_numpy(float), event=_metastasis(training))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lifelines warns of columns with little variance; the penalty is for them
+            model = CoxPHFitter(penalizer=PENALTY).fit(table, duration_col="months", event_col="event")
+    except (ConvergenceError, ValueError) as error:
+        events = int(table["event"].sum())
+        raise SarcnetError(
+            f"Cox's model on the Sarculator's variables cannot be fitted on {len(table)} patients with {events} "
+            f"metastases: {str(error).splitlines()[0]}"
+        ) from None
+    survival = model.predict_survival_function(_design(filler(patients), histotypes)[varying], times=[horizon_months])
+    return 1 - survival.to_numpy()[0]
+
+
+def _metastasis(patients: pd.DataFrame) -> np.ndarray:
+    return (patients["mfs_event"].to_numpy(float) == METASTASIS).astype(float)
+
+
+def out_of_fold(patients: pd.DataFrame, folds: pd.DataFrame, *, horizon_months: float) -> pd.DataFrame:
+    """Both comparators for every patient and repeat, fitted without the patient's fold.
+
+    Args:
+        patients: the training series with known outcomes.
+        folds: patient_id, repeat, fold, as notebook 03 dealt them.
+
+    Returns:
+        Tidy frame patient_id, centre, model, repeat, fold, risk (for the grade: the grade).
+    """
+    made = []
+    table = patients.set_index("patient_id", drop=False)
+    for (repeat, fold), rows in folds.groupby(["repeat", "fold"]):
+        held = table.loc[rows["patient_id"]]
+        training = table.drop(index=rows["patient_id"])
+        scores = {
+            FNCLCC: grade_score(training, held),
+            SARCULATOR_VARIABLES: cox_risk(training, held, horizon_months=horizon_months),
+        }
+        for model, risk in scores.items():
+            frame = held[["patient_id", "centre"]].reset_index(drop=True)
+            made.append(frame.assign(model=model, repeat=repeat, fold=fold, risk=risk))
+    return pd.concat(made, ignore_index=True)
+
+
+def for_new_patients(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float) -> pd.DataFrame:
+    """Both comparators for patients of another series, fitted on all training patients: patient_id, centre, model, risk."""
+    scores = {
+        FNCLCC: grade_score(training, patients),
+        SARCULATOR_VARIABLES: cox_risk(training, patients, horizon_months=horizon_months),
+    }
+    frame = patients[["patient_id", "centre"]].reset_index(drop=True)
+    return pd.concat([frame.assign(model=model, risk=risk) for model, risk in scores.items()], ignore_index=True)

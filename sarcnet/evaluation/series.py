@@ -1,0 +1,100 @@
+"""A series of patients with the risks that every model gives them: what all comparisons start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.auc import Followup
+from sarcnet.model.bags import read_bags
+from sarcnet.model.patients import assemble_patients
+from sarcnet.model.predict import predict_risks
+from sarcnet.model.store import load_stack
+
+
+@dataclass(frozen=True)
+class Series:
+    """n patients with known outcome, and for each model their risks in R repeats, (n, R), R being 1 where none exist."""
+
+    name: str
+    patients: pd.DataFrame
+    risks: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    @property
+    def followup(self) -> Followup:
+        """Months, event and centre of the patients."""
+        table = self.patients
+        return Followup(
+            table["mfs_months"].to_numpy(float), table["mfs_event"].to_numpy(int), table["centre"].to_numpy(str)
+        )
+
+    def of_centre(self, centre: str) -> Series:
+        """The patients of one centre."""
+        rows = (self.patients["centre"] == centre).to_numpy()
+        risks = {model: values[rows] for model, values in self.risks.items()}
+        return Series(f"{self.name}, {centre}", self.patients[rows].reset_index(drop=True), risks)
+
+    def with_risk(self, model: str) -> pd.DataFrame:
+        """The patients with a column risk: the mean over the repeats."""
+        return self.patients.assign(risk=self.risks[model].mean(axis=1))
+
+
+def series(name: str, patients: pd.DataFrame, predictions: pd.DataFrame) -> Series:
+    """Join patients and tidy predictions (patient_id, model, [repeat,] risk).
+
+    Raises:
+        SarcnetError: a model lacks a patient or predicts NaN for one; all such models are named.
+    """
+    known = patients.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
+    if "repeat" not in predictions:
+        predictions = predictions.assign(repeat=0)
+    risks, poor = {}, []
+    for model, rows in predictions.groupby("model", sort=False):
+        wide = rows.pivot(index="patient_id", columns="repeat", values="risk").reindex(known["patient_id"])
+        missing = wide.index[wide.isna().any(axis=1)]
+        if len(missing):
+            poor.append(f"{model} has no risk for {len(missing)} patients, the first of them {missing[0]}")
+        risks[str(model)] = wide.to_numpy(float)
+    if poor:
+        raise SarcnetError(f"The {name} series cannot be evaluated: {'; '.join(poor)}.")
+    return Series(name, known, risks)
+
+
+def predict(
+    stacks: Mapping[str, tuple[Path, Path]], patients: pd.DataFrame, *, slides: pd.DataFrame, feature_files: list[Path]
+) -> pd.DataFrame:
+    """Risks of stored stacks for patients that none of their members was trained on: the mean over all members.
+
+    Args:
+        stacks: for each model its weights and description, as notebooks 03 and 04 left them.
+        patients: of the validation series.
+        slides: slide_id and patient_id.
+        feature_files: of all slides.
+
+    Returns:
+        patient_id, centre, model, risk.
+    """
+    wanted = set(slides.loc[slides["patient_id"].isin(patients["patient_id"]), "slide_id"])
+    bags = read_bags(
+        [path for path in feature_files if path.stem in wanted], slides=slides, patient_ids=list(patients["patient_id"])
+    )
+    made = []
+    for model, (weights, description) in stacks.items():
+        stack = load_stack(weights=weights, description=description)
+        assembled = assemble_patients(
+            patients,
+            bags=bags,
+            clinical_variables=stack.protocol.clinical_variables,
+            hazard_edges_months=stack.protocol.hazard_edges_months,
+        )
+        risk = predict_risks(stack, assembled).mean(axis=1)
+        made.append(patients[["patient_id", "centre"]].reset_index(drop=True).assign(model=model, risk=risk))
+    return pd.concat(made, ignore_index=True)
