@@ -42,14 +42,14 @@ embedding_dim: int = 32  # numbers that describe a tile inside the network
 epochs: int = 30  # passes over the training patients
 batch_patients: int = 32  # patients in a batch
 learning_rate: float = 0.003  # step length of AdamW
-weight_decay: float = 5.0  # pull of the weights towards 0, per step times learning_rate
+weight_decay: float = 2.0  # pull of the weights towards 0, per step times learning_rate
 
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
-from lifelines.utils import concordance_index
-from sarcnet.compendium.stage import Stage
 
+from sarcnet.compendium.stage import Stage
+from sarcnet.evaluation.auc import Followup, auc
 from sarcnet.model import figures
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import fold_matrix, make_folds, make_members
@@ -228,21 +228,25 @@ display(Markdown(
 # %% [markdown]
 # ## 6 · Do patients with a metastasis get the higher risk?
 #
-# For each patient we average the out-of-fold risks over the repeats and set them out by what happened. Patients
-# last seen before the horizon without a metastasis are not drawn, as we do not know where they belong; the number
-# under each model takes them into account. It is the *concordance*: among pairs of patients in which we know who
-# had a metastasis first, how often did that one have the higher risk? 0.5 is a coin.
+# For each patient we average the out-of-fold risks over the repeats and set them out by what happened. Patients last
+# seen before the horizon are not drawn, as we do not know where they belong. The number under each model takes
+# them into account: the **AUC at the horizon**, the chance that of two patients, one with a metastasis by then and one
+# without, the first has the higher risk. Patients lost early are stood for by similar ones who were watched longer
+# (inverse probability of censoring weights; notebook 05 explains them). 0.5 is a coin, 1 is perfect.
 
 # %%
 risks = figures.risk_table(oof, patients=known, horizon_months=horizon_months).merge(known, on=["patient_id", "centre"])
-concordance = {
-    name: concordance_index(rows["mfs_months"], -rows["risk"], rows["mfs_event"] == 1)
-    for name, rows in risks.groupby("model", sort=False)
-}
-notes = {name: f"concordance {value:.2f}" for name, value in concordance.items()}
+aucs = {}
+for name, rows in risks.groupby("model", sort=False):
+    followup = Followup(rows["mfs_months"].to_numpy(), rows["mfs_event"].to_numpy(), rows["centre"].to_numpy())
+    aucs[name] = auc(rows["risk"].to_numpy(), followup, horizon_months=horizon_months)
+
+# %%
+notes = {name: f"AUC {value:.2f}" for name, value in aucs.items()}
 fig = figures.draw_risk_by_outcome(oof, patients=known, models=models, horizon_months=horizon_months, notes=notes)
 stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk", "outcome"]],
-             caption=f"Out-of-fold risk by outcome at {horizon_months:g} months, mean over {repeats} repeats.")
+             caption=f"Out-of-fold risk by outcome at {horizon_months:g} months, mean over {repeats} repeats, "
+                     f"n = {len(known)} patients, of whom those watched too short are not drawn.")
 
 # %% [markdown]
 # A dot is a patient, the box holds the middle half. The further the two clouds of a model stand apart, the better
@@ -250,9 +254,9 @@ stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk
 # impressions without intervals: notebook 05 asks whether the differences are more than luck.
 
 # %%
-for name, value in concordance.items():
-    stage.number(f"concordance_{name}", value, n=len(known), unit="concordance")
-display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in concordance.items()) + "."))
+for name, value in aucs.items():
+    stage.number(f"auc_oof_{name}", value, n=len(known), unit="AUC")
+display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in aucs.items()) + "."))
 
 # %% [markdown]
 # ## 7 · What the clinical branch learnt
@@ -299,17 +303,16 @@ for name, result in results.items():
 stage.write_table("folds.parquet", fold_table[["patient_id", "repeat", "fold"]])
 stage.write_table("oof.parquet", oof)
 stage.write_table("training_curves.parquet", curves)
-stage.write_json("protocol.json", protocol.to_dict())
+protocol_file = stage.write_json("protocol.json", protocol.to_dict())
 
 # %% [markdown]
 # ## What we found
 
 # %%
-ranked = sorted(concordance, key=concordance.get, reverse=True)
+ranked = sorted(aucs, key=aucs.get, reverse=True)
 display(Markdown(
-    f"For patients left out of training, image and clinic together reach a concordance of "
-    f"**{concordance['sarcnet_pooled']:.2f}**, the image alone {concordance['image_only']:.2f}, "
-    f"the clinical variables alone {concordance['clinical_only']:.2f}. "
+    f"For patients left out of training, image and clinic together reach an AUC of **{aucs['sarcnet_pooled']:.2f}**, "
+    f"the image alone {aucs['image_only']:.2f}, the clinical variables alone {aucs['clinical_only']:.2f}. "
     f"Ordered from best to worst: {', '.join(f'`{name}`' for name in ranked)}. "
     f"The data are {stage.data_kind}; notebook 05 adds intervals and comparators."
 ))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.schema import PATIENTS
 from sarcnet.compendium.faults import Faults
 
 #: Numeric variables and the scale on which they enter: size acts concavely (study.md §4), counts are skewed.
@@ -24,19 +25,10 @@ NUMERIC: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "necrosis_fraction": np.sqrt,
     "fnclcc_grade": lambda x: x,
 }
-#: Categorical variables: each listed category gets a column; the first is the reference and gets none.
+#: Categorical variables: each category of the cohort's schema gets a column but the first, the reference. Treatment and
+#: margins are not among them: they come after the decision that the risk is meant to help with.
 CATEGORIES: dict[str, tuple[str, ...]] = {
-    "sex": ("female", "male"),
-    "depth": ("superficial", "deep"),
-    "site": ("lower_limb", "upper_limb", "trunk_wall"),
-    "histotype": (
-        "UPS",
-        "leiomyosarcoma",
-        "myxofibrosarcoma",
-        "MPNST",
-        "pleomorphic_liposarcoma",
-        "pleomorphic_rhabdomyosarcoma",
-    ),
+    column.name: column.values for column in PATIENTS if column.name in ("sex", "depth", "site", "histotype")
 }
 
 

@@ -109,10 +109,10 @@ def clinical_weights(trained: TrainedStack) -> pd.DataFrame:
 
 
 def draw_clinical_weights(weights: pd.DataFrame) -> Figure:
-    """Every member's weight of every clinical column, ordered by the mean."""
+    """Every member's weight of every clinical column (one dot a member), ordered by the mean."""
     order = weights.groupby("column")["weight"].mean().sort_values(ascending=False).index
-    fig, ax = plt.subplots(figsize=(5.5, 0.28 * len(order) + 0.9), layout="constrained")
+    fig, ax = plt.subplots(figsize=(6.0, 0.28 * len(order) + 1.0), layout="constrained")
     sns.stripplot(weights, x="weight", y="column", order=order, color="#0072B2", size=3, alpha=0.6, ax=ax)
     ax.axvline(0, color="0.5", linewidth=0.8)
-    ax.set(xlabel="weight: log-odds of the hazard per standard deviation (one dot a member)", ylabel="")
+    ax.set(xlabel="log-odds of the hazard\nper standard deviation", ylabel="")
     return fig

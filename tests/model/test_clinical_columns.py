@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sarcnet.compendium.faults import SarcnetError
 
-from sarcnet.model.clinical import clinical_columns, clinical_values
+from sarcnet.cohort.schema import PATIENTS
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.model.clinical import CATEGORIES, NUMERIC, clinical_columns, clinical_values
 
 TABLE = pd.DataFrame(
     {
@@ -17,6 +18,13 @@ TABLE = pd.DataFrame(
         "sex": ["male", "female", "male"],
     }
 )
+
+
+def test_variables_are_columns_of_the_cohort() -> None:
+    columns = {column.name: column for column in PATIENTS}
+    assert all(columns[name].numeric and columns[name].low >= 0 for name in NUMERIC)
+    assert set(CATEGORIES) == {"sex", "depth", "site", "histotype"}
+    assert all(len(categories) > 1 for categories in CATEGORIES.values())
 
 
 def test_columns_are_declared_not_found() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sarcnet.compendium.faults import SarcnetError
 
+from sarcnet.compendium.faults import SarcnetError
 from sarcnet.model.hazard import check_edges, hazard_counts, intervals, negative_log_likelihood, risk
 
 EDGES = [6.0, 12.0, 24.0]
