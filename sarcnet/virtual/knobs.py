@@ -50,13 +50,15 @@ def field(look: Look, *, centre: str, seed: int, side_um: float = 200.0) -> np.n
 def draw_knobs(values: pd.DataFrame, *, centre: str, seed: int) -> Figure:
     """A column per knob, low to high from top to bottom, all others in the middle."""
     medium = medium_look(values)
+    middle = field(medium, centre=centre, seed=seed)
     fig, axes = plt.subplots(len(STEPS), len(KNOBS), figsize=(1.75 * len(KNOBS), 6.1), layout="constrained")
     for column, (name, (label, unit, form)) in enumerate(KNOBS.items()):
         for line, step in enumerate(STEPS):
             value = float(values.loc[step, name])
             turned: dict[str, Any] = {name: value}
             ax = axes[line, column]
-            ax.imshow(field(replace(medium, **turned), centre=centre, seed=seed))
+            same = value == getattr(medium, name)
+            ax.imshow(middle if same else field(replace(medium, **turned), centre=centre, seed=seed))
             ax.set_xticks([])
             ax.set_yticks([])
             ax.set_xlabel(f"{form.format(value)} {unit}", fontsize=8)

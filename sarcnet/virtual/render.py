@@ -14,7 +14,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import Scanner
 from sarcnet.virtual.layout import FAT, GRID_UM, REGIONS, Layout, enlarge, lay_out, smooth_noise
 from sarcnet.virtual.nuclei import Look, draw_nuclei, place_nuclei
-from sarcnet.virtual.stain import scan
+from sarcnet.virtual.stain import ROWS, scan
 from sarcnet.virtual.vessels import draw_vessels
 
 STAMP = 1024  # side of the grain textures, a power of two
@@ -83,7 +83,7 @@ def paint(
     vessels.stain(eosin, haematoxylin=haematoxylin, saffron=saffron)
     nuclei = vessels.with_endothelium(nuclei)
     stained = draw_nuclei(nuclei, shape=shape, mpp=mpp, generator=generator)
-    covered = np.nonzero(stained.ravel())[0]  # pixels under a nucleus
+    covered = np.flatnonzero(stained > 0)  # pixels under a nucleus
     texture = np.maximum(1 + np.float32(0.22) * chromatin.ravel()[covered], 0.15)
     haematoxylin.ravel()[covered] = stained.ravel()[covered] * texture
     eosin.ravel()[covered] *= np.float32(0.55)
@@ -136,9 +136,12 @@ def _grain(layout: Layout, *, shape: tuple[int, int], mpp: float, generator: np.
         radius = np.hypot(x, y)
         across = 0.55 * across + 30 * np.sin(2 * np.arctan2(y, x) + radius / 45)
     across = across + 3.5 * smooth_noise(generator, shape=coarse, cells=7) + 61.0 * cell
-    u = (enlarge(along / mpp, shape=shape) + 8 * STAMP).astype(np.int32) & (STAMP - 1)
-    v = (enlarge(across / mpp, shape=shape) + 8 * STAMP).astype(np.int32) & (STAMP - 1)
-    return _fibres(mpp)[v, u]
+    u, v = (enlarge(f / mpp + 64 * STAMP, shape=shape) for f in (along, across))
+    fibres, grain = _fibres(mpp).ravel(), np.empty(shape, np.float32)
+    for top in range(0, shape[0], ROWS):
+        row = (v[top : top + ROWS].astype(np.int32) & (STAMP - 1)) * STAMP
+        np.take(fibres, row + (u[top : top + ROWS].astype(np.int32) & (STAMP - 1)), out=grain[top : top + ROWS])
+    return grain
 
 
 def _fat_membranes(layout: Layout, *, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:

@@ -71,11 +71,14 @@ def counts(cohort: Cohort) -> str:
     lines = []
     for centre, group in cohort.patients.groupby("centre"):
         of = {name: int((group["series"] == name).sum()) for name in ("training", "validation")}
-        slides = int((cohort.slides["centre"] == centre).sum())
-        lines.append(f"- **{centre}**: {of['training']} + {of['validation']} patients, {slides} slides")
-    head = f"**{len(cohort.patients)} patients** (training + validation) and **{len(cohort.slides)} slides**:\n\n"
+        slides = _count(int((cohort.slides["centre"] == centre).sum()), "slide")
+        lines.append(f"- **{centre}**: {of['training']} + {of['validation']} patients, {slides}")
+    total, all_slides = _count(len(cohort.patients), "patient"), _count(len(cohort.slides), "slide")
+    head = f"**{total}** (training + validation) and **{all_slides}**:\n\n"
     without = len(cohort.training) - len(with_outcome(cohort.training))
-    tail = f"\n\n{without} training patients have no known outcome and take no part in training." if without else ""
+    tail = (
+        f"\n\nOutcome not known, hence no part in training: {_count(without, 'training patient')}." if without else ""
+    )
     return head + "\n".join(lines) + tail
 
 
@@ -122,9 +125,8 @@ def caption_slides(chosen: pd.DataFrame) -> str:
 
 def summary(cohort: Cohort, *, report: dict[str, Any] | None) -> str:
     """The recap."""
-    lines = [
-        f"- {len(cohort.patients)} patients at {cohort.patients['centre'].nunique()} hospital(s) passed every check."
-    ]
+    hospitals = _count(cohort.patients["centre"].nunique(), "hospital")
+    lines = [f"- The tables of {_count(len(cohort.patients), 'patient')} at {hospitals} passed every check."]
     known = with_outcome(cohort.training)
     lines.append(f"- {outcome(known)}")
     if report is not None:
@@ -134,3 +136,7 @@ def summary(cohort: Cohort, *, report: dict[str, Any] | None) -> str:
             f"model on the Sarculator's four variables {clinical:.3f}, the oracle {oracle:.3f}."
         )
     return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

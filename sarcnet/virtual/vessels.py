@@ -67,8 +67,8 @@ def draw_vessels(layout: Layout, *, shape: tuple[int, int], mpp: float, generato
             direction = np.arctan2(ry * np.cos(turn), -rx * np.sin(turn))
             place = (x + (rx + 1.5) * np.cos(turn), y + (ry + 1.5) * np.sin(turn))
             cells.append((*place, direction, float(layout.region[gy, gx])))
-    lumen = np.flatnonzero(np.asarray(lumina))
-    wall = np.setdiff1d(np.flatnonzero(np.asarray(walls)), lumen, assume_unique=True)
+    lumen = np.flatnonzero(np.asarray(lumina) > 0)
+    wall = np.setdiff1d(np.flatnonzero(np.asarray(walls) > 0), lumen, assume_unique=True)
     red = np.asarray(blood).ravel()[lumen].astype(np.float32) / 255
     return Vessels(wall, lumen, red, np.array(rings).reshape(-1, 4), _endothelium(np.array(cells).reshape(-1, 4)))
 
