@@ -41,9 +41,9 @@ jobs: int = 2  # processor cores the simulation may use
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
-from lifelines.utils import concordance_index
 
 from sarcnet.compendium.stage import Stage
+from sarcnet.evaluation.auc import Followup, auc
 from sarcnet.federated import figures, ledger
 from sarcnet.federated.by_round import predict_out_of_fold, predict_rounds, score_by
 from sarcnet.federated.hospital import write_hospital
@@ -161,8 +161,9 @@ patients = assemble_patients(
 )
 
 
-def concordance(rows: pd.DataFrame) -> float:
-    return concordance_index(rows["mfs_months"], -rows["risk"], rows["mfs_event"] == 1)
+def auc_at_horizon(rows: pd.DataFrame) -> float:
+    watched = Followup(*(rows[name].to_numpy() for name in ("mfs_months", "mfs_event", "centre")))
+    return auc(rows["risk"].to_numpy(), watched, horizon_months=protocol.horizon_months)
 
 
 by_round = predict_rounds(run, patients, folds=fold_table)

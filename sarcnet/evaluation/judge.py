@@ -1,0 +1,93 @@
+"""All series judged in one go; what cannot be computed is said, the rest is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.bootstrap import Resampled, resample_auc
+from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.survival import Curves, calibration, curves, grouped
+from sarcnet.evaluation.tables import auc_table
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Resampled AUCs by series name, and a sentence for each series of which there is none."""
+
+    results: dict[str, Resampled]
+    sizes: dict[str, int]
+    unsaid: list[str]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """See :func:`sarcnet.evaluation.tables.auc_table`."""
+        return auc_table(self.results, sizes=self.sizes)
+
+    @property
+    def complaints(self) -> str:
+        """The sentences on what could not be computed, or that all could."""
+        return " ".join(self.unsaid) or "All of it could be computed."
+
+
+def judge(
+    everyone: Sequence[Series],
+    *,
+    horizon_months: float,
+    samples: int,
+    level: float,
+    seed: int,
+    training: Followup | None = None,
+) -> Judged:
+    """Paired bootstrap of every model in each series.
+
+    Args:
+        everyone: the series.
+        training: patients on whom the censoring is estimated; None for each series' own (the training series itself).
+        seed: root of the named generators, one for each series.
+    """
+    results, unsaid = {}, []
+    for series in everyone:
+        try:
+            results[series.name] = resample_auc(
+                series.risks,
+                series.followup,
+                horizon_months=horizon_months,
+                samples=samples,
+                level=level,
+                rng=rng(seed, "bootstrap", series.name),
+                fitted=training,
+            )
+        except SarcnetError as error:
+            unsaid.append(f"{series.name}: {error}")
+    return Judged(results, {series.name: len(series) for series in everyone}, unsaid)
+
+
+def both(first: Judged, second: Judged) -> Judged:
+    """Two judgements as one."""
+    return Judged(first.results | second.results, first.sizes | second.sizes, first.unsaid + second.unsaid)
+
+
+def survival_of(everyone: Sequence[Series], *, model: str, cut: float, months_shown: list[float]) -> dict[str, Curves]:
+    """Kaplan–Meier curves of the two risk groups of `model` in each series."""
+    return {
+        series.name: curves(grouped(series.with_risk(model), cut=cut), months_shown=months_shown) for series in everyone
+    }
+
+
+def calibration_of(
+    everyone: Sequence[Series], *, model: str, horizon_months: float, groups: int
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Calibration table of `model` in each series, and a sentence for each series that has none."""
+    found, unsaid = {}, []
+    for series in everyone:
+        try:
+            found[series.name] = calibration(series.with_risk(model), horizon_months=horizon_months, groups=groups)
+        except SarcnetError as error:
+            unsaid.append(f"{series.name}: {error}")
+    return found, unsaid

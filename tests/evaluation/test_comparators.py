@@ -1,0 +1,137 @@
+"""The grade and the Cox model learn from training patients only; risk groups and calibration count right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.comparators import FNCLCC, SARCULATOR_VARIABLES, cox_risk, for_new_patients, out_of_fold
+from sarcnet.evaluation.judge import judge
+from sarcnet.evaluation.series import series
+from sarcnet.evaluation.survival import HIGH, LOW, calibration, curves, cut_off, grouped
+
+
+@pytest.fixture
+def patients() -> pd.DataFrame:
+    """150 patients whose fate follows size and grade; some values missing."""
+    generator = np.random.default_rng(0)
+    n = 150
+    size, grade = generator.lognormal(4.4, 0.5, n), generator.choice([1, 2, 3], n, p=[0.1, 0.4, 0.5])
+    hazard = np.exp(0.8 * grade + 0.15 * np.sqrt(size))
+    months = generator.exponential(6000 / hazard)
+    lost = generator.uniform(40, 140, n)
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"P{i:03d}" for i in range(n)],
+            "centre": np.where(np.arange(n) % 2, "CLB", "IB"),
+            "age_years": generator.normal(63, 12, n),
+            "size_mm": size,
+            "fnclcc_grade": pd.array(grade, dtype="Int64"),
+            "histotype": generator.choice(["ups", "leiomyosarcoma"], n),
+            "mfs_months": np.minimum(months, lost),
+            "mfs_event": (months <= lost).astype(int),
+        }
+    )
+    frame.loc[3, "fnclcc_grade"], frame.loc[5, "size_mm"], frame.loc[8, "histotype"] = pd.NA, np.nan, None
+    return frame
+
+
+@pytest.fixture
+def folds(patients) -> pd.DataFrame:
+    return pd.DataFrame({"patient_id": patients["patient_id"], "repeat": 0, "fold": np.arange(len(patients)) % 3})
+
+
+def test_cox_finds_the_signal_and_predicts_probabilities(patients, folds):
+    oof = out_of_fold(patients, folds, horizon_months=60.0)
+    found = judge([series("s", patients, oof)], horizon_months=60.0, samples=60, level=0.95, seed=1).results["s"]
+    assert found.point[SARCULATOR_VARIABLES] > 0.65
+    assert found.point[FNCLCC] > 0.6
+    cox = oof.query("model == @SARCULATOR_VARIABLES")["risk"]
+    assert cox.between(0, 1).all()
+    assert len(cox) == len(patients)
+
+
+def test_an_outcome_never_reaches_the_patient_s_own_prediction(patients, folds):
+    before = out_of_fold(patients, folds, horizon_months=60.0)
+    changed = patients.copy()
+    changed.loc[0, ["mfs_months", "mfs_event"]] = [1.0, 1]
+    after = out_of_fold(changed, folds, horizon_months=60.0)
+    own_fold = folds.loc[folds["fold"] == folds.loc[0, "fold"], "patient_id"]
+    same = before["patient_id"].isin(own_fold)
+    assert np.array_equal(before.loc[same, "risk"], after.loc[same, "risk"])
+    assert not np.array_equal(before.loc[~same, "risk"], after.loc[~same, "risk"])
+
+
+def test_gaps_are_filled_from_training_patients(patients):
+    training, new = patients.iloc[:100], patients.iloc[100:].copy()
+    new["size_mm"] = np.nan
+    filled = new.assign(size_mm=training["size_mm"].median())
+    assert np.allclose(*(cox_risk(training, frame, horizon_months=60.0) for frame in (new, filled)))
+
+
+def test_new_patients_get_both_scores(patients):
+    made = for_new_patients(patients.iloc[:100], patients.iloc[100:], horizon_months=60.0)
+    assert made.groupby("model").size().to_dict() == {FNCLCC: 50, SARCULATOR_VARIABLES: 50}
+
+
+def test_a_variable_that_nobody_has_is_named(patients):
+    patients["size_mm"] = np.nan
+    with pytest.raises(SarcnetError, match="size_mm is missing in all 150 training patients"):
+        cox_risk(patients, patients, horizon_months=60.0)
+
+
+def test_a_model_that_lacks_a_patient_is_named(patients, folds):
+    oof = out_of_fold(patients, folds, horizon_months=60.0)
+    oof.loc[(oof["model"] == FNCLCC) & (oof["patient_id"] == "P007"), "risk"] = np.nan
+    with pytest.raises(SarcnetError, match=r"fnclcc_grade has no risk for 1 patients, the first of them P007"):
+        series("training", patients, oof)
+
+
+def test_a_series_without_events_is_told_and_the_others_are_judged(patients, folds):
+    oof = out_of_fold(patients, folds, horizon_months=60.0)
+    good = series("good", patients, oof)
+    bad = series("bad", patients.assign(mfs_event=0), oof)
+    judged = judge([bad, good], horizon_months=60.0, samples=60, level=0.95, seed=1)
+    assert list(judged.results) == ["good"]
+    assert "bad: None of 150 patients had a metastasis" in judged.complaints
+    assert set(judged.table["series"]) == {"good"}
+
+
+def test_risk_groups_are_cut_on_training_and_counted_at_risk(patients):
+    patients["risk"] = np.linspace(0, 1, len(patients))
+    cut = cut_off(patients["risk"], high_risk_share=0.3)
+    split = grouped(patients, cut=cut)
+    assert (split["group"] == HIGH).mean() == pytest.approx(0.3, abs=0.02)
+    found = curves(split, months_shown=[0.0, 24.0, 60.0])
+    for name in (HIGH, LOW):
+        own = split[split["group"] == name]
+        assert found.at_risk.loc[name].tolist() == [int((own["mfs_months"] >= time).sum()) for time in (0, 24, 60)]
+        steps = found.steps[found.steps["group"] == name]
+        assert steps["free"].is_monotonic_decreasing
+        assert (steps["low"].dropna() <= steps["free"][steps["low"].notna()] + 1e-9).all()
+    assert 0 <= found.p <= 1
+
+
+def test_one_empty_group_leaves_one_curve_and_no_p(patients):
+    found = curves(grouped(patients.assign(risk=0.9), cut=0.5), months_shown=[0.0, 60.0])
+    assert list(found.at_risk.index) == [HIGH]
+    assert np.isnan(found.p)
+
+
+def test_calibration_of_true_risks_lies_on_the_diagonal():
+    generator = np.random.default_rng(1)
+    risk = generator.uniform(0.05, 0.9, 6000)
+    months = generator.exponential(-60 / np.log(1 - risk))
+    frame = pd.DataFrame({"risk": risk, "mfs_months": np.minimum(months, 100), "mfs_event": (months < 100).astype(int)})
+    table = calibration(frame, horizon_months=60.0, groups=4)
+    assert table["n"].tolist() == [1500] * 4
+    assert np.allclose(table["predicted"], table["observed"], atol=0.04)
+    assert (table["low"] <= table["observed"]).all()
+    assert (table["high"] >= table["observed"]).all()
+
+
+def test_too_few_different_risks_cannot_be_grouped(patients):
+    with pytest.raises(SarcnetError, match="1 different risks cannot be put into 4 groups"):
+        calibration(patients.assign(risk=0.5), horizon_months=60.0, groups=4)
