@@ -151,8 +151,9 @@ display(Markdown(
 #
 # The server itself cannot tell: it has no patient. Each hospital reports two losses with its weights, on the patients
 # it trained on and on those it held out. Because this is a simulation, we can do more and predict the held-out
-# patients of *both* hospitals with the model of each round. The score is the concordance of notebook 03: among pairs
-# of patients in which we know who had a metastasis first, how often did that one have the higher risk?
+# patients of *both* hospitals with the model of each round. The score is the AUC at the horizon: how often a patient
+# with a metastasis by then has a higher risk than one without; 0.5 is a coin. Patients lost before the horizon are
+# stood for by those watched longer; notebook 05 explains this. It is averaged over the repeats.
 
 # %%
 bags = read_bags(features.values(), slides=slides, patient_ids=list(known["patient_id"]))
@@ -168,7 +169,7 @@ def auc_at_horizon(rows: pd.DataFrame) -> float:
 
 by_round = predict_rounds(run, patients, folds=fold_table)
 oof = predict_out_of_fold(run.model, patients, folds=fold_table)
-scores = score_by(by_round, by=["round"], outcome=known, score=concordance)
+scores = score_by(by_round, by=["round"], outcome=known, score=auc_at_horizon)
 
 # %% [markdown]
 # Beside it we put the models of notebook 03: pooled, and each hospital alone. The folds are the same, so every model
@@ -178,14 +179,15 @@ scores = score_by(by_round, by=["round"], outcome=known, score=concordance)
 others = pd.read_parquet(stage.input("03_model/oof.parquet"))
 compared = ["sarcnet_pooled", *(f"local_{centre}" for centre in protocol.centres)]
 everybody = pd.concat([oof, others[others["model"].isin(compared)]], ignore_index=True)
-overall = score_by(everybody, by=["model"], outcome=known, score=concordance).set_index("model")["score"]
+overall = score_by(everybody, by=["model"], outcome=known, score=auc_at_horizon).set_index("model")["score"]
 curves = pd.read_parquet(stage.input("03_model/training_curves.parquet"))
 losses = figures.losses(run.rounds, curves, local_epochs=local_epochs)
 
 # %%
 traffic = ledger.traffic(run.messages)
 fig = figures.draw_federation(
-    scores=scores, references=overall[compared], losses=losses, traffic=traffic, score_name="concordance, out of fold",
+    scores=scores, references=overall[compared], losses=losses, traffic=traffic,
+    score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
     title=f"{len(known)} patients of {len(protocol.centres)} hospitals, {len(plan.members)} networks",
 )
 stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "losses": losses, "traffic": traffic},
@@ -202,7 +204,7 @@ stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "
 # the patients it is asked about.
 
 # %%
-by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=concordance)
+by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=auc_at_horizon)
 table = by_hospital.pivot(index="model", columns="centre", values="score").assign(all=overall)
 table.loc[["sarcnet_fedavg", *compared]].round(3)
 
@@ -210,7 +212,7 @@ table.loc[["sarcnet_fedavg", *compared]].round(3)
 gap = overall["sarcnet_fedavg"] - overall["sarcnet_pooled"]
 best_alone = overall[compared[1:]].idxmax()
 for name, value in overall.items():
-    stage.number(f"concordance_{name}", value, n=len(known), unit="concordance")
+    stage.number(f"auc_{name}", value, n=len(known), unit="AUC")
 display(Markdown(
     f"Federated minus pooled: **{gap:+.3f}**. Federated minus the best single hospital (`{best_alone}`): "
     f"**{overall['sarcnet_fedavg'] - overall[best_alone]:+.3f}**."
@@ -277,7 +279,7 @@ stage.write_table("rounds.parquet", run.rounds.drop(columns="seconds").merge(sco
 
 # %%
 display(Markdown(
-    f"Without sharing a patient, {' and '.join(protocol.centres)} trained a model with a concordance of "
+    f"Without sharing a patient, {' and '.join(protocol.centres)} trained a model with an AUC of "
     f"**{overall['sarcnet_fedavg']:.3f}** on patients left out; pooled it was {overall['sarcnet_pooled']:.3f}, alone "
     + ", ".join(f"{overall[name]:.3f} ({name.removeprefix('local_')})" for name in compared[1:])
     + f". It took {rounds} rounds and {total:.1f} MiB. The data are {stage.data_kind}."

@@ -1,0 +1,179 @@
+"""Do the tiles that raise the score look different, in the truth that only a virtual cohort has?
+
+The abstract of the study names three patterns, found by pathologists looking at tiles: atypia, tumour cellularity and
+anisokaryosis. Here each of them is *counted* from the true nuclei of a tile. Tiles are compared within each patient, the
+share with the highest contribution against the share with the lowest, and the patient is the unit: differences between
+patients (stage, stain, hospital) cannot pose as differences between tiles, and patients with many tiles count once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.interpret.geometry import TileGeometry
+from sarcnet.model.crossval import fold_matrix
+from sarcnet.model.patients import Patients
+from sarcnet.model.predict import TrainedStack, contributions
+
+#: column: (name as in the paper, what is counted, truth of the whole patient)
+PATTERNS = {
+    "cellularity_per_mm2": ("tumour cellularity", "tumour nuclei per mm²"),
+    "nuclear_area_um2": ("atypia", "mean nuclear area, µm²"),
+    "anisokaryosis_cv": ("anisokaryosis", "coefficient of variation of the nuclear area"),
+}
+TUMOUR_CLASSES = ("tumour", "mitosis")
+UM2_PER_MM2 = 1e6
+
+
+def tile_pathology(
+    tiles: pd.DataFrame, *, nuclei: Mapping[str, Path], geometry: Mapping[str, TileGeometry], nuclei_min: int
+) -> pd.DataFrame:
+    """`tiles` with the true pattern of each: cellularity_per_mm2, nuclear_area_um2, anisokaryosis_cv, nuclei.
+
+    Args:
+        tiles: slide_id, x_px, y_px (level-0 corner), …
+        nuclei: by slide_id, the table of true nuclei (x_um, y_um, area_um2, class).
+        geometry: by slide_id.
+        nuclei_min: with fewer tumour nuclei a tile has no mean area and no variation (NaN).
+    """
+    parts = []
+    for slide_id, own in tiles.groupby("slide_id", sort=False):
+        place = geometry[str(slide_id)]
+        table = pd.read_parquet(nuclei[str(slide_id)])
+        table = table[table["class"].isin(TUMOUR_CLASSES)]
+        parts.append(own.assign(**_count(own, table, place=place, nuclei_min=nuclei_min)))
+    return pd.concat(parts).loc[tiles.index] if parts else tiles.assign(**dict.fromkeys([*PATTERNS, "nuclei"], np.nan))
+
+
+def _count(own: pd.DataFrame, table: pd.DataFrame, *, place: TileGeometry, nuclei_min: int) -> dict[str, np.ndarray]:
+    x, y, area = (table[name].to_numpy(float) for name in ("x_um", "y_um", "area_um2"))
+    counts, means, variations = [], [], []
+    for left, top in own[["x_px", "y_px"]].to_numpy(float) * place.mpp:
+        inside = area[(x >= left) & (x < left + place.tile_um) & (y >= top) & (y < top + place.tile_um)]
+        counts.append(len(inside))
+        enough = len(inside) >= nuclei_min
+        means.append(inside.mean() if enough else np.nan)
+        variations.append(inside.std(ddof=1) / inside.mean() if enough else np.nan)
+    density = np.array(counts) / place.tile_um**2 * UM2_PER_MM2
+    return {
+        "cellularity_per_mm2": density,
+        "nuclear_area_um2": np.array(means),
+        "anisokaryosis_cv": np.array(variations),
+        "nuclei": np.array(counts),
+    }
+
+
+def gaps_by_patient(tiles: pd.DataFrame, *, share: float) -> pd.DataFrame:
+    """For each patient and pattern: mean over the tiles of highest minus mean over those of lowest contribution.
+
+    In units of the pattern's standard deviation over all tiles, so that patterns compare. Patients with fewer than two
+    tiles at an end, or without the pattern there, are NaN.
+    """
+    rows = {}
+    spread = tiles[list(PATTERNS)].std()
+    for patient_id, own in tiles.groupby("patient_id", sort=True):
+        count = int(len(own) * share)
+        ordered = own.sort_values(["contribution", "slide_id", "tile"])
+        ends = ordered.tail(count), ordered.head(count)
+        high, low = (
+            end[list(PATTERNS)].mean() if count >= 2 else pd.Series(np.nan, index=list(PATTERNS)) for end in ends
+        )
+        rows[patient_id] = (high - low) / spread
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(PATTERNS))
+
+
+def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Mean gap over patients with a percentile interval from resampling patients: pattern, effect, low, high, n."""
+    rows = []
+    for name in gaps:
+        values = gaps[name].dropna().to_numpy()
+        low = high = np.nan
+        if len(values) >= 2:
+            means = values[rng.integers(len(values), size=(samples, len(values)))].mean(axis=1)
+            low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+        effect = values.mean() if len(values) else np.nan
+        rows.append({"pattern": name, "effect": effect, "low": low, "high": high, "n": len(values)})
+    return pd.DataFrame(rows)
+
+
+def random_effects(
+    model: TrainedStack,
+    patients: Patients,
+    tiles: pd.DataFrame,
+    *,
+    folds: pd.DataFrame,
+    share: float,
+    networks: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Effects that networks show which have learnt nothing: the trained weights, shuffled within each array.
+
+    A pattern that such networks "react to" as strongly as the trained one is a property of the pictures and the encoder,
+    not of what was learnt (the sanity check of Adebayo et al., NeurIPS 2018).
+
+    Returns:
+        (networks, patterns) mean gaps, one row a network.
+    """
+    left_out = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members) == 1
+    pathology = tiles[["slide_id", "tile", *PATTERNS]]
+    rows = []
+    for _ in range(networks):
+        network = copy.deepcopy(model.network)
+        arrays = network.parameter_arrays()
+        network.load_parameter_arrays(
+            {name: rng.permuted(a.reshape(len(a), -1), axis=1).reshape(a.shape) for name, a in arrays.items()}
+        )
+        random = TrainedStack(model.protocol, model.members, network)
+        shown = contributions(random, patients, use=left_out).tiles.merge(pathology, on=["slide_id", "tile"])
+        rows.append(gaps_by_patient(shown, share=share).mean())
+    return pd.DataFrame(rows).reset_index(drop=True)
+
+
+def score_against_truth(
+    patients: pd.DataFrame, truth: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Rank correlation of the image score with each true pattern of the whole tumour: pattern, rho, low, high, n.
+
+    patients: `Explanation.patients`; those without tiles are left out. The interval comes from resampling patients.
+    """
+    joined = patients[patients["n_tiles"] > 0].merge(truth[["patient_id", *PATTERNS]], on="patient_id")
+    draws = rng.integers(len(joined), size=(samples, len(joined)))
+    rows = []
+    for name in PATTERNS:
+        both = joined[["image", name]].to_numpy(float)
+        many = np.array([_spearman(both[draw]) for draw in draws])
+        low, high = np.nanquantile(many, [(1 - level) / 2, (1 + level) / 2])
+        rows.append({"pattern": name, "rho": _spearman(both), "low": low, "high": high, "n": len(joined)})
+    return pd.DataFrame(rows)
+
+
+def _spearman(pairs: np.ndarray) -> float:
+    ranks = pd.DataFrame(pairs).rank().to_numpy()
+    if (ranks.std(axis=0) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(ranks.T)[0, 1])
+
+
+def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
+    """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?"""
+    said = []
+    for row in found.itertuples():
+        name, what = PATTERNS[row.pattern]
+        size = f"{row.effect:+.2f} standard deviations ({row.low:+.2f} to {row.high:+.2f}, {row.n} patients)"
+        beyond = (reference[row.pattern].abs() >= abs(row.effect)).mean()
+        if np.isnan(row.low):
+            said.append(f"**{name}** ({what}) cannot be judged: {row.n} patients have enough tiles and nuclei.")
+        elif row.low <= 0 <= row.high:
+            said.append(f"**{name}** ({what}): {size}; the interval includes zero, so no reaction is shown.")
+        else:
+            way = "more" if row.effect > 0 else "less"
+            said.append(
+                f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; of {len(reference)} networks "
+                f"with shuffled weights {beyond:.0%} react as strongly."
+            )
+    return said

@@ -1,0 +1,113 @@
+"""Figures of notebook 06."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from sarcnet.compendium.figures import PALETTE
+from sarcnet.interpret.against_truth import PATTERNS
+from sarcnet.interpret.heatmap import HeatMap
+from sarcnet.interpret.tiles import SeenTile
+
+RAISES_LOWERS = "RdBu_r"  # red raises the score, blue lowers it; told apart by colour-blind readers
+BAR_UM = 200.0
+
+
+def draw_heatmaps(maps: Sequence[HeatMap]) -> Figure:
+    """Above the slides, below the same with each tile's contribution over it; one scale for all, symmetric about zero."""
+    columns = len(maps)
+    figure, axes = plt.subplots(2, columns, figsize=(2.5 * columns + 1.0, 5.6), squeeze=False)
+    limit = max((float(np.nanmax(np.abs(item.values))) for item in maps if np.isfinite(item.values).any()), default=1.0)
+    norm = Normalize(-limit, limit)
+    for column, item in enumerate(maps):
+        for row in (0, 1):
+            ax = axes[row][column]
+            ax.imshow(item.picture)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        axes[1][column].imshow(np.ma.masked_invalid(item.values), cmap=RAISES_LOWERS, norm=norm, alpha=0.6)
+        axes[0][column].set_title(item.title, fontsize="small")
+        _bar(axes[1][column], um_per_px=float(item.mpp), shape=item.picture.shape)
+    mappable = plt.cm.ScalarMappable(norm=norm, cmap=RAISES_LOWERS)
+    figure.colorbar(mappable, ax=axes[1, :].tolist(), label="contribution of a tile (log-odds)", shrink=0.8)
+    return figure
+
+
+def _bar(ax: Axes, *, um_per_px: float, shape: tuple[int, ...]) -> None:
+    length, height, width = BAR_UM / um_per_px, shape[0], shape[1]
+    left, y = 0.04 * width, 0.95 * height
+    ax.plot([left, left + length], [y, y], color="black", linewidth=2.5, solid_capstyle="butt")
+    ax.text(left + length / 2, y - 0.02 * height, f"{BAR_UM:g} µm", ha="center", va="bottom", fontsize="x-small")
+
+
+def draw_tiles(top: Sequence[SeenTile], bottom: Sequence[SeenTile]) -> Figure:
+    """Two blocks of tiles as the encoder saw them: left those that raise the score most, right those that lower it."""
+    per_row = 4
+    rows = max(1, -(-max(len(top), len(bottom)) // per_row))
+    figure = plt.figure(figsize=(11.0, 1.62 * rows + 0.9))
+    blocks = np.atleast_1d(figure.subfigures(1, 2, wspace=0.04)).tolist()
+    for block, seen, title in zip(blocks, (top, bottom), ("raise the score most", "lower the score most"), strict=True):
+        block.suptitle(f"Tiles that {title}", fontsize="medium")
+        axes = block.subplots(rows, per_row, squeeze=False).ravel()
+        for ax in axes:
+            ax.axis("off")
+        for ax, item in zip(axes, seen, strict=False):
+            if item.pixels is not None:
+                ax.imshow(item.pixels)
+                um_per_px = item.tile_um / item.pixels.shape[0]
+                ax.plot([8, 8 + 25 / um_per_px], [item.pixels.shape[0] - 10] * 2, color="white", linewidth=2.5)
+            ax.set_title(f"{item.row['centre']}, {item.row['strength']:+.2f}", fontsize="x-small", pad=2)
+    return figure
+
+
+def draw_clinical(clinical: pd.DataFrame) -> Figure:
+    """What each clinical variable added to the scores of the patients: a dot a patient, most influential above."""
+    order = clinical.groupby("variable")["contribution"].std().sort_values(ascending=False).index.tolist()
+    figure, ax = plt.subplots(figsize=(7.0, 0.42 * len(order) + 1.2))
+    for place, name in enumerate(order):
+        values = clinical.loc[clinical["variable"] == name, "contribution"].to_numpy(float)
+        height = np.linspace(-0.28, 0.28, max(len(values), 2))[
+            : len(values)
+        ]  # a fixed spread: nothing is drawn by chance
+        ax.scatter(values, place + np.roll(height, 7), s=7, color=PALETTE[0], alpha=0.35, linewidths=0)
+    ax.axvline(0, color="0.6", linewidth=1)
+    ax.set_yticks(range(len(order)), order)
+    ax.invert_yaxis()
+    ax.set_xlabel(f"contribution to the score (log-odds), n = {clinical['patient_id'].nunique()} patients")
+    return figure
+
+
+def draw_pathology(found: pd.DataFrame, reference: pd.DataFrame, correlations: pd.DataFrame, *, level: float) -> Figure:
+    """Left: true pattern of high against low tiles, beside networks that learnt nothing. Right: whole tumours."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.0), sharey=True)
+    names = [f"{PATTERNS[name][0]}\n({PATTERNS[name][1]})" for name in found["pattern"]]
+    for place, row in enumerate(found.itertuples()):
+        shuffled = reference[row.pattern].dropna()
+        if len(shuffled):
+            left.scatter(shuffled, np.full(len(shuffled), place + 0.25), s=10, color="0.6", alpha=0.6, linewidths=0)
+        left.plot([row.low, row.high], [place, place], color=PALETTE[1], linewidth=2.5)
+        left.plot(row.effect, place, "o", color=PALETTE[1])
+    for place, row in enumerate(correlations.itertuples()):
+        right.plot([row.low, row.high], [place, place], color=PALETTE[0], linewidth=2.5)
+        right.plot(row.rho, place, "o", color=PALETTE[0])
+    for ax in (left, right):
+        ax.axvline(0, color="0.6", linewidth=1, linestyle=":")
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    left.set_xlabel(f"tiles that raise minus tiles that lower\n(standard deviations, {level:.0%} interval)")
+    right.set_xlabel(f"rank correlation of image score and true pattern\n({level:.0%} interval)")
+    left.set_title(f"Within patients, n = {int(found['n'].max())}")
+    right.set_title(f"Between patients, n = {int(correlations['n'].max())}")
+    handles = [
+        plt.Line2D([], [], color=PALETTE[1], marker="o", label="trained"),
+        plt.Line2D([], [], color="0.6", marker="o", linestyle="", markersize=4, label="weights shuffled"),
+    ]
+    left.legend(handles=handles, fontsize="x-small", loc="best")
+    return figure
