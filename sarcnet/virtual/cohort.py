@@ -111,8 +111,14 @@ def generate(
     cohort = simulate_cohort(seed, counts=counts)
     orders = slide_orders(cohort, seed=seed, width_um=width_um, height_um=height_um)
     _sweep(folder, orders=orders)
-    workers = min(jobs, len(orders))
-    calls = (joblib.delayed(paint_order)(folder, order=order) for order in orders)
+    todo = []
+    for order in orders:  # looked through here, so that nothing to do starts no process
+        if is_done(folder, order=order):
+            yield order.slide_id
+        else:
+            todo.append(order)
+    workers = max(1, min(jobs, len(todo)))
+    calls = (joblib.delayed(paint_order)(folder, order=order) for order in todo)
     yield from joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=2 if workers > 1 else 1)(calls)
     for name, patients in cohort.items():
         _write_tables(folder / name, patients=patients, orders=[order for order in orders if order.centre == name])
@@ -136,8 +142,7 @@ def paint_order(folder: Path, *, order: SlideOrder) -> str:
     target = slide_path(folder, centre=order.centre, slide_id=order.slide_id)
     truth = truth_path(folder, slide_id=order.slide_id)
     receipt = truth.with_suffix(".json")
-    key = order.key()
-    if _is_done(receipt, key=key, files=(target, truth)):
+    if is_done(folder, order=order):
         return order.slide_id
     receipt.unlink(missing_ok=True)
     pyvips.cache_set_max(0)  # a slide is never opened twice here; keep memory flat
@@ -158,14 +163,17 @@ def paint_order(folder: Path, *, order: SlideOrder) -> str:
     )
     with atomic_path(truth) as part:
         slide.truth().to_parquet(part, index=False)
-    write_json(receipt, {"key": key, "sha256": [sha256(target), sha256(truth)]})
+    write_json(receipt, {"key": order.key(), "sha256": [sha256(target), sha256(truth)]})
     return order.slide_id
 
 
-def _is_done(receipt: Path, *, key: str, files: tuple[Path, Path]) -> bool:
+def is_done(folder: Path, *, order: SlideOrder) -> bool:
+    """Whether slide and nuclei are there, painted to this very order and not changed since."""
+    truth = truth_path(folder, slide_id=order.slide_id)
+    files = (slide_path(folder, centre=order.centre, slide_id=order.slide_id), truth)
     try:
-        known = json.loads(receipt.read_text())
-        return known["key"] == key and known["sha256"] == [sha256(file) for file in files]
+        known = json.loads(truth.with_suffix(".json").read_text())
+        return known["key"] == order.key() and known["sha256"] == [sha256(file) for file in files]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
