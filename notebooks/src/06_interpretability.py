@@ -101,8 +101,8 @@ folds = pd.read_parquet(stage.input("03_model/folds.parquet"))
 oof = pd.read_parquet(stage.input(f"{producer}/oof.parquet"))
 explained = explain(model, patients, folds=folds, oof=oof[oof["model"] == explained_model])
 display(Markdown(
-    f"{len(explained.patients)} patients, {len(explained.tiles):,} tiles. Largest gap between a score and the sum of its parts: "
-    f"{explained.score_gap:.1e} log-odds; between the risk computed here and the one evaluated: {explained.risk_gap:.1e}."
+    f"{len(explained.patients)} patients, {len(explained.tiles):,} tiles. Largest gap between a score and the sum of its "
+    f"parts: {explained.score_gap:.1e} log-odds; between the risk computed here and the one evaluated: {explained.risk_gap:.1e}."
 ))
 
 # %% [markdown]
@@ -225,7 +225,7 @@ if has_truth:
 if has_truth:
     figure = figures.draw_pathology(found, reference, between, level=interval_level)
     stage.figure("F13_pathology", figure, data={"within": found, "shuffled": reference, "between": between},
-                 caption="True patterns of tiles that raise against tiles that lower the score, and of whole tumours.")  # fmt: skip
+                 caption="True patterns: tiles that raise against tiles that lower the score, and whole tumours.")  # fmt: skip
     for row in found.itertuples():
         stage.number(f"effect_{row.pattern}", row.effect, low=row.low, high=row.high, n=row.n, unit="standard deviations")
     for row in between.itertuples():
