@@ -174,7 +174,7 @@ def simulated_tiles(*, effect: float, patients: int = 30) -> pd.DataFrame:
         level = generator.normal(scale=3)  # patients differ far more than tiles: must not matter
         density = level + effect * contribution + generator.normal(size=12)
         for tile in range(12):
-            rows.append((f"p{patient}", f"s{patient}", tile, contribution[tile], density[tile], 50.0 + tile % 3, 0.3))
+            rows.append((f"p{patient}", f"s{patient}", tile, contribution[tile], density[tile], generator.normal(50), 0.3))
     columns = [
         "patient_id",
         "slide_id",
@@ -192,9 +192,9 @@ def test_a_pattern_that_moves_the_score_is_found_and_a_constant_one_is_not():
     gaps = gaps_by_patient(simulated_tiles(effect=1.0), share=0.33)
     found = effects(gaps, samples=500, level=0.95, rng=generator).set_index("pattern")
     assert found.loc["cellularity_per_mm2", "low"] > 0
-    assert abs(found.loc["nuclear_area_um2", "effect"]) < 0.3
+    assert abs(found.loc["nuclear_area_um2", "effect"]) < 0.4
     none = effects(gaps_by_patient(simulated_tiles(effect=0.0), share=0.33), samples=500, level=0.95, rng=generator)
-    assert abs(none.set_index("pattern").loc["cellularity_per_mm2", "effect"]) < 0.2
+    assert abs(none.set_index("pattern").loc["cellularity_per_mm2", "effect"]) < 0.3
 
 
 def test_the_patient_is_the_unit():
