@@ -39,7 +39,7 @@ thumbnail_um_per_px: float = 8.0  # µm/px, small picture on which tissue is sou
 tissue_share_min: float = 0.5  # least share of a tile that is tissue
 pen_share_max: float = 0.2  # largest share of a tile that is pen
 blank_share_max: float = 0.8  # largest share of pixels as bright as empty glass
-sharpness_min: float = 5.0  # grey levels squared, least variance of the Laplacian
+sharpness_min: float = 20.0  # grey levels squared, least variance of the Laplacian at 1 µm/px
 unreadable_share_max: float = 0.2  # share of unreadable tiles at which a slide fails
 jobs: int = 2  # processes, one slide each
 
@@ -173,8 +173,8 @@ stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} �
 # ## 7 · Tiles that are left out
 #
 # A tile is asked five questions, in this order. Is there tissue? Is it covered by pen? Can its pixels be decoded? Is
-# it mostly white after all? Is it out of focus? The first "no" is its reason. A tile that cannot be decoded is
-# dropped: nothing is painted in its place.
+# it mostly white after all? Is it out of focus? (The last two are asked at 1 µm/px.) The first "no" is its reason. A
+# tile that cannot be decoded is dropped: nothing is painted in its place.
 
 # %%
 figure, reasons = pictures.draw_rejections(report)

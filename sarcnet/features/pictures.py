@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from sarcnet.compendium.figures import palette
+from sarcnet.compendium.figures import colours
 from sarcnet.features.extraction import STEPS, Extraction
 from sarcnet.features.projection import Plane
 from sarcnet.features.store import read_features
@@ -38,7 +38,7 @@ def sample_features(
     """Up to `per_slide` tiles of every slide, evenly picked, so that no slide dominates the picture.
 
     Returns:
-        A table (slide_id, centre, mpp, x_px, y_px), one row a tile, and their features (n, d) float32.
+        A table (slide_id, patient_id, centre, mpp, x_px, y_px), one row a tile, and their features (n, d) float32.
     """
     about = report.set_index("slide_id")
     parts, features = [], []
@@ -46,7 +46,7 @@ def sample_features(
         found = read_features(folder / f"{slide_id}.h5")
         rows = np.unique(np.linspace(0, len(found.coords) - 1, per_slide).round().astype(int))
         part = pd.DataFrame(found.coords[rows], columns=["x_px", "y_px"])
-        parts.append(part.assign(slide_id=slide_id, centre=about.at[slide_id, "centre"], mpp=about.at[slide_id, "mpp"]))
+        parts.append(part.assign(slide_id=slide_id, **about.loc[slide_id, ["patient_id", "centre", "mpp"]].to_dict()))
         features.append(found.features[rows].astype(np.float32))
     return pd.concat(parts, ignore_index=True), np.concatenate(features)
 
@@ -61,7 +61,7 @@ def draw_plane(
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), sharex=True, sharey=True)
     names = sorted(table["centre"].unique())
-    colour = palette(names)
+    colour = colours(names)
     for name, marker in zip(names, MARKERS, strict=False):
         rows = (table["centre"] == name).to_numpy()
         label = f"{name} (n = {rows.sum():,} tiles)"
@@ -99,31 +99,22 @@ def _place_tiles(
     axis.set_ylim(low[1] - 0.03 * (high - low)[1], high[1] + 0.03 * (high - low)[1])
 
 
-def draw_centre_gaps(table: pd.DataFrame, features: np.ndarray) -> tuple[Figure, pd.DataFrame]:
-    """Histogram over features of the difference between the first two centres, in pooled standard deviations.
-
-    With one centre only, the two halves of its slides are compared: what remains without any difference of hospital.
-    """
-    groups, labels = _two_groups(table)
-    a, b = (features[groups == k].astype(np.float64) for k in (0, 1))  # (n_k, d)
-    spread = np.sqrt((a.var(axis=0) + b.var(axis=0)) / 2)  # (d,)
-    varies = spread > 1e-6
-    gaps = (a.mean(axis=0) - b.mean(axis=0))[varies] / spread[varies]
+def draw_hospitals(told: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Margin by which the linear rule of `shift.tell_hospitals` names the true hospital, slide by slide."""
     figure, axis = plt.subplots(figsize=(8, 3))
-    edge = max(1.5, float(np.abs(gaps).max()))
-    axis.hist(gaps, bins=np.linspace(-edge, edge, 61).tolist(), color=palette(["features"])["features"])
-    for bound in (-1, 1):
-        axis.axvline(bound, color="0.4", linestyle="--")
-    axis.set_xlabel(f"{labels[0]} minus {labels[1]}, standard deviations")
-    axis.set_ylabel("features")
-    beyond = float((np.abs(gaps) > 1).mean())
-    axis.set_title(f"{beyond:.0%} of {len(gaps):,} features differ by more than one standard deviation")
-    return figure, pd.DataFrame({"feature": np.flatnonzero(varies), "difference_sd": gaps})
-
-
-def _two_groups(table: pd.DataFrame) -> tuple[np.ndarray, tuple[str, str]]:
-    names = sorted(table["centre"].unique())
-    if len(names) > 1:
-        codes = table["centre"].map({name: k for k, name in enumerate(names)}).to_numpy()
-        return codes, (str(names[0]), str(names[1]))
-    return np.arange(len(table)) % 2, ("every second tile", "the others")
+    if told.empty:
+        axis.text(0.5, 0.5, "one centre only: nothing to tell apart", ha="center", va="center")
+        axis.set_axis_off()
+        return figure, told
+    names = sorted(told["centre"].unique())
+    edge = 1.05 * float(told["margin"].abs().max())
+    bins = np.linspace(-edge, edge, 31)
+    for name, colour in colours(names).items():
+        part = told.loc[told["centre"] == name, "margin"]
+        counts, _ = np.histogram(part, bins)
+        axis.stairs(counts, bins, color=colour, linewidth=2, label=f"{name} (n = {len(part)} slides)")
+    axis.axvline(0, color="0.4", linestyle="--")
+    axis.set_xlabel("score of the true hospital minus the other (right of 0: named correctly)")
+    axis.set_ylabel("slides")
+    axis.legend(loc="upper left")
+    return figure, told

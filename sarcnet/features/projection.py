@@ -27,20 +27,3 @@ def two_axes(features: np.ndarray) -> Plane:
     axes = vectors[:, ::-1][:, :2]  # (d, 2)
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return Plane(x @ axes, values[::-1][:2] / max(values.sum(), np.finfo(float).tiny))
-
-
-def centre_share(features: np.ndarray, centres: np.ndarray) -> float:
-    """Share of the features' total variance that lies between centres, in [0, 1] (the η² of an analysis of variance).
-
-    Args:
-        features: (n, d).
-        centres: (n,) name of each row's centre.
-    """
-    x = features.astype(np.float64)
-    grand = x.mean(axis=0)
-    names, counts = np.unique(centres, return_counts=True)
-    between = sum(
-        count * ((x[centres == name].mean(axis=0) - grand) ** 2).sum()
-        for name, count in zip(names, counts, strict=True)
-    )
-    return float(between / max(((x - grand) ** 2).sum(), np.finfo(float).tiny))

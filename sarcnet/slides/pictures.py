@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from sarcnet.compendium.figures import COLOURS as PALETTE
+from sarcnet.compendium.figures import PALETTE
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.overview import COLOURS, round_length
 from sarcnet.slides.reading import TileReader, plan
@@ -77,13 +77,13 @@ def draw_overviews(examples: pd.DataFrame, *, folder: Path) -> tuple[Figure, pd.
     """
     pictures = [Image.open(folder / f"{slide_id}.png") for slide_id in examples["slide_id"]]
     ratios = [picture.width / picture.height for picture in pictures]
-    height = min(5.5, 11 / sum(ratios))
+    height = min(5.0, 11 / sum(ratios))  # inches
     figure, axes = plt.subplots(
-        1, len(pictures), figsize=(max(4.0, height * sum(ratios)), height + 0.8), squeeze=False, width_ratios=ratios
+        1, len(pictures), figsize=(max(4.0, height * sum(ratios)), height + 1.0), squeeze=False, width_ratios=ratios
     )
     for axis, picture, row in zip(axes[0], pictures, examples.itertuples(), strict=True):
         axis.imshow(picture)
-        axis.set_title(f"{row.centre}, {row.slide_id}\n{row.n_kept} tiles on {row.tissue_mm2:.2f} mm² of tissue")
+        axis.set_title(f"{row.centre}: {row.n_kept} tiles on {row.tissue_mm2:.2f} mm² of tissue")
         axis.set_axis_off()
     present = [reason for reason in REASONS[1:] if examples[f"n_rejected_{reason}"].sum()]
     handles = [Patch(fill=False, edgecolor="black", label="tissue", linewidth=2)]

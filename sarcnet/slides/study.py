@@ -12,6 +12,7 @@ from pathlib import Path
 
 import joblib
 import pandas as pd
+from PIL import Image
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path, sha256
@@ -95,7 +96,7 @@ def _tile_one(slide_id: str, path: Path, rules: TileRules, override: float, work
         with atomic_path(place.tiles) as part:
             tiles.to_parquet(part, index=False)
         with atomic_path(place.overview) as part:
-            tiled.overview.save(part, format="PNG", compress_level=4)
+            tiled.overview.quantize(192, method=Image.Quantize.FASTOCTREE).save(part, format="PNG")
         report = {"status": "ok", "cause": "", "advice": "", **tiled.report, "picture_sha256": sha256(place.overview)}
     with atomic_path(place.report) as part:  # last: a report means that all the rest is there
         Path(part).write_text(json.dumps(_plain(report), indent=1, ensure_ascii=False), encoding="utf-8")
@@ -166,5 +167,5 @@ def sentence_of(report: pd.DataFrame) -> str:
     return (
         f"{len(ok)} of {len(report)} slides gave {ok['n_kept'].sum():,} tiles "
         f"({ok['tissue_mm2'].sum():,.1f} mm² of tissue); "
-        + (f"{failed} failed and are named below." if failed else "none failed.")
+        + (f"{failed} failed, named below." if failed else "none failed.")
     )

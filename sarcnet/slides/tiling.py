@@ -14,7 +14,7 @@ from PIL import Image
 from sarcnet.slides.grid import Grid, share_inside, tile_grid
 from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
 from sarcnet.slides.overview import draw_overview, overview_mpp
-from sarcnet.slides.quality import blank_share, sharpness
+from sarcnet.slides.quality import QUALITY_MPP, blank_share, sharpness
 from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
 from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
@@ -66,7 +66,8 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
     clock = Stopwatch()
     handle, info = open_slide(path, mpp_override=mpp_override)
     read_plan = plan(info, tile_um=Um(rules.tile_um), tile_px=TilePx(rules.tile_px))
-    with TileReader(handle, info, read_plan) as reader:
+    glance = plan(info, tile_um=Um(rules.tile_um), tile_px=TilePx(max(16, round(rules.tile_um / QUALITY_MPP))))
+    with TileReader(handle, info, glance) as reader:
         clock.lap("open")
         picture = read_thumbnail(info, mpp=Mpp(min(rules.thumbnail_um_per_px, overview_mpp(info))))
         thumbnail = reduced(picture, mpp=Mpp(rules.thumbnail_um_per_px))
@@ -127,7 +128,7 @@ def _judge(
         except UnreadableTile:
             reasons[k] = "unreadable"
             continue
-        scores[k, 2], scores[k, 3] = blank_share(tile), sharpness(tile)
+        scores[k, 2], scores[k, 3] = blank_share(tile, glass=mask.glass), sharpness(tile)
         if scores[k, 2] > rules.blank_share_max:
             reasons[k] = "blank"
         elif scores[k, 3] < rules.sharpness_min:

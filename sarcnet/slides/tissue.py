@@ -1,10 +1,10 @@
 """Where is tissue? Found on one thumbnail from how much light the stain takes away.
 
-Optical density, OD = -log10(I / 255), grows with the amount of stain (Beer-Lambert) and is near 0 on empty glass.
-Green is the channel that haematoxylin and eosin both absorb. Otsu's threshold (1979) parts glass from tissue, held
-within bounds, because on a slide that is all tissue or all glass Otsu would part tissue from tissue or dust from
-dust. Shadow and dust are grey: a little colour is required. Morphology in micrometres then removes specks and fills
-small gaps; large holes (a vessel, fat torn out) stay holes.
+Optical density, OD = -log10(I / I of glass), grows with the amount of stain (Beer-Lambert) and is near 0 on empty
+glass. Green is the channel that haematoxylin and eosin both absorb. Otsu's threshold (1979) parts glass from
+tissue, held within bounds, because on a slide that is all tissue or all glass Otsu would part tissue from tissue or
+dust from dust. Shadow and dust are grey: a little colour is required. Morphology in micrometres then removes specks
+and fills small gaps; large holes (a vessel, fat torn out) stay holes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SPECK_UM = Um(12.0)  # radius of the opening: thinner threads and dust vanish
 GAP_UM = Um(24.0)  # radius of the closing: cracks between fibres belong to the tissue
 OBJECT_MM2 = 0.02  # smaller islands are debris (0.02 mm² is less than two tiles of 112 µm)
 HOLE_MM2 = 0.02  # smaller holes are filled
+GLASS_MIN = 200.0  # grey level; glass darker than this is a bad scan, not glass
 BLACK_OD = 0.7  # all three channels at once: ink; at thumbnail resolution no nucleus is as black
 INK_RATIO = 1.3  # red absorbed this much more than green: blue or green ink; in haematoxylin both are alike
 INK_OD = 0.25
@@ -34,13 +35,15 @@ INK_OD = 0.25
 @dataclass(frozen=True)
 class TissueMask:
     """All (h, w) at the thumbnail's resolution: `density` float OD of green, `stained` bool before morphology,
-    `tissue` bool after it, `pen` bool; `threshold` the OD used and `otsu` the one that Otsu proposed.
+    `tissue` bool after it, `pen` bool; `glass` (3,) RGB of empty glass; `threshold` the OD used and `otsu` the one
+    that Otsu proposed.
     """
 
     density: np.ndarray
     stained: np.ndarray
     tissue: np.ndarray
     pen: np.ndarray
+    glass: np.ndarray
     threshold: float
     otsu: float
 
@@ -49,16 +52,27 @@ def find_tissue(thumbnail: Thumbnail) -> TissueMask:
     """Mask of tissue and of pen marks on a thumbnail. An empty mask is a possible answer, not an error."""
     mpp = float(thumbnail.mpp)
     smooth = _smooth(thumbnail, sigma=SMOOTH_UM / mpp)  # (h, w, 3)
-    od = -np.log10((smooth + 1) / 256)  # (h, w, 3)
+    glass = _glass(thumbnail)  # (3,)
+    light = np.clip(smooth / glass, 1 / 256, 1.0)  # (h, w, 3), share of the light that glass lets through
+    od = -np.log10(light)  # (h, w, 3)
     density = np.where(thumbnail.readable, od[..., 1], 0.0).astype(np.float32)
     otsu = float(threshold_otsu(density)) if np.ptp(density) > 0 else 0.0
     threshold = float(np.clip(otsu, *OD_BOUNDS))
-    saturation = np.ptp(smooth, axis=-1) / np.maximum(smooth.max(axis=-1), 1)
+    saturation = np.ptp(light, axis=-1) / light.max(axis=-1)
     pen = thumbnail.readable & (
         (od.min(axis=-1) > BLACK_OD) | ((od[..., 0] > INK_RATIO * od[..., 1]) & (od[..., 0] > INK_OD))
     )
     stained = (density > threshold) & (saturation > SATURATION_MIN) & thumbnail.readable
-    return TissueMask(density, stained, _clean(stained, mpp), pen, threshold, otsu)
+    return TissueMask(density, stained, _clean(stained, mpp), pen, glass, threshold, otsu)
+
+
+def _glass(thumbnail: Thumbnail) -> np.ndarray:
+    """Colour of empty glass, (3,): the brightest one in a hundred pixels, since lamps and cameras tint white.
+    Bounded from below, because a slide without any glass has no such pixel.
+    """
+    pixels = thumbnail.image[thumbnail.readable]  # (n, 3)
+    brightest = np.percentile(pixels, 99, axis=0) if len(pixels) else np.full(3, 255.0)
+    return np.clip(brightest, GLASS_MIN, 255.0)
 
 
 def _smooth(thumbnail: Thumbnail, *, sigma: float) -> np.ndarray:

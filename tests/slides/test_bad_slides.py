@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sarcnet.compendium.faults import SarcnetError
 
+from sarcnet.compendium.faults import SarcnetError
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.study import report_table, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules, tile_slide

@@ -40,6 +40,14 @@ def test_finds_painted_tissue_pale_dark_and_saffron(colour):
     assert overlap(mask_of(image).tissue, truth) > 0.95
 
 
+@pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (0.98, 0.97, 0.84), (0.9, 0.95, 1.0)])
+def test_tinted_glass_is_still_glass(tint):
+    image, truth = thumbnail(), np.zeros((200, 300), bool)
+    truth[40:160, 60:240] = True
+    image[truth] = PINK
+    assert overlap(mask_of((image * np.array(tint)).astype(np.uint8)).tissue, truth) > 0.95
+
+
 def test_slide_full_of_tissue_is_full_of_tissue():
     image = np.full((100, 100, 3), PINK, np.uint8)
     image[::7] = (120, 80, 150)
@@ -116,7 +124,10 @@ def test_blur_lowers_sharpness_by_an_order_of_magnitude():
 def test_blank_share_counts_pixels_as_bright_as_glass():
     tile = np.full((10, 10, 3), 150, np.uint8)
     tile[:4] = 244
-    assert blank_share(tile) == pytest.approx(0.4)
+    assert blank_share(tile, glass=np.full(3, 245.0)) == pytest.approx(0.4)
+    tile[:4] = (240, 235, 205)
+    assert blank_share(tile, glass=np.full(3, 245.0)) == 0
+    assert blank_share(tile, glass=np.array([241.0, 238.0, 207.0])) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("width", "length"), [(1000, 200), (1108, 200), (4800, 500), (30000, 5000), (260, 50)])
