@@ -36,7 +36,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
         ax.axvline(0.5, color="0.6", linewidth=1, linestyle=":")
         ax.set_title(f"{name}, n = {int(own['n'].iloc[0])}")
         ax.set_xlabel("AUC at 5 years (95 % interval)")
-        ax.set_xlim(min(0.45, table["low"].min() - 0.02), 1.0)
+        ax.set_xlim(min(0.45, table["low"].min() - 0.02), 1.02)
         ax.grid(axis="x", alpha=0.3)
     first = np.atleast_1d(axes)[0]
     first.set_yticks(range(len(models)), [label(model) for model in models])

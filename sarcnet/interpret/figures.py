@@ -102,7 +102,7 @@ def draw_pathology(found: pd.DataFrame, reference: pd.DataFrame, correlations: p
     left.set_yticks(range(len(names)), names)
     left.invert_yaxis()
     left.set_xlabel(f"tiles that raise minus tiles that lower\n(standard deviations, {level:.0%} interval)")
-    right.set_xlabel(f"rank correlation of image score and true pattern\n({level:.0%} interval)")
+    right.set_xlabel(f"rank correlation of image score\nand true pattern ({level:.0%} interval)")
     left.set_title(f"Within patients, n = {int(found['n'].max())}")
     right.set_title(f"Between patients, n = {int(correlations['n'].max())}")
     handles = [
