@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
@@ -51,15 +52,17 @@ def _after(run: FederatedRun, number: int) -> TrainedStack:
 
 
 def score_by(oof: pd.DataFrame, *, by: Iterable[str], outcome: pd.DataFrame, score: Score) -> pd.DataFrame:
-    """A score of the risks averaged over repeats, for each group: the columns ``by``, patients, score.
+    """A score of out-of-fold risks, the mean over repeats, for each group: the columns ``by``, patients, score.
 
-    oof: out-of-fold predictions; outcome: patient_id, mfs_months, mfs_event; score gets one group's rows of both.
+    oof: patient_id, repeat, risk and the columns ``by``; outcome: patient_id, mfs_months, mfs_event, centre; score gets
+    the rows of one group and repeat, with both.
     """
     keys = list(by)
-    mean = oof.groupby([*keys, "patient_id"], as_index=False, sort=False)["risk"].mean()
-    known = mean.merge(outcome[["patient_id", "mfs_months", "mfs_event"]], on="patient_id", validate="many_to_one")
+    columns = ["patient_id", *(c for c in ("mfs_months", "mfs_event", "centre") if c not in keys)]
+    known = oof[[*keys, "patient_id", "repeat", "risk"]].merge(outcome[columns], on="patient_id", validate="m:1")
     rows = []
     for group, table in known.groupby(keys, sort=False):
         names = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
-        rows.append(names | {"patients": len(table), "score": score(table)})
+        each = [score(repeat) for _, repeat in table.groupby("repeat")]
+        rows.append(names | {"patients": table["patient_id"].nunique(), "score": float(np.mean(each))})
     return pd.DataFrame(rows)

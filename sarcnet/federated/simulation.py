@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 from flwr.app import Context, Message, RecordDict
@@ -29,7 +30,7 @@ from sarcnet.federated.server_app import FederatedRun, Server
 
 MIB = 2**20
 OBJECT_STORE_MIB = 128  # Ray's shared memory; one message with all members is a few MiB
-ENDING_S = 20  # patience with processes that were told to end
+ENDING_S = 3  # patience with processes that were told to end: they have nothing to save
 
 
 def folder_by_partition(folders: list[str]) -> Mod:
@@ -118,8 +119,10 @@ class RunningRay:
         """
         self.processes |= set(psutil.Process().children(recursive=True)) - self.before
 
-    def end_processes(self) -> None:
-        """Wait until all of them are gone; end those that stay."""
+    def end(self, ray: ModuleType) -> None:
+        """Shut Ray down, wait until all its processes are gone, and end those that stay."""
+        self.remember_processes()
+        ray.shutdown()
         _, alive = psutil.wait_procs(list(self.processes), timeout=ENDING_S)
         for process in alive:
             with suppress(psutil.NoSuchProcess):
@@ -128,32 +131,61 @@ class RunningRay:
 
 @contextmanager
 def ray_started(*, cpus: int) -> Iterator[RunningRay]:
-    """Ray on this machine only.
+    """Ray on this machine only, with its files in a short folder of its own that goes with it.
 
-    No dashboard, no usage report, bounded memory, quiet, its files in a short folder of its own that goes with it.
+    On a very busy machine Ray gives up on its own start after 30 s, so it is tried twice. Raises FederationError when
+    it does not start.
     """
     import ray
 
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp" if Path("/tmp").is_dir() else None))
     running = RunningRay()
+    _lighten(folder / "light")
     try:
-        ray.init(
-            num_cpus=cpus,
-            num_gpus=0,
-            include_dashboard=False,
-            configure_logging=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            object_store_memory=OBJECT_STORE_MIB * MIB,
-            _temp_dir=str(folder),
-        )
-        running.started()
+        try:
+            _start_ray(folder / "1", cpus=cpus)
+        except Exception:
+            running.end(ray)
+            _start_ray(folder / "2", cpus=cpus)
+    except Exception as error:
+        running.end(ray)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise FederationError(
+            f"Ray did not start ({error}): close other programs and run again, or set federation_engine to inprocess."
+        ) from None
+    running.started()
+    try:
         yield running
     finally:
-        running.remember_processes()
-        ray.shutdown()
-        running.end_processes()
+        running.end(ray)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lighten(folder: Path) -> None:
+    """Spare Ray's seven Python processes an import that takes each of them 3 s: half of Ray's start.
+
+    They all load jsonschema, which, where JupyterLab is installed, loads rfc3987_syntax, which builds a grammar for
+    addresses nobody here checks. jsonschema does without it when it cannot be imported.
+    """
+    folder.mkdir(parents=True)
+    (folder / "rfc3987_syntax.py").write_text('raise ImportError("left out on purpose")\n')
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _start_ray(folder: Path, *, cpus: int) -> None:
+    """No dashboard, no usage report, bounded memory, quiet."""
+    import ray
+
+    ray.init(
+        num_cpus=cpus,
+        num_gpus=0,
+        include_dashboard=False,
+        configure_logging=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        object_store_memory=OBJECT_STORE_MIB * MIB,
+        _temp_dir=str(folder),
+    )
 
 
 @contextmanager
@@ -164,6 +196,7 @@ def quiet_flower(log_file: Path) -> Iterator[None]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_agent_register_timeout_ms": "28000",  # Ray's own patience ends at 30 s
         "RAY_worker_niceness": "0",  # with Ray's 15 a busy machine starves them: minutes, not seconds, to start
     }
     before = {name: os.environ.get(name) for name in (*settings, "PYTHONPATH")}

@@ -48,11 +48,13 @@ def test_centring_changes_no_risk_of_a_patient_with_tiles(cohort, make_plan):
     )
 
 
-def test_a_score_by_group_averages_repeats_first():
-    oof = pd.DataFrame({"centre": "CLB", "patient_id": ["a", "a", "b"], "risk": [0.2, 0.4, 0.9]})
-    outcome = pd.DataFrame({"patient_id": ["a", "b"], "mfs_months": 1.0, "mfs_event": 1})
-    table = score_by(oof, by=["centre"], outcome=outcome, score=lambda rows: rows["risk"].sum())
-    assert table.to_dict("records") == [{"centre": "CLB", "patients": 2, "score": pytest.approx(1.2)}]
+def test_a_score_by_group_is_the_mean_over_repeats():
+    risks = {"patient_id": ["a", "b", "a", "b"], "repeat": [0, 0, 1, 1], "risk": [0.2, 0.9, 0.4, 0.9]}
+    outcome = pd.DataFrame({"patient_id": ["a", "b"], "mfs_months": 1.0, "mfs_event": 1, "centre": "CLB"})
+    oof = pd.DataFrame({"model": "m", "centre": "CLB"} | risks)
+    for by in (["model"], ["model", "centre"]):
+        table = score_by(oof, by=by, outcome=outcome, score=lambda rows: rows["risk"].sum() * rows["mfs_event"].mean())
+        assert table[["patients", "score"]].to_numpy().tolist() == [[2, pytest.approx(1.2)]]
 
 
 def test_the_catalogue_names_every_axis(run):
