@@ -133,7 +133,13 @@ def _read_hospital(hospital: Path, *, faults: Faults) -> tuple[pd.DataFrame, pd.
 def _read_csv(path: Path, *, columns: tuple[Column, ...], faults: Faults) -> pd.DataFrame:
     """The table as strings; empty, with a fault noted, when the file is no CSV."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", sep=",")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", sep=",")
+        if not isinstance(table.index, pd.RangeIndex):  # pandas then takes the first column for row names
+            faults.add(f"{shown(path)}: the rows have more cells than the header; take out the comma at their end.")
+        elif len(table.columns) == 1 and ";" in str(table.columns[0]):
+            faults.add(f"{shown(path)} is parted by semicolons; export it with commas and with decimal points.")
+        else:
+            return table
     except FileNotFoundError:
         faults.add(f"{shown(path)} is missing: write it with the columns {', '.join(c.name for c in columns)}.")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -2,13 +2,16 @@
 
 Work is resumable by slide. A slide's receipt, written last, holds the key of everything that shaped it (patient,
 scanner, size, seed, code) and the checksum of the file; a slide without a matching receipt is painted again, and
-files that belong to no patient of this cohort are taken away. cohort.json is removed first and written last.
+virtual slides that belong to no patient of this cohort are taken away. cohort.json is removed before the first slide
+is painted and written last. Only a new folder, or one that was started here, is ever written to: a mark in truth/ says
+so, and a file that this module did not make is never removed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +22,11 @@ import pyvips
 
 from sarcnet.cohort.read import stack
 from sarcnet.cohort.schema import HISTOTYPES, SLIDE_COLUMNS
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path, sha256, write_json
+from sarcnet.compendium.paths import shown
 from sarcnet.virtual import centres, layout, nuclei, pyramid, render, stain, vessels
-from sarcnet.virtual.centres import Scanner, virtual_centre
+from sarcnet.virtual.centres import CENTRES, Scanner, virtual_centre
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
 from sarcnet.virtual.pyramid import write_svs
@@ -30,6 +34,7 @@ from sarcnet.virtual.render import render_slide
 
 _CODE = (centres, layout, nuclei, pyramid, render, stain, vessels)
 TRUTH = "truth"
+MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
 
 @dataclass(frozen=True)
@@ -104,19 +109,17 @@ def generate(
     The generator must be run to its end: tables and cohort.json come last.
 
     Raises:
-        SarcnetError: the folder holds a cohort that was not simulated.
+        SarcnetError: the folder holds anything that was not made here; nothing is written or removed then.
     """
     card = {"kind": "simulated", "seed": seed, "patients": counts, "slide_um": [width_um, height_um]}
     _claim(folder, card=card)
     cohort = simulate_cohort(seed, counts=counts)
     orders = slide_orders(cohort, seed=seed, width_um=width_um, height_um=height_um)
     _sweep(folder, orders=orders)
-    todo = []
-    for order in orders:  # looked through here, so that nothing to do starts no process
-        if is_done(folder, order=order):
-            yield order.slide_id
-        else:
-            todo.append(order)
+    todo = [order for order in orders if not is_done(folder, order=order)]  # nothing to do starts no process
+    if todo:
+        (folder / "cohort.json").unlink(missing_ok=True)
+    yield from (order.slide_id for order in orders if order not in todo)
     workers = max(1, min(jobs, len(todo)))
     calls = (joblib.delayed(paint_order)(folder, order=order) for order in todo)
     yield from joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=2 if workers > 1 else 1)(calls)
@@ -179,41 +182,52 @@ def is_done(folder: Path, *, order: SlideOrder) -> bool:
 
 
 def _claim(folder: Path, *, card: Mapping[str, object]) -> None:
-    """Make the folder ours: refuse one that holds a real cohort, open one that says otherwise than `card`."""
-    file = folder / "cohort.json"
-    if not file.exists():
-        strangers = [p.name for p in folder.glob("*/patients.csv")] and not (folder / TRUTH).exists()
-        if strangers:
-            raise SarcnetError(
-                f"{folder} holds patients but no truth: it is not a simulated cohort; choose another folder."
-            )
-        (folder / TRUTH).mkdir(parents=True, exist_ok=True)
-        return
-    try:
-        known = json.loads(file.read_text())
-    except ValueError:
-        known = {}
-    if known.get("kind") != "simulated":
-        raise SarcnetError(
-            f"{file} does not say that the cohort is simulated; nothing is overwritten. Choose another cohort_dir, or "
-            "set cohort_kind to what it is."
+    """Make the folder ours, or refuse it before anything is touched; a card that says otherwise is taken down."""
+    file, mark = folder / "cohort.json", folder / TRUTH / MARK
+    faults = Faults()
+    known = _card(file)
+    if file.exists() and known.get("kind") != "simulated":
+        faults.add(
+            f"{shown(file)} does not say that the cohort is simulated. Choose another cohort_dir, or set cohort_kind to "
+            "what it is."
         )
-    if known != json.loads(json.dumps(card)):
+    elif not file.exists() and not mark.exists() and folder.exists() and any(folder.iterdir()):
+        faults.add(
+            f"{shown(folder)} holds files, but no simulated cohort was begun there. For your own patients set "
+            "cohort_kind to private or public; for simulated ones choose a new cohort_dir."
+        )
+    tables = sorted(p for p in [*folder.glob("*/patients.csv"), *folder.glob("*/slides.csv")])
+    for hospital in dict.fromkeys(table.parent.name for table in tables):
+        if hospital not in CENTRES:
+            faults.add(f"{shown(folder / hospital)} is no virtual hospital; move it out of the simulated cohort.")
+    faults.raise_if_any("The virtual cohort is not made, and nothing is overwritten")
+    write_json(mark, {"kind": "simulated"})
+    if known and known != json.loads(json.dumps(card)):
         file.unlink()
 
 
+def _card(file: Path) -> dict[str, object]:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
-    """Take away slides and truths of patients who are not in this cohort, and tables of hospitals that are not."""
+    """Take away virtual slides and truths of patients who are not in this cohort, and tables of absent hospitals."""
     wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id) for o in orders}
     wanted |= {
         truth_path(folder, slide_id=o.slide_id).with_suffix(suffix) for o in orders for suffix in (".parquet", ".json")
     }
-    for file in [*folder.glob("*/slides/*"), *folder.glob("*/slides/.*")]:
-        if file.is_file() and file not in wanted:
-            file.unlink()
-    for table in [*folder.glob("*/patients.csv"), *folder.glob("*/slides.csv")]:
-        if table.parent.name not in {order.centre for order in orders}:
-            table.unlink()
+    for centre in CENTRES:
+        ours = re.compile(rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+)?\.(svs|parquet|json)")  # with half files
+        for file in [*(folder / centre / "slides").glob("*"), *(folder / TRUTH / "slides").glob("*")]:
+            if ours.fullmatch(file.name) and file not in wanted:
+                file.unlink()
+        if centre not in {order.centre for order in orders}:
+            for name in ("patients.csv", "slides.csv"):
+                (folder / centre / name).unlink(missing_ok=True)
 
 
 def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[SlideOrder]) -> None:

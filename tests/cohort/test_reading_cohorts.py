@@ -105,6 +105,22 @@ def test_a_misspelt_column_names_its_neighbour_and_a_patient_at_two_hospitals_is
     assert "patient_id 'A1' is used by LYON and NANTES" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text.replace(",", ";"), "is parted by semicolons"),
+        (lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1), "take out the comma at their end"),
+    ],
+)
+def test_a_table_exported_otherwise_is_one_fault_not_one_a_cell(tmp_path, spoil, said):
+    write_hospital(tmp_path, "LYON", [GOOD, {**GOOD, "patient_id": "A2"}], [])
+    file = tmp_path / "LYON" / "patients.csv"
+    file.write_text(spoil(file.read_text()))
+    with pytest.raises(SarcnetError, match=r"\(1 fault\)") as caught:
+        read_cohort(tmp_path, kind="public")
+    assert said in str(caught.value)
+
+
 def test_an_empty_folder_says_what_belongs_there(tmp_path):
     with pytest.raises(SarcnetError, match="has no hospital"):
         read_cohort(tmp_path, kind="private")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -121,15 +122,69 @@ def test_every_parameter_changes_the_key(change):
     assert replace(order, scanner=replace(order.scanner, jpeg_quality=50)).key() != order.key()
 
 
-def test_a_real_cohort_is_never_overwritten(tmp_path):
-    (tmp_path / "cohort.json").write_text('{"kind": "private"}')
+def beside(*names):
+    """Puts files into a folder."""
+
+    def put(folder):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text('{"kind": "private"}')
+
+    return put
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        beside("cohort.json"),
+        beside("LYON/patients.csv"),
+        beside("LYON/slides/rare.svs"),  # slides copied first, tables not yet written, cohort_kind left as it was
+        beside("LYON/slides/rare.svs", "LYON/patients.csv", "truth/notes.txt"),
+        beside("CLB/slides/CLB-T0001-S1.svs"),
+    ],
+)
+def test_a_folder_that_was_not_made_here_is_refused_untouched(tmp_path, put):
+    put(tmp_path)
+    before = bytes_of(tmp_path)
     with pytest.raises(SarcnetError, match="nothing is overwritten"):
         make(tmp_path)
-    (tmp_path / "cohort.json").unlink()
-    (tmp_path / "LYON").mkdir()
-    (tmp_path / "LYON" / "patients.csv").write_text("patient_id\n")
-    with pytest.raises(SarcnetError, match="not a simulated cohort"):
-        make(tmp_path)
+    assert bytes_of(tmp_path) == before
+
+
+def test_what_was_put_into_a_virtual_cohort_stays(cohort, tmp_path):
+    folder = tmp_path / "cohort"
+    shutil.copytree(cohort, folder)
+    beside("CLB/slides/rare.svs")(folder)
+    make(folder, counts={"CLB": {"training": 1, "validation": 1}})
+    assert (folder / "CLB" / "slides" / "rare.svs").exists()
+    beside("LYON/patients.csv", "LYON/slides/rare.svs")(folder)
+    before = bytes_of(folder)
+    with pytest.raises(SarcnetError, match="LYON is no virtual hospital"):
+        make(folder)
+    assert bytes_of(folder) == before
+
+
+def test_half_files_of_a_killed_run_are_swept(cohort, tmp_path):
+    folder = tmp_path / "cohort"
+    shutil.copytree(cohort, folder)
+    half = [folder / "IB" / "slides" / ".IB-T0002-S1.ab_12cd.svs", folder / "truth" / "slides" / ".IB-T0002-S1.x1.json"]
+    for file in half:
+        file.write_bytes(b"half")
+    make(folder)
+    assert [file for file in half if file.exists()] == []
+    assert bytes_of(folder) == bytes_of(cohort)
+
+
+def test_a_cohort_being_repaired_does_not_call_itself_finished(cohort, tmp_path):
+    folder = tmp_path / "cohort"
+    shutil.copytree(cohort, folder)
+    slide_path(folder, centre="IB", slide_id="IB-V0001-S1").unlink()
+    work = generate(folder, seed=3, counts=COUNTS, width_um=320.0, height_um=300.0, jobs=1)
+    next(work)
+    work.close()
+    assert not (folder / "cohort.json").exists()
+    make(folder)
+    assert bytes_of(folder) == bytes_of(cohort)
 
 
 def test_the_picture_is_dark_where_the_truth_has_nuclei(cohort):
