@@ -130,7 +130,7 @@ Markdown(
 # components). Each point is a tile.
 
 # %%
-table, features = pictures.sample_features(stage.dir / "features", done, report, per_slide=12)
+table, features = pictures.sample_features(stage.dir / "features", done, report, per_slide=max(12, 500 // len(done)))
 plane = two_axes(features)
 files_of = {name.rsplit("/", 1)[-1]: path for name, path in files.items()}
 figure, shown = pictures.draw_plane(table, plane, files=files_of, extraction=extraction)

@@ -68,7 +68,7 @@ def draw_plane(
         left.scatter(
             *plane.scores[rows].T, s=9, alpha=0.5, color=colour[name], marker=marker, label=label, linewidths=0
         )
-    left.legend(loc="upper left", bbox_to_anchor=(0, 1.0), markerscale=2)
+    left.legend(loc="best", markerscale=2, frameon=True)
     left.set_title("each point a tile")
     right.set_title("tiles at their places")
     for axis in (left, right):
