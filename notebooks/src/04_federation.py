@@ -270,9 +270,10 @@ display(Markdown(
 # %%
 weights, description = stage.output("models/sarcnet_fedavg.safetensors"), stage.output("models/sarcnet_fedavg.json")
 save_stack(run.model, weights=weights, description=description)
-stage.write_table("oof.parquet", oof)
-stage.write_table("messages.parquet", run.messages)
-stage.write_table("rounds.parquet", run.rounds.drop(columns="seconds").merge(scores[["round", "score"]], on="round"))
+by_hospital_and_round = run.rounds.drop(columns="seconds").merge(scores[["round", "score"]], on="round")
+kept = {"oof": oof, "messages": run.messages, "rounds": by_hospital_and_round}
+for name, frame in kept.items():
+    stage.write_table(f"{name}.parquet", frame)
 
 # %% [markdown]
 # ## What we found

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+import pytest
 from flwr.supercore import telemetry
 from flwr.supercore.task_identity import TaskIdentity
 from safetensors.numpy import load_file
 
+from sarcnet.federated import simulation
+from sarcnet.federated.plan import FederationError
 from sarcnet.federated.private_flower import act_as_server, no_telemetry
 from sarcnet.federated.simulation import quiet_flower, simulate
 
@@ -67,6 +70,24 @@ def orphans(since: float) -> list[str]:
         and p.info["ppid"] == 1
         and p.info["create_time"] > since
     ]
+
+
+def test_ray_that_does_not_start_is_tried_twice_and_then_a_sentence(monkeypatch):
+    tried = []
+
+    def fails(folder, cpus):
+        tried.append(folder.name)
+        raise TimeoutError("the node timed out")
+
+    monkeypatch.setattr(simulation, "_start_ray", fails)
+    before = set(Path("/tmp").glob("ray*"))
+    with (
+        pytest.raises(FederationError, match=r"Ray did not start \(the node timed out\): close other programs"),
+        simulation.ray_started(cpus=1),
+    ):
+        pass
+    assert tried == ["1", "2"]
+    assert set(Path("/tmp").glob("ray*")) <= before
 
 
 def test_flower_speaks_into_a_file(tmp_path, monkeypatch):
