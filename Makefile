@@ -52,8 +52,8 @@ from-notebooks: .venv/.ready  ## write notebooks/src/*.py from notebooks edited 
 figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ and renew the README's table
 	@$(BIN)/sarcnet publish demo
 
-bench: .venv/.ready  ## time the profiles and the parts; prints tables (takes long)
-	@$(BIN)/python -m tests.bench
+bench: .venv/.ready  ## time whole profiles from nothing (PROFILES="smoke demo study") and print a table
+	@$(BIN)/sarcnet bench $(or $(PROFILES),smoke demo)
 
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
 	@$(BIN)/python -m sarcnet.slides.real_slide

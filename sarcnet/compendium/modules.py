@@ -20,7 +20,7 @@ def loaded_modules() -> dict[str, str]:
     `compendium` itself is left out: it moves results about but does not make them.
     """
     queue = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
-    queue = [path for path in queue if _name(path)]
+    queue = [path for path in queue if path.is_absolute() and _name(path)]  # torch._classes calls itself "_classes.py"
     found: dict[str, Path] = {}
     while queue:
         path = queue.pop()
@@ -34,11 +34,11 @@ def loaded_modules() -> dict[str, str]:
 def _name(path: Path) -> str | None:
     """Path relative to the repository, or None for a file that is not ours."""
     path = path.resolve()
-    if path.suffix != ".py" or "compendium" in path.parts or {"site-packages", ".venv"} & set(path.parts):
-        return None
     for base in (HOUSE, root().resolve()):
-        if path.is_relative_to(base):
-            return path.relative_to(base).as_posix()
+        if path.suffix == ".py" and path.is_relative_to(base):
+            name = path.relative_to(base)
+            foreign = {"site-packages", ".venv"} & set(name.parts) or name.parts[:2] == ("sarcnet", "compendium")
+            return None if foreign else name.as_posix()
     return None
 
 

@@ -27,7 +27,7 @@ class Settings(pydantic.BaseModel):
     Names that a stage does not declare are ignored here; the profile check refuses those that no notebook declares.
     """
 
-    model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
     run_dir: str
     seed: int = pydantic.Field(ge=0)
@@ -182,7 +182,7 @@ def check_profile(
             owners.setdefault(parameter, []).append(stage)
     for key in values:
         if key not in owners:
-            faults.add(f"{key} is not a parameter of any notebook{_nearest(key, owners)}.")
+            faults.add(f"{key} is not a parameter of any notebook{_nearest(key, owners)}")
     for parameters, settings in notebooks.values():
         merged = {parameter.name: parameter.default for parameter in parameters.values()}
         merged.update({key: value for key, value in values.items() if key in parameters})
@@ -196,4 +196,4 @@ def check_profile(
 
 def _nearest(key: str, owners: Mapping[str, Iterable[str]]) -> str:
     near = difflib.get_close_matches(key, owners, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]} (of {', '.join(owners[near[0]])})?"[:-1] if near else ""
+    return f"; did you mean {near[0]} (of {', '.join(owners[near[0]])})?" if near else "."

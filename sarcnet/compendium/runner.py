@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, write_json
 from sarcnet.compendium.manifest import Manifest
@@ -27,7 +29,7 @@ from sarcnet.compendium.stage import RECORD, read_record
 from sarcnet.compendium.study import RECEIPT, Notebook, Study, receipt_for
 from sarcnet.compendium.terminal import Terminal, duration
 
-EXECUTED, PARTIAL = "executed.ipynb", "executed.part.ipynb"
+EXECUTED, PARTIAL, LOG = "executed.ipynb", "executed.part.ipynb", "kernel.log"
 ENVIRONMENT = {
     "SARCNET_HEADLESS": "1",
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -136,7 +138,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
     folder = study.run_dir / notebook.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in (RECORD, RECEIPT, PARTIAL):
+        for stale in (RECORD, RECEIPT, PARTIAL, LOG):
             (folder / stale).unlink(missing_ok=True)
     except OSError as error:
         raise Failure("failed", f"{shown(folder)} cannot be written ({error.strerror}).") from None
@@ -158,7 +160,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
         except PapermillExecutionError as error:
             failure = Failure("failed", f"{error.ename}: {error.evalue}".strip(), *last_cell(partial))
         except DeadKernelError:
-            text = f"the kernel was killed, perhaps for want of memory; the most seen was {watch.peak_gb:.1f} GB."
+            text = f"the kernel ended (killed, perhaps for want of memory, or by exit()); the most memory seen was {watch.peak_gb:.1f} GB."
             failure = Failure("killed", text, *last_cell(partial))
         except CellTimeoutError:
             failure = Failure("timeout", f"the cell took longer than {cell_timeout_s} s.", *last_cell(partial))
@@ -169,7 +171,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
         ) as error:  # a kernel that does not start, a folder that vanished: still reported as this stage's
             failure = Failure("failed", f"{type(error).__name__}: {error}", *last_cell(partial))
     progress.unlink(missing_ok=True)
-    if failure is None and read_record(folder) is None:
+    if failure is None and (read_record(folder) is None or left_early(partial)):
         text = "the notebook ended without closing its stage: a cell left early, as sys.exit() does."
         failure = Failure("failed", text, *last_cell(partial))
     if failure is not None:
@@ -184,6 +186,12 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
         "slowest_cells": slowest(folder / EXECUTED),
         "outputs": len(record["outputs"]),
     }
+
+
+def left_early(path: Path) -> bool:
+    """Whether a cell ended by SystemExit, which papermill takes for success."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return any(output.get("ename") == "SystemExit" for cell in cells for output in cell.get("outputs", []))
 
 
 def last_cell(path: Path) -> tuple[int | None, str]:
@@ -253,13 +261,17 @@ def kernel_environment(progress: Path) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="sarcnet-kernel-") as folder:
         kernel = Path(folder) / "kernels" / "python3"
         kernel.mkdir(parents=True)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # What a kernel writes past the notebook (warnings of libraries in C, of ZeroMQ) goes to a file beside it.
+        launch = "import os, runpy; os.dup2(open(os.environ['SARCNET_KERNEL_LOG'], 'ab').fileno(), 2); "
+        launch += "runpy.run_module('ipykernel_launcher', run_name='__main__', alter_sys=True)"
+        argv = [sys.executable, "-c", launch, "-f", "{connection_file}"]
         (kernel / "kernel.json").write_text(
             json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"})
         )
         os.environ.update(ENVIRONMENT)
         os.environ["SARCNET_ROOT"] = str(root())
         os.environ["SARCNET_PROGRESS"] = str(progress)
+        os.environ["SARCNET_KERNEL_LOG"] = str(progress.with_name(LOG))
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before.get("JUPYTER_PATH")]))
         try:
             yield
@@ -274,6 +286,7 @@ class Watch:
     def __init__(self, terminal: Terminal, progress: Path) -> None:
         self.peak_gb = 0.0
         self._terminal, self._progress, self._read = terminal, progress, 0
+        self._seen: dict[int, psutil.Process] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -285,14 +298,16 @@ class Watch:
         self._stop.set()
         self._thread.join()
         self._terminal.clear()
+        for process in self._seen.values():  # a kernel that was killed leaves its worker processes behind
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
     def _work(self) -> None:
-        import psutil
-
         me = psutil.Process()
         while not self._stop.wait(0.5):
             resident = 0
             for process in me.children(recursive=True):
+                self._seen[process.pid] = process
                 with contextlib.suppress(psutil.Error):
                     resident += process.memory_info().rss
             self.peak_gb = max(self.peak_gb, resident / 2**30)

@@ -37,7 +37,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """The `stage.json` of a finished stage, or None when the stage is not finished."""
     try:
         return json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, json.JSONDecodeError):
         return None
 
 
@@ -195,7 +195,7 @@ class Stage(Generic[AnySettings]):
     def rng(self, *names: str | int) -> np.random.Generator:
         """Generator called `names` under this stage's seed; its first name is recorded."""
         self._seeds.add(str(names[0]))
-        return seeds.rng(self.settings.seed, self.name, *names)
+        return seeds.rng(self.settings.seed, *names)
 
     def number(
         self,

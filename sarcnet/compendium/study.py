@@ -189,6 +189,6 @@ def read_receipt(folder: Path) -> dict[str, str] | None:
     """The runner's receipt, or None when the present record is not the one that the runner saw being written."""
     try:
         receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, json.JSONDecodeError):
         return None
     return receipt if receipt.get("record") == sha256(folder / RECORD) else None

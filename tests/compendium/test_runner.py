@@ -104,10 +104,15 @@ def test_status_says_the_same_without_running(done):
 
 FAULTS = {
     "an error": ("raise ValueError('the slide is upside down')", "failed", "ValueError: the slide is upside down"),
-    "a killed kernel": ("import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)", "killed", "the kernel was killed"),
+    "a killed kernel": (
+        "import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)",
+        "killed",
+        "the kernel ended (killed, perhaps for want of memory",
+    ),
     "a cell that takes too long": ("import time\n\ntime.sleep(60)", "timeout", "the cell took longer than 3 s"),
     "sys.exit()": ("import sys\n\nsys.exit()", "failed", "ended without closing its stage"),
-    "exit(0)": ("exit(0)", "failed", "ended without closing its stage"),
+    "exit(0)": ("exit(0)", "killed", "the kernel ended"),
+    "sys.exit() after closing": ("import sys\n\nstage.close()\nsys.exit()", "failed", "a cell left early"),
     "an output announced but not written": ('stage.output("x.txt")', "failed", "x.txt was announced"),
 }
 

@@ -38,7 +38,7 @@ def test_opens_with_a_question_and_closes_with_a_recap(source):
     assert first.source.startswith("# ")
     assert "In this notebook we will" in text
     for heading in ("What we found", "Limits", "Next"):
-        assert re.search(rf"^#+ {heading}", text, re.MULTILINE), f"{source.name} has no heading '{heading}'"
+        assert re.search(rf"^(?:#+ |\*\*){heading}", text, re.MULTILINE), f"{source.name} has no '{heading}'"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

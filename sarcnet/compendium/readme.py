@@ -1,0 +1,86 @@
+"""The two parts of the README that are written from the committed numbers: the notebooks and the results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.paths import root
+from sarcnet.compendium.terminal import duration
+
+
+def block(name: str, text: str, body: str) -> str:
+    """`text` with what stands between ``<!-- name:start -->`` and ``<!-- name:end -->`` replaced by `body`.
+
+    Raises:
+        SarcnetError: the marks are missing.
+    """
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    if start not in text or end not in text:
+        raise SarcnetError(f"README.md has no marks {start} and {end}; put them where the {name} belong.")
+    before, rest = text.split(start, 1)
+    return f"{before}{start}\n{body.strip()}\n{end}{rest.split(end, 1)[1]}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def notebooks_block(numbers: dict[str, Any]) -> str:
+    """Title, question and time of each notebook."""
+    rows = [
+        [f"[{stage['title']}](notebooks/{name}.ipynb)", stage["question"], duration(stage["wall_s"])]
+        for name, stage in numbers["stages"].items()
+    ]
+    cores, cpu = numbers["machine"]["cores"], numbers["machine"]["cpu"]
+    note = f"Times are those of the {numbers['profile']} run behind `figures/`, on {cores} cores ({cpu})."
+    return table(["notebook", "question", "time"], rows) + f"\n\n{note}"
+
+
+def results_block(numbers: dict[str, Any], results: dict[str, Any]) -> str:
+    """The table of results, called what its data are."""
+    kind = "**Simulated patients**" if numbers["data_kind"] == "simulated" else f"Patients: {numbers['data_kind']} data"
+    lead = f"{kind}, {results['heading']}; value and 95 % bootstrap interval."
+    return f"{lead}\n\n{table(results['columns'], results['rows'])}\n\n{results['note']}"
+
+
+def written(text: str, folder: Path) -> str:
+    """The README `text` as it should be, given the numbers in `folder` (figures/)."""
+    numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    text = block("notebooks", text, notebooks_block(numbers))
+    return block("results", text, results_block(numbers, results))
+
+
+def renew(*, check: bool) -> bool:
+    """Write README.md anew from figures/ (or, with `check`, only compare). Returns whether it was as it should be."""
+    path = root() / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = written(before, root() / "figures")
+    if not check and after != before:
+        with atomic_path(path) as temporary:
+            temporary.write_text(after, encoding="utf-8")
+    return after == before
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m sarcnet.compendium.readme [--check]``."""
+    parser = argparse.ArgumentParser(description="Renew the README's tables from figures/.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the README is stale")
+    check = parser.parse_args(arguments).check
+    if not renew(check=check) and check:
+        print("README.md does not say what figures/ says; run `python -m sarcnet.compendium.readme`.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The smoke study through the real command line: first from nothing, then with nothing to do, then once more elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+SMOKE = ROOT / "papermill_params" / "smoke.yaml"
+STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+
+
+@dataclass
+class Run:
+    """One smoke run in a folder of its own."""
+
+    folder: Path
+    outcome: subprocess.CompletedProcess[str]
+    seconds: float
+
+    def stage(self, name: str) -> Path:
+        return self.folder / "run" / name
+
+    def record(self, name: str) -> dict:
+        return json.loads((self.stage(name) / "stage.json").read_text())
+
+
+def run(folder: Path) -> Run:
+    profile = folder / "smoke.yaml"
+    values = yaml.safe_load(SMOKE.read_text())
+    values |= {"run_dir": str(folder / "run"), "cohort_dir": str(folder / "cohort")}
+    profile.write_text(yaml.safe_dump(values))
+    begin = time.monotonic()
+    command = [sys.executable, "-m", "sarcnet.compendium.cli", "run", str(profile)]
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    return Run(folder, outcome, time.monotonic() - begin)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    made = run(tmp_path_factory.mktemp("chain"))
+    assert made.outcome.returncode == 0, made.outcome.stdout + made.outcome.stderr
+    return made
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    made = run(tmp_path_factory.mktemp("again"))
+    assert made.outcome.returncode == 0, made.outcome.stdout + made.outcome.stderr
+    return made
+
+
+def executed(first: Run) -> Iterator[tuple[str, dict]]:
+    for name in STAGES:
+        yield name, json.loads((first.stage(name) / "executed.ipynb").read_text())
+
+
+def test_all_seven_stages_close(first):
+    manifest = json.loads((first.folder / "run" / "manifest.json").read_text())
+    assert manifest["status"] == "ok"
+    assert {name: stage["status"] for name, stage in manifest["stages"].items()} == dict.fromkeys(STAGES, "ok")
+
+
+def test_nothing_runs_when_nothing_changed(first):
+    second = run(first.folder)
+    assert second.outcome.returncode == 0
+    assert [line for line in second.outcome.stdout.splitlines() if "up to date" in line] == [
+        f"{name}: up to date" for name in STAGES
+    ]
+    assert second.seconds < 30, "far more than the 5 s it takes on an idle machine"
+
+
+def test_numbers_are_possible(first):
+    numbers = first.record("05_evaluation")["numbers"]
+    aucs = {name: number for name, number in numbers.items() if name.startswith("auc_cross-validation_")}
+    assert {"auc_cross-validation_sarcnet_fedavg", "auc_cross-validation_fnclcc_grade"} <= aucs.keys()
+    for number in aucs.values():
+        assert 0 <= number["low"] <= number["value"] <= number["high"] <= 1
+        assert number["n"] == 56
+
+
+def test_executed_notebooks_are_clean(first):
+    for name, notebook in executed(first):
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", []):
+                text = "".join(output.get("text", []))
+                assert output.get("name") != "stderr", f"{name}: {text}"
+                assert "Warning" not in text, f"{name}: {text}"
+                assert output["output_type"] != "error", name
+
+
+def test_every_figure_is_drawn_and_says_that_its_data_are_simulated(first):
+    figures = sorted((first.folder / "run").glob("*/figures/*.png"))
+    assert {path.parents[1].name for path in figures} == set(STAGES)
+    for path in figures:
+        pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+        assert len(np.unique(pixels[:: max(1, len(pixels) // 20_000)], axis=0)) > 3, f"{path.name} is empty"
+        assert json.loads(path.with_suffix(".json").read_text())["data_kind"] == "simulated"
+
+
+def test_validation_outcomes_were_opened_by_the_evaluation_only(first):
+    readers = [name for name in STAGES if "00_cohort/validation.parquet" in first.record(name)["inputs"]]
+    assert readers == ["05_evaluation"]
+    truth = [name for name in STAGES if any("/truth/" in item for item in first.record(name)["inputs"])]
+    assert truth == ["05_evaluation", "06_interpretability"]
+
+
+def test_the_same_seed_gives_the_same_numbers(first, again):
+    for name in STAGES:
+        one, two = first.record(name), again.record(name)
+        assert one["numbers"] == two["numbers"], name
+    for table in ("03_model/oof.parquet", "04_federation/oof.parquet", "05_evaluation/validation_predictions.parquet"):
+        one, two = (pd.read_parquet(made.folder / "run" / table) for made in (first, again))
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+    slides = [record["outputs"] for record in (first.record("00_cohort"), again.record("00_cohort"))]
+    assert {n: o["sha256"] for n, o in slides[0].items()} == {n: o["sha256"] for n, o in slides[1].items()}
+
+
+@pytest.mark.parametrize("start", ["root", "notebooks", "elsewhere"])
+def test_papermill_by_hand_works_from_anywhere(again, tmp_path, start):
+    notebook = ROOT / "notebooks" / "01_tiling.ipynb"
+    folder = {"root": ROOT, "notebooks": ROOT / "notebooks", "elsewhere": ROOT}[start]
+    cwd = ["--cwd", str(tmp_path)] if start == "elsewhere" else []
+    given = ["-f", os.path.relpath(SMOKE, folder), "-p", "run_dir", str(again.folder / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        os.path.relpath(notebook, folder),
+        str(tmp_path / "out.ipynb"),
+        *given,
+        *cwd,
+    ]
+    outcome = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert outcome.returncode == 0, outcome.stderr
+    assert again.record("01_tiling")["parameters"]["run_dir"] == str(again.folder / "run")

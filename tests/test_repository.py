@@ -1,0 +1,97 @@
+"""What stands around the code says the truth: pins, environment, citation, README, figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sarcnet.compendium.cli import parser
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ROOT / "figures"
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock.txt").read_text().splitlines()
+    return {normal(name): version for name, version in (line.split("==") for line in lines if "==" in line)}
+
+
+def test_every_dependency_is_pinned_inside_its_range():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins()[normal(requirement.name)], prereleases=True), text
+
+
+def test_conda_environment_parses_and_installs_the_pins():
+    from rattler import MatchSpec
+
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    names = [MatchSpec(item).name.normalized for item in environment["dependencies"] if isinstance(item, str)]
+    assert names[:2] == ["python", "pip"]
+    assert environment["dependencies"][-1] == {"pip": ["-r requirements.lock.txt", "-e ."]}
+
+
+def test_citation_has_what_is_needed_to_cite():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors", "version", "license"} <= citation.keys()
+    assert citation["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def prose() -> str:
+    sources = [ROOT / "README.md", *sorted((ROOT / "notebooks" / "src").glob("*.py"))]
+    return "\n".join(path.read_text() for path in sources)
+
+
+def test_quoted_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    quoted = set(re.findall(r"`make ([a-z-]+)", prose())) | set(re.findall(r"^make ([a-z-]+)", prose(), re.MULTILINE))
+    assert {"reproduce", "test"} <= quoted <= targets
+
+
+def test_quoted_commands_parse():
+    quoted = re.findall(r"(?:^|`)sarcnet ((?:run|status|publish|bench)[^`\n]*)", prose(), re.MULTILINE)
+    for words in quoted:
+        parser().parse_args(shlex.split(words))
+    for notebook, profile in re.findall(r"papermill (notebooks/\S+) \S+ -f (\S+)", prose()):
+        assert (ROOT / notebook).exists()
+        assert (ROOT / profile).exists()
+
+
+def test_readme_tables_are_those_of_the_published_run():
+    if not (FIGURES / "numbers.json").exists():
+        pytest.skip("no run was published yet")
+    command = [sys.executable, "-m", "sarcnet.compendium.readme", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.glob("*.png")), ids=lambda path: path.stem)
+def test_published_figures_carry_their_numbers_and_are_called_simulated(path):
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["data_kind"] == "simulated"
+    assert record["caption"]
+    assert record["data"]
+
+
+def test_no_path_of_one_machine_is_committed():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".yaml", ".yml", ".toml", ".json", ".ipynb", "") and path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"(?<![\w.])/(?:home|Users|work|root)/\w", text), name
