@@ -61,6 +61,7 @@ from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.settings import ModelSettings
 from sarcnet.model.store import save_stack
 
+# %%
 stage = Stage.open("03_model", ModelSettings, vars())
 
 # %% [markdown]
