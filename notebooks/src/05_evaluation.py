@@ -145,7 +145,7 @@ pairs = [
     ("sarcnet_pooled", "clinical_only"), ("sarcnet_pooled", "image_only"), ("sarculator_variables", "fnclcc_grade"),
     *[("sarcnet_fedavg", f"local_{name}") for name in sorted(known["centre"].unique())],
     ("oracle", "sarcnet_fedavg"), ("oracle", "sarculator_variables"),
-]  # fmt: skip
+]
 resampled = judged.results.get("cross-validation")
 differences = tables.difference_table(resampled, pairs) if resampled else pd.DataFrame()
 differences.round(3)
@@ -186,7 +186,7 @@ later = validation.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=T
 slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
 feature_files = list(stage.inputs("02_features/features/*.h5").values())
 homes = {model: frame for frame, home in zip(networks, ("03_model", "04_federation"), strict=True)
-         for model in dict.fromkeys(frame["model"], home).items()}  # fmt: skip
+         for model in dict.fromkeys(frame["model"], home).items()}
 stacks = {
     model: tuple(stage.input(f"{home}/models/{model}.{ending}") for ending in ("safetensors", "json"))
     for model, home in homes
@@ -215,7 +215,7 @@ display(tables.readable(everything.table), Markdown(held_out.complaints))
 table = everything.table
 figure = figures.draw_forest(table)
 stage.figure("F7_auc", figure, data=table, caption="AUC at 5 years of every model, cross-validated and on the validation "
-             f"series, with {interval_level:.0%} bootstrap intervals, and the paper's numbers on real patients.")  # fmt: skip
+             f"series, with {interval_level:.0%} bootstrap intervals, and the paper's numbers on real patients.")
 
 # %% [markdown]
 # Read a panel from below: the oracle marks the ceiling, the grade the floor that clinicians have today. The room
@@ -257,7 +257,7 @@ months_shown = [0.0, 12.0, 24.0, 36.0, 48.0, 60.0, 72.0, 84.0]
 survival = survival_of([crossed, held], model=model, cut=cut, months_shown=months_shown)
 figure = figures.draw_survival(survival, horizon_months=horizon_months)
 stage.figure("F8_survival", figure, data={name: found.steps for name, found in survival.items()},
-             caption=f"Freedom from metastasis by predicted risk, cut at {cut:.2f}, with 95 % bands.")  # fmt: skip
+             caption=f"Freedom from metastasis by predicted risk, cut at {cut:.2f}, with 95 % bands.")
 stage.number("risk_cut_off", cut, n=len(crossed), unit="risk at 5 years")
 
 # %% [markdown]
@@ -276,7 +276,7 @@ if found:
     spread = {item.name: item.with_risk(model) for item in (crossed, held)}
     figure = figures.draw_calibration(found, spread, horizon_months=horizon_months)
     stage.figure("F9_calibration", figure, data=found, caption="Observed against predicted risk at 5 years by groups of "
-                 "predicted risk, and the predicted risks by outcome.")  # fmt: skip
+                 "predicted risk, and the predicted risks by outcome.")
 display(Markdown(" ".join(unsaid)))
 
 # %% [markdown]
@@ -311,18 +311,18 @@ for row in pd.concat([table, by_centre.table]).itertuples():
     stage.number(f"auc_{row.series}_{row.model}", row.auc, low=row.low, high=row.high, n=row.n, unit="AUC")
 summary = tables.readable(table).reset_index()
 stage.write_json("results.json", {"heading": "AUC at 5 years", "columns": list(summary.columns),
-                                  "rows": summary.to_numpy().tolist(), "note": tables.PAPER_NOTE})  # fmt: skip
+                                  "rows": summary.to_numpy().tolist(), "note": tables.PAPER_NOTE})
 
 # %% [markdown]
 # ## What we found
 
 # %%
 said = [f"{tables.label(name)} {judged.results['cross-validation'].estimate(name)}" for name in
-        ("sarcnet_fedavg", "sarculator_variables", "fnclcc_grade")] if resampled else judged.unsaid  # fmt: skip
+        ("sarcnet_fedavg", "sarculator_variables", "fnclcc_grade")] if resampled else judged.unsaid
 verdicts = [f"{row.model} minus {row.other}: {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-            for row in differences.head(2).itertuples()]  # fmt: skip
+            for row in differences.head(2).itertuples()]
 display(Markdown(f"Cross-validated, n = {len(crossed)} ({stage.data_kind} data): {'; '.join(said)}. "
-                 f"Differences: {'; '.join(verdicts)}."))  # fmt: skip
+                 f"Differences: {'; '.join(verdicts)}."))
 
 # %% [markdown]
 # **Limits.** The intervals tell how much would change with other patients judged, not with other patients learnt from

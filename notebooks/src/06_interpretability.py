@@ -85,7 +85,7 @@ bags = read_bags(feature_files.values(), slides=slides, patient_ids=list(known["
 patients = assemble_patients(
     known, bags=bags, clinical_variables=model.protocol.clinical_variables,
     hazard_edges_months=model.protocol.hazard_edges_months,
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## 2 · Parts that add up
@@ -102,7 +102,8 @@ oof = pd.read_parquet(stage.input(f"{producer}/oof.parquet"))
 explained = explain(model, patients, folds=folds, oof=oof[oof["model"] == explained_model])
 display(Markdown(
     f"{len(explained.patients)} patients, {len(explained.tiles):,} tiles. Largest gap between a score and the sum of its "
-    f"parts: {explained.score_gap:.1e} log-odds; between the risk computed here and the one evaluated: {explained.risk_gap:.1e}."
+    f"parts: {explained.score_gap:.1e} log-odds; between the risk computed here and the one evaluated: "
+    f"{explained.risk_gap:.1e}."
 ))
 
 # %% [markdown]
@@ -132,7 +133,7 @@ for _, patient in shown.iterrows():
 # %%
 figure = figures.draw_heatmaps(maps)
 stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {explained_model}, "
-             "for the patients of each hospital with the highest and lowest image score.")  # fmt: skip
+             "for the patients of each hospital with the highest and lowest image score.")
 
 # %% [markdown]
 # Look within a slide first: is the red confined to a region, or does the whole slide have one colour? A whole slide in
@@ -211,7 +212,7 @@ if has_truth:
     reference = against_truth.random_effects(
         model, judged, tiles, folds=folds, share=tile_share_compared, networks=random_networks,
         rng=stage.rng("interpret", "shuffled"),
-    )  # fmt: skip
+    )
     between = against_truth.score_against_truth(
         explained.patients, truth, **resampling, rng=stage.rng("interpret", "between")
     )
@@ -225,7 +226,7 @@ if has_truth:
 if has_truth:
     figure = figures.draw_pathology(found, reference, between, level=interval_level)
     stage.figure("F13_pathology", figure, data={"within": found, "shuffled": reference, "between": between},
-                 caption="True patterns: tiles that raise against tiles that lower the score, and whole tumours.")  # fmt: skip
+                 caption="True patterns: tiles that raise against tiles that lower the score, and whole tumours.")
     for row in found.itertuples():
         stage.number(f"effect_{row.pattern}", row.effect, low=row.low, high=row.high, n=row.n, unit="standard deviations")
     for row in between.itertuples():

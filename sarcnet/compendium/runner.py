@@ -160,7 +160,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
         except PapermillExecutionError as error:
             failure = Failure("failed", f"{error.ename}: {error.evalue}".strip(), *last_cell(partial))
         except DeadKernelError:
-            text = f"the kernel ended (killed, perhaps for want of memory, or by exit()); the most memory seen was {watch.peak_gb:.1f} GB."
+            text = f"the kernel ended (killed, perhaps for want of memory, or by exit()); peak seen {watch.peak_gb:.1f} GB."
             failure = Failure("killed", text, *last_cell(partial))
         except CellTimeoutError:
             failure = Failure("timeout", f"the cell took longer than {cell_timeout_s} s.", *last_cell(partial))
@@ -262,7 +262,7 @@ def kernel_environment(progress: Path) -> Iterator[None]:
         kernel = Path(folder) / "kernels" / "python3"
         kernel.mkdir(parents=True)
         # What a kernel writes past the notebook (warnings of libraries in C, of ZeroMQ) goes to a file beside it.
-        launch = "import os, runpy; os.dup2(open(os.environ['SARCNET_KERNEL_LOG'], 'ab').fileno(), 2); "
+        launch = "import os, runpy; log = open(os.environ['SARCNET_KERNEL_LOG'], 'ab'); os.dup2(log.fileno(), 2); "
         launch += "runpy.run_module('ipykernel_launcher', run_name='__main__', alter_sys=True)"
         argv = [sys.executable, "-c", launch, "-f", "{connection_file}"]
         (kernel / "kernel.json").write_text(

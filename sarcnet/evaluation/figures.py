@@ -45,7 +45,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
         plt.Line2D([], [], color=OURS, marker="o", label="here"),
         plt.Line2D([], [], color=THEIRS, marker="D", markersize=5, label="paper (real patients)"),
     ]
-    first.legend(handles=handles, loc="lower left", fontsize="small")
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize="small")
     return figure
 
 

@@ -52,8 +52,11 @@ def draw_tiles(top: Sequence[SeenTile], bottom: Sequence[SeenTile]) -> Figure:
     per_row = 4
     rows = max(1, -(-max(len(top), len(bottom)) // per_row))
     figure = plt.figure(figsize=(11.0, 1.62 * rows + 0.9))
-    blocks = np.atleast_1d(figure.subfigures(1, 2, wspace=0.04)).tolist()
-    for block, seen, title in zip(blocks, (top, bottom), ("raise the score most", "lower the score most"), strict=True):
+    grid = figure.add_gridspec(1, 2, wspace=0.04)
+    left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
+    for block, seen, title in zip(
+        (left, right), (top, bottom), ("raise the score most", "lower the score most"), strict=True
+    ):
         block.suptitle(f"Tiles that {title}", fontsize="medium")
         axes = block.subplots(rows, per_row, squeeze=False).ravel()
         for ax in axes:

@@ -174,7 +174,9 @@ def simulated_tiles(*, effect: float, patients: int = 30) -> pd.DataFrame:
         level = generator.normal(scale=3)  # patients differ far more than tiles: must not matter
         density = level + effect * contribution + generator.normal(size=12)
         for tile in range(12):
-            rows.append((f"p{patient}", f"s{patient}", tile, contribution[tile], density[tile], generator.normal(50), 0.3))
+            rows.append(
+                (f"p{patient}", f"s{patient}", tile, contribution[tile], density[tile], generator.normal(50), 0.3)
+            )
     columns = [
         "patient_id",
         "slide_id",
