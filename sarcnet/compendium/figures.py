@@ -14,7 +14,7 @@ from sarcnet.compendium.plain import plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PAPER_DPI, SCREEN_DPI = 200, 100
+PAPER_DPI, PICTURE_DPI, SCREEN_DPI = 200, 120, 100
 # Okabe and Ito, Color Universal Design (jfly.uni-koeln.de/color): told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
 
@@ -52,13 +52,16 @@ def mark(figure: Figure, text: str) -> None:
 
 
 def save(figure: Figure, path: Path, *, data: Any, record: dict[str, Any]) -> tuple[Path, Path]:
-    """Write `path`.png (200 dpi, the same bytes for the same figure) and `path`.json ({**record, "data": data}).
+    """Write `path`.png (the same bytes for the same figure) and `path`.json ({**record, "data": data}).
+
+    Lines are written at 200 dpi. Pictures of tissue hardly compress and gain nothing from it: they get 120 dpi.
 
     Returns:
         The two paths.
     """
     png, numbers = path.with_suffix(".png"), path.with_suffix(".json")
+    dpi = PICTURE_DPI if any(ax.images for ax in figure.axes) else PAPER_DPI
     with atomic_path(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=PAPER_DPI, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
     write_json(numbers, {**record, "data": plain(data)})
     return png, numbers

@@ -94,9 +94,11 @@ def draw_calibration(
         event = (patients["mfs_event"] == 1) & (patients["mfs_months"] <= horizon_months)
         free = patients["mfs_months"] > horizon_months
         bins = np.linspace(0, 1, 21)
-        below.hist(patients.loc[event, "risk"], bins=bins, color=GROUP_COLOURS[HIGH], alpha=0.7, label="metastasis")
         below.hist(
-            patients.loc[free, "risk"], bins=bins, color=GROUP_COLOURS[LOW], alpha=0.5, label="free at the horizon"
+            [patients.loc[event, "risk"], patients.loc[free, "risk"]],
+            bins=bins,
+            color=[GROUP_COLOURS[HIGH], GROUP_COLOURS[LOW]],
+            label=["metastasis", "free at the horizon"],
         )
         below.set(xlabel=f"predicted risk of metastasis by {horizon_months:g} months")
     axes[0][0].set_ylabel("observed (1 − Kaplan–Meier, 95 % interval)")

@@ -18,26 +18,35 @@ from sarcnet.interpret.tiles import SeenTile
 
 RAISES_LOWERS = "RdBu_r"  # red raises the score, blue lowers it; told apart by colour-blind readers
 BAR_UM = 200.0
+PER_ROW = 4
 
 
 def draw_heatmaps(maps: Sequence[HeatMap]) -> Figure:
-    """Above the slides, below the same with each tile's contribution over it; one scale for all, symmetric about zero."""
-    columns = len(maps)
-    figure, axes = plt.subplots(2, columns, figsize=(2.5 * columns + 1.0, 5.6), squeeze=False)
+    """Each slide above the same slide with its tiles' contributions; one scale for all, symmetric about zero."""
+    columns = min(len(maps), PER_ROW)
+    rows = -(-len(maps) // columns)
+    figure, axes = plt.subplots(2 * rows, columns, figsize=(2.6 * columns + 1.0, 5.2 * rows), squeeze=False)
+    for ax in axes.ravel():
+        ax.axis("off")
     limit = max((float(np.nanmax(np.abs(item.values))) for item in maps if np.isfinite(item.values).any()), default=1.0)
     norm = Normalize(-limit, limit)
-    for column, item in enumerate(maps):
-        for row in (0, 1):
-            ax = axes[row][column]
+    for place, item in enumerate(maps):
+        row, column = divmod(place, columns)
+        plain, covered = axes[2 * row][column], axes[2 * row + 1][column]
+        for ax in (plain, covered):
             ax.imshow(item.picture)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-        axes[1][column].imshow(np.ma.masked_invalid(item.values), cmap=RAISES_LOWERS, norm=norm, alpha=0.6)
-        axes[0][column].set_title(item.title, fontsize="small")
-        _bar(axes[1][column], um_per_px=float(item.mpp), shape=item.picture.shape)
+        covered.imshow(np.ma.masked_invalid(item.values), cmap=RAISES_LOWERS, norm=norm, alpha=0.6)
+        plain.set_title(item.title, fontsize="small")
+        _bar(covered, um_per_px=float(item.mpp), shape=item.picture.shape)
     mappable = plt.cm.ScalarMappable(norm=norm, cmap=RAISES_LOWERS)
-    figure.colorbar(mappable, ax=axes[1, :].tolist(), label="contribution of a tile (log-odds)", shrink=0.8)
+    figure.colorbar(
+        mappable, ax=axes.ravel().tolist(), label="contribution of a tile (log-odds)", shrink=0.5, aspect=30
+    )
     return figure
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _bar(ax: Axes, *, um_per_px: float, shape: tuple[int, ...]) -> None:
@@ -48,17 +57,19 @@ def _bar(ax: Axes, *, um_per_px: float, shape: tuple[int, ...]) -> None:
 
 
 def draw_tiles(top: Sequence[SeenTile], bottom: Sequence[SeenTile]) -> Figure:
-    """Two blocks of tiles as the encoder saw them: left those that raise the score most, right those that lower it."""
-    per_row = 4
-    rows = max(1, -(-max(len(top), len(bottom)) // per_row))
-    figure = plt.figure(figsize=(11.0, 1.62 * rows + 0.9))
+    """Two blocks of tiles as the encoder saw them: left those that raise the score most, right those that lower it.
+
+    The number is the tile's strength (contribution times the number of the patient's tiles, log-odds), the bar 25 µm.
+    """
+    rows = max(1, -(-max(len(top), len(bottom)) // PER_ROW))
+    figure = plt.figure(figsize=(11.0, 1.58 * rows + 0.5))
     grid = figure.add_gridspec(1, 2, wspace=0.04)
     left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     for block, seen, title in zip(
         (left, right), (top, bottom), ("raise the score most", "lower the score most"), strict=True
     ):
         block.suptitle(f"Tiles that {title}", fontsize="medium")
-        axes = block.subplots(rows, per_row, squeeze=False).ravel()
+        axes = block.subplots(rows, PER_ROW, squeeze=False).ravel()
         for ax in axes:
             ax.axis("off")
         for ax, item in zip(axes, seen, strict=False):
@@ -66,7 +77,7 @@ def draw_tiles(top: Sequence[SeenTile], bottom: Sequence[SeenTile]) -> Figure:
                 ax.imshow(item.pixels)
                 um_per_px = item.tile_um / item.pixels.shape[0]
                 ax.plot([8, 8 + 25 / um_per_px], [item.pixels.shape[0] - 10] * 2, color="white", linewidth=2.5)
-            ax.set_title(f"{item.row['centre']}, {item.row['strength']:+.2f}", fontsize="x-small", pad=2)
+            ax.set_title(f"{item.row['centre']}, {_signed(item.row['strength'])}", fontsize="x-small", pad=2)
     return figure
 
 
@@ -76,9 +87,8 @@ def draw_clinical(clinical: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(7.0, 0.42 * len(order) + 1.2))
     for place, name in enumerate(order):
         values = clinical.loc[clinical["variable"] == name, "contribution"].to_numpy(float)
-        height = np.linspace(-0.28, 0.28, max(len(values), 2))[
-            : len(values)
-        ]  # a fixed spread: nothing is drawn by chance
+        # A fixed spread: nothing is drawn by chance.
+        height = np.linspace(-0.28, 0.28, max(len(values), 2))[: len(values)]
         ax.scatter(values, place + np.roll(height, 7), s=7, color=PALETTE[0], alpha=0.35, linewidths=0)
     ax.axvline(0, color="0.6", linewidth=1)
     ax.set_yticks(range(len(order)), order)

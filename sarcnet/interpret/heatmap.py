@@ -81,8 +81,9 @@ def patient_title(patient: pd.Series, *, tiles: pd.DataFrame, slide_id: str) -> 
     """Three short lines for a heat map: who, the evaluated risk, and what the image added to the score."""
     slides = sorted(tiles["slide_id"].unique())
     which = f", slide {slides.index(slide_id) + 1} of {len(slides)}" if len(slides) > 1 else ""
-    return (
+    text = (
         f"{patient['patient_id']} ({patient['centre']}{which})\n"
         f"5-year risk {patient['risk']:.0%}\n"
         f"image {patient['image']:+.2f}, clinic {patient['clinical']:+.2f}"
     )
+    return text.replace(" -", " −")

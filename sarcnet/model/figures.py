@@ -90,7 +90,7 @@ def _strips(ax: Axes, rows: pd.DataFrame) -> None:
         shown, x="label", y="risk", order=order, hue="label", palette=palette, legend=False, size=2.5, alpha=0.6, ax=ax
     )
     sns.boxplot(shown, x="label", y="risk", order=order, fill=False, color="0.15", width=0.5, showfliers=False, ax=ax)
-    ax.set(xlabel="", ylim=(0, 1))
+    ax.set(xlabel="", ylim=(0, 1.02))
     ax.tick_params(axis="x", labelsize="x-small")
 
 
