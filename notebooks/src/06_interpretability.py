@@ -236,9 +236,11 @@ if has_truth:
 # ## 7 · Kept
 
 # %%
-stage.write_table("contributions.parquet", explained.tiles)
-stage.write_table("clinical_contributions.parquet", explained.clinical)
-stage.write_table("patients.parquet", explained.patients)
+kept = {
+    "contributions": explained.tiles, "clinical_contributions": explained.clinical, "patients": explained.patients,
+}
+for name, table in kept.items():
+    stage.write_table(f"{name}.parquet", table)
 
 # %% [markdown]
 # ## What we found

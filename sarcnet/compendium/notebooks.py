@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ def source_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def code_digest(cells: Sequence[Mapping[str, Any]]) -> str:
+    """What a generated notebook remembers of its own code, so that an edit made in JupyterLab is noticed."""
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
 def to_ipynb(text: str) -> str:
     """The .ipynb file (JSON text) of a percent script."""
     import jupytext
@@ -60,7 +66,11 @@ def to_ipynb(text: str) -> str:
     metadata = {
         "kernelspec": KERNEL,
         "language_info": {"name": "python"},
-        "sarcnet": {**notebook.metadata.get("sarcnet", {}), "source_sha256": source_digest(text)},
+        "sarcnet": {
+            **notebook.metadata.get("sarcnet", {}),
+            "source_sha256": source_digest(text),
+            "code_sha256": code_digest(cells),
+        },
     }
     made_notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(made_notebook, indent=1, ensure_ascii=False) + "\n"

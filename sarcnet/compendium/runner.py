@@ -101,6 +101,8 @@ def run(
                 manifest.stage(notebook.name, status="skipped", reason="up to date")
                 continue
             terminal.line(f"{notebook.name}: runs, because {reason}")
+            if notebook.edited:
+                terminal.line("  as edited in JupyterLab; `make from-notebooks` writes the edit to its source")
             manifest.stage(notebook.name, status="running", reason=reason)
             started = time.monotonic()
             try:
@@ -166,9 +168,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
             failure = Failure("timeout", f"the cell took longer than {cell_timeout_s} s.", *last_cell(partial))
         except KeyboardInterrupt:
             failure = Failure("interrupted", "interrupted from the keyboard.", *last_cell(partial))
-        except (
-            Exception
-        ) as error:  # a kernel that does not start, a folder that vanished: still reported as this stage's
+        except Exception as error:  # no kernel, a folder that vanished: still reported as this stage's
             failure = Failure("failed", f"{type(error).__name__}: {error}", *last_cell(partial))
     progress.unlink(missing_ok=True)
     if failure is None and (read_record(folder) is None or left_early(partial)):
@@ -177,6 +177,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
     if failure is not None:
         (folder / RECORD).unlink(missing_ok=True)
         raise failure
+    forget_folders(partial)
     os.replace(partial, folder / EXECUTED)
     write_json(folder / RECEIPT, receipt_for(notebook, folder))
     record = read_record(folder)
@@ -186,6 +187,14 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
         "slowest_cells": slowest(folder / EXECUTED),
         "outputs": len(record["outputs"]),
     }
+
+
+def forget_folders(path: Path) -> None:
+    """Take the folders of this machine out of what papermill noted in a notebook, which may be handed on."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("input_path", "output_path"):
+        notebook["metadata"]["papermill"][key] = Path(notebook["metadata"]["papermill"][key]).name
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def left_early(path: Path) -> bool:

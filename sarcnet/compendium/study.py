@@ -15,7 +15,7 @@ from typing import Any
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, sha256
 from sarcnet.compendium.modules import module_hash
-from sarcnet.compendium.notebooks import source_digest
+from sarcnet.compendium.notebooks import code_digest, source_digest
 from sarcnet.compendium.params import Parameter, Settings, check_profile, declared, read_profile, settings_class
 from sarcnet.compendium.paths import resolve, root
 from sarcnet.compendium.stage import RECORD, read_record
@@ -56,6 +56,12 @@ class Notebook:
         cells = [cell for cell in self.content["cells"] if cell["cell_type"] == "code"]
         code = ["".join(cell["source"]) for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
         return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+    @property
+    def edited(self) -> bool:
+        """Whether its code was changed since it was made from its source, as in JupyterLab."""
+        made = self.content["metadata"].get("sarcnet", {}).get("code_sha256")
+        return made is not None and made != code_digest(self.content["cells"])
 
     def check_source(self) -> None:
         """Refuse a notebook that was not renewed after its source was edited."""

@@ -117,8 +117,16 @@ def out_of_fold(patients: pd.DataFrame, folds: pd.DataFrame, *, horizon_months: 
     return pd.concat(made, ignore_index=True)
 
 
+def oracle(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
+    """The true risks of these patients and of no others, where they are simulated: patient_id, centre, model, risk."""
+    own = truth[truth["patient_id"].isin(patients["patient_id"])].reset_index(drop=True)
+    return own[["patient_id", "centre"]].assign(model=ORACLE, risk=own["risk_5y_true"])
+
+
 def for_new_patients(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float) -> pd.DataFrame:
     """Both comparators for patients of another series, fitted on all training patients: patient_id, centre, model, risk."""
+    if patients.empty:
+        return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
     scores = {
         FNCLCC: grade_score(training, patients),
         SARCULATOR_VARIABLES: cox_risk(training, patients, horizon_months=horizon_months),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.auc import Followup, auc, naive_auc
 from sarcnet.evaluation.bootstrap import Resampled, resample_auc
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.survival import Curves, calibration, curves, grouped
@@ -78,6 +78,26 @@ def survival_of(everyone: Sequence[Series], *, model: str, cut: float, months_sh
     return {
         series.name: curves(grouped(series.with_risk(model), cut=cut), months_shown=months_shown) for series in everyone
     }
+
+
+def weightings(everyone: Sequence[Series], *, model: str, horizon_months: float, training: Followup) -> pd.DataFrame:
+    """AUC of `model` in each series, the lost left out or made up for by weights from `training` or from the series.
+
+    Returns:
+        One row a series; NaN where no AUC exists.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for series in everyone:
+        risk, at, t = series.with_risk(model)["risk"].to_numpy(), series.followup, horizon_months
+        try:
+            rows[series.name] = {
+                "lost left out": naive_auc(risk, at, horizon_months=t),
+                "weights of the training series": auc(risk, at, horizon_months=t, fitted=training),
+                "weights of the series itself": auc(risk, at, horizon_months=t),
+            }
+        except SarcnetError:
+            rows[series.name] = {}
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index="AUC at the horizon")
 
 
 def calibration_of(

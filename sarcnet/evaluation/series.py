@@ -82,6 +82,8 @@ def predict(
     Returns:
         patient_id, centre, model, risk.
     """
+    if patients.empty:
+        return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
     wanted = set(slides.loc[slides["patient_id"].isin(patients["patient_id"]), "slide_id"])
     bags = read_bags(
         [path for path in feature_files if path.stem in wanted], slides=slides, patient_ids=list(patients["patient_id"])

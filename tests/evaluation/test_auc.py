@@ -89,6 +89,27 @@ def test_weights_recover_what_full_follow_up_would_show():
     )
 
 
+def test_weights_of_a_series_watched_for_longer_bias_little():
+    """As on the validation series: later patients, watched for less time, weighted by how the training series was lost."""
+    rng = np.random.default_rng(5)
+    n = 60_000
+    risk = rng.normal(size=n)
+    metastasis = rng.exponential(90 * np.exp(-risk))
+    death = rng.exponential(400, n)
+    centre = np.where(rng.random(n) < 0.4, "CLB", "IB")
+
+    def seen(first: float, last: float) -> Followup:
+        lost = rng.uniform(first, last, n)
+        months = np.minimum(np.minimum(metastasis, death), lost)
+        return Followup(months, np.select([months == metastasis, months == death], [1, 2], 0), centre)
+
+    case = ((metastasis <= HORIZON) & (metastasis <= death)).astype(float)[None]
+    truth = weighted_auc(risk, case=case, control=1 - case)[0]
+    training, later = seen(30, 180), seen(10, 90)
+    assert auc(risk, later, horizon_months=HORIZON, fitted=training) == pytest.approx(truth, abs=0.01)
+    assert auc(risk, later, horizon_months=HORIZON) == pytest.approx(truth, abs=0.005)
+
+
 def test_counting_a_patient_twice_is_having_him_twice():
     risk, followup = cohort(60, seed=3)
     counts = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), size=1)

@@ -93,12 +93,16 @@ def test_numbers_are_possible(first):
 
 def test_executed_notebooks_are_clean(first):
     for name, notebook in executed(first):
+        assert str(ROOT) not in json.dumps(notebook["metadata"]["papermill"]["input_path"])
         for cell in notebook["cells"]:
             for output in cell.get("outputs", []):
                 text = "".join(output.get("text", []))
                 assert output.get("name") != "stderr", f"{name}: {text}"
                 assert "Warning" not in text, f"{name}: {text}"
                 assert output["output_type"] != "error", name
+                shown = text + json.dumps(output.get("data", {}))
+                assert "PosixPath" not in shown, f"{name} shows a path as Python prints it"
+                assert str(ROOT) not in shown, f"{name} shows where this machine keeps the study"
 
 
 def test_every_figure_is_drawn_and_says_that_its_data_are_simulated(first):
