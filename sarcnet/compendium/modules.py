@@ -11,13 +11,14 @@ from sarcnet.compendium.files import sha256
 from sarcnet.compendium.paths import root
 
 HOUSE = Path(__file__).resolve().parents[2]
+SHAPING = {"seeds.py", "figures.py"}
 
 
 def loaded_modules() -> dict[str, str]:
     """SHA-256 of the source of every module of this repository that this process used, by path relative to it.
 
     What a loaded module imports only inside a function counts as used, because a worker process may have called it.
-    `compendium` itself is left out: it moves results about but does not make them.
+    Of `compendium` only what shapes results counts (SHAPING); the rest moves them about but does not make them.
     """
     queue = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
     queue = [path for path in queue if path.is_absolute() and _name(path)]  # torch._classes calls itself "_classes.py"
@@ -37,8 +38,8 @@ def _name(path: Path) -> str | None:
     for base in (HOUSE, root().resolve()):
         if path.suffix == ".py" and path.is_relative_to(base):
             name = path.relative_to(base)
-            foreign = {"site-packages", ".venv"} & set(name.parts) or name.parts[:2] == ("sarcnet", "compendium")
-            return None if foreign else name.as_posix()
+            moving = name.parts[:2] == ("sarcnet", "compendium") and name.name not in SHAPING
+            return None if moving or {"site-packages", ".venv"} & set(name.parts) else name.as_posix()
     return None
 
 
