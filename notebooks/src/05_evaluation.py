@@ -246,10 +246,10 @@ display(tables.readable(by_centre.table), Markdown(by_centre.complaints))
 #
 # ## 6 · Risk groups
 #
-# For a decision, risk becomes a yes or no. The cut-off is the median (or the share in the parameters) of the out-of-
-# fold risks of the *training* patients, and stays the same for the validation series. The curves show the share free
-# of metastasis; below them stands how many patients are still watched, for where few are left a curve is little more
-# than a guess.
+# For a decision, risk becomes a yes or no. The cut-off is the median (or the share in the parameters) of the
+# *training* patients' risks, out of fold, and stays the same for the validation series. The curves show the share
+# free of metastasis; below them stands how many patients are still watched, for where few are left a curve is little
+# more than a guess.
 
 # %%
 model = "sarcnet_fedavg"

@@ -99,5 +99,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     heads = {name: f"{name}, n = {n}" for name, n in table.groupby("series", sort=False)["n"].first().items()}
     wide = text.pivot(index="model", columns="series", values="text").reindex(columns=list(heads)).rename(columns=heads)
     paper = text.groupby("model")["paper"].agg("".join).rename("paper (real patients), cross-validation")
-    wide = wide.join(paper).reindex(in_order(list(wide.index)))
+    if paper.any():
+        wide = wide.join(paper)
+    wide = wide.reindex(in_order(list(wide.index)))
     return wide.rename(index=label).rename_axis(index="AUC at 5 years", columns=None).fillna("")
