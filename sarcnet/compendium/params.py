@@ -64,7 +64,11 @@ def declared(cell: str) -> dict[str, Parameter]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses what YAML 1.1 would silently turn into something else."""
+    """YAML that notes as faults what YAML 1.1 would silently turn into something else."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.faults = Faults()
 
 
 _NUMBER_LIKE = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -74,18 +78,18 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode) -> Any:
     where = f"line {node.start_mark.line + 1}"
     text, tag = node.value, node.tag.rsplit(":", 1)[-1]
     if tag == "bool" and text.lower() not in ("true", "false"):
-        raise SarcnetError(f"{where}: YAML reads {text} as {loader.construct_yaml_bool(node)}; write true, false or "
-                           f'"{text}" in quotes.')  # fmt: skip
+        read = loader.construct_yaml_bool(node)
+        loader.faults.add(f'{where}: YAML reads {text} as {read}; write true, false or "{text}" in quotes.')
     if tag == "int" and ":" in text:
-        raise SarcnetError(f'{where}: YAML reads {text} as a number to base 60; write "{text}" in quotes.')
+        loader.faults.add(f'{where}: YAML reads {text} as a number to base 60; write "{text}" in quotes.')
     if tag == "int" and re.fullmatch(r"[-+]?0[0-9_]+", text):
-        raise SarcnetError(f"{where}: YAML reads {text} as an octal number; write it without the leading zero.")
+        loader.faults.add(f"{where}: YAML reads {text} as an octal number; write it without the leading zero.")
     if tag == "str" and node.style is None and _NUMBER_LIKE.fullmatch(text):
         mantissa, exponent = re.split("[eE]", text)
         better = (
             f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"
         )
-        raise SarcnetError(f"{where}: YAML reads {text} as text, not as a number; write {better}.")
+        loader.faults.add(f"{where}: YAML reads {text} as text, not as a number; write {better}.")
     return getattr(loader, f"construct_yaml_{tag}")(node)
 
 
@@ -96,7 +100,7 @@ for _tag in ("bool", "int", "str", "float"):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
     names = [key.value for key, _ in node.value]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SarcnetError(f"{', '.join(twice)} is given twice; keep one.")
+        loader.faults.add(f"{', '.join(twice)} is given twice; keep one.")
     return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
 
 
@@ -110,13 +114,13 @@ def read_profile(path: Path) -> dict[str, Any]:
         SarcnetError: the file is missing, is not flat YAML, or holds a value that YAML would misread.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        values = loader.get_single_data()
     except FileNotFoundError:
         raise SarcnetError(f"There is no profile {path}.") from None
     except yaml.YAMLError as error:
         raise SarcnetError(f"{path.name} is not YAML: {error}") from None
-    except SarcnetError as error:
-        raise SarcnetError(f"{path.name}, {error}") from None
+    loader.faults.raise_if_any(f"{path.name} says something else to YAML than to its reader")
     values = {} if values is None else values
     if not isinstance(values, dict) or any(isinstance(value, dict) for value in values.values()):
         raise SarcnetError(f"{path.name}: a profile is a flat list of 'name: value' lines.")

@@ -209,6 +209,8 @@ def test_a_profile_that_would_be_misread_is_refused_before_any_kernel(fresh, pro
 def test_all_faults_of_a_profile_are_told_at_once(fresh):
     fresh.profile("patients: 0\ntile_umm: 1.0\nrate: -1.0\n")
     assert "(3 faults)" in fresh.run().stderr
+    fresh.profile("patients: 012\nrate: 1e-4\nrate: 0.5\n")
+    assert "(3 faults)" in fresh.run().stderr
 
 
 def test_unknown_profile_and_stage_are_named(fresh):
