@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
     assert record is not None
     return {
         "peak_memory_gb": round(watch.peak_gb, 2),
+        "kernel_start_s": kernel_start_s(folder / EXECUTED),
         "slowest_cells": slowest(folder / EXECUTED),
         "outputs": len(record["outputs"]),
     }
@@ -219,6 +221,14 @@ def last_cell(path: Path) -> tuple[int | None, str]:
             source = "".join(cell["source"]).strip()
             last = (number, source.splitlines()[0] if source else "")
     return last
+
+
+def kernel_start_s(path: Path) -> float:
+    """Seconds from papermill's start to the first cell's: the kernel's way up, which is no work of the stage."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    noted = [cell["metadata"].get("papermill", {}).get("start_time") for cell in notebook["cells"]]
+    first = min(datetime.fromisoformat(time) for time in noted if time)
+    return round((first - datetime.fromisoformat(notebook["metadata"]["papermill"]["start_time"])).total_seconds(), 1)
 
 
 def slowest(path: Path, *, count: int = 3) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ def test_first_run_finishes_every_stage_and_says_why(finished):
     assert [stage["status"] for stage in manifest["stages"].values()] == ["ok"] * 3
     assert manifest["parameters"]["rate"] == 0.25
     assert manifest["packages"]["papermill"]
+    assert all(stage["kernel_start_s"] > 0 for stage in manifest["stages"].values())
     record = json.loads((finished.stage("02_three") / "stage.json").read_text())
     assert record["numbers"]["count"] == {"value": 8, "low": None, "high": None, "n": 4, "unit": "patients"}
     assert record["data_kind"] == "simulated"
