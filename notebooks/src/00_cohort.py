@@ -45,12 +45,12 @@ run_dir: str = "runs/demo"  # folder of the run
 cohort_dir: str = "data/virtual_demo"  # folder of the cohort, one sub-folder a hospital
 cohort_kind: str = "simulated"  # simulated (made here), public or private (read only)
 seed: int = 2025  # seed of the virtual patients and their slides
-patients_clb_training: int = 60  # patients, CLB, training series
-patients_clb_validation: int = 24  # patients, CLB, validation series
-patients_ib_training: int = 100  # patients, IB, training series
-patients_ib_validation: int = 32  # patients, IB, validation series
+patients_clb: list[int] = [60, 24]  # patients at CLB: training series, validation series
+patients_ib: list[int] = [100, 32]  # patients at IB: training series, validation series
 slide_width_um: float = 1000.0  # µm, width of a rendered slide
 slide_height_um: float = 900.0  # µm, height of a rendered slide
+artefact_share: float = 0.2  # share of slides that are spoilt by pen, a fold, a bubble, blur, a tear, or blank
+cohort_control: str = "none"  # no_signal, shuffled, confounded: a cohort in which something must not be found
 jobs: int = 2  # processes, one slide each
 
 # %%
@@ -61,6 +61,7 @@ from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.stage import Stage
 from sarcnet.virtual import calibration, knobs, story
+from sarcnet.virtual.information import information
 from sarcnet.virtual.settings import CohortSettings
 
 stage = Stage.open("00_cohort", CohortSettings, vars())
@@ -192,9 +193,25 @@ else:
 # %% [markdown]
 # Cellularity strikes the eye at once; anisokaryosis asks you to compare nuclei with each other. Expect the same of the
 # network: what is easy to see is easy to learn.
+#
+# ## 6 · What spoils a slide
+#
+# Real slides carry marks of the people who handled them: **pen** on the glass, **folds** where tissue lies double,
+# air **bubbles**, places **out of focus**, **tears**, and now and then a **blank** slide that was scanned by mistake.
+# A share of the virtual slides has one of them.
+
+# %%
+if simulated:
+    fig, drawn = knobs.draw_artefacts(values, centre="CLB", seed=seed)
+    stage.figure("F2_artefacts", fig, data=drawn, caption=story.CAPTION_ARTEFACTS)
+    display(Markdown(story.spoilt(folder, slides=len(cohort.slides))))
+else:
+    display(Markdown("Skipped: look at your own slides in notebook 01, which finds some of these."))
 
 # %% [markdown]
-# ## 6 · The truth, and how hard the task is
+# Which of these would mislead a network? Notebook 01 leaves out what it recognises, and says what it does not.
+#
+# ## 7 · The truth, and how hard the task is
 #
 # Each simulated patient has one hidden malignancy that drives all six features, each with noise of its own. The hazard
 # of metastasis grows with √size (concave: beyond 8 cm little is added), depth, histotype, and with mitoses, necrosis,
@@ -210,13 +227,25 @@ if simulated:
     report = calibration.calibration_report(20_000, seed)
     for name in ("auc_fnclcc_grade", "auc_sarculator_variables", "auc_oracle"):
         stage.number(f"calibration_{name}", report[name], n=report["patients"], unit="AUC")
-    display(calibration.as_table(report).round(3))
+    display(calibration.as_table(report).style.format(precision=3, na_rep="–"))
 else:
     display(Markdown("Skipped: this cohort is not simulated, there is nothing to calibrate."))
 
 # %% [markdown]
 # The *oracle* knows each patient's true risk; nobody can beat it, and it is still far from perfect, because chance
-# decides the rest. Between the clinical model and the oracle lies what a slide could add.
+# decides the rest. Between the clinical model and the oracle lies what a slide could add. How much each source could
+# tell *at best* can be computed here, since the truth is known: the expected true risk given what is seen is the best
+# score there is.
+
+# %%
+if simulated:
+    best = information(calibration.mass_patients(n=20_000, seed=seed), seed=seed)
+    display(best.style.format({"AUC at 5 years": "{:.3f}", "error": "{:.3f}", "n": "{:,.0f}"}))
+
+# %% [markdown]
+# A method that sees the slides perfectly, and nothing else, would reach the third line, and together with the clinical
+# variables the fourth. *Error* is what remains of chance in this simulation (standard error).
+# `python -m sarcnet.evaluation.studies` repeats both tables with more patients, and over fifty studies of 611.
 
 # %% [markdown]
 # ## What we found
@@ -231,7 +260,7 @@ display(Markdown(story.summary(cohort, report=report if simulated else None)))
 #   pipeline works, not that it works on patients.
 # - Who the patients are follows published margins; the dependence between variables, the size of the pathologist's
 #   errors and every hazard coefficient are our assumptions.
-# - One slide a patient, cut from one piece of tumour. Pens, folds and blur come with a later version.
+# - One slide a patient, cut from one piece of tumour, at most one artefact on it.
 # - The validation series comes from the same two hospitals: it is later in time, not external.
 #
 # ## Next

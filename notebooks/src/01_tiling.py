@@ -182,7 +182,7 @@ stage.figure("rejections", figure, data=reasons, caption="Candidate tiles by wha
 display(reasons.set_index("centre"))
 
 # %% [markdown]
-# Most of a slide is background, as it should be. The other reasons deserve a look whenever they differ between
+# What is left out is mostly background, as it should be. The other reasons deserve a look whenever they differ between
 # hospitals: a filter that throws out more tiles at one hospital changes its patients.
 #
 # Sharpness is the one number here without a natural threshold: it depends on scanner, stain and compression. We look
@@ -243,7 +243,7 @@ stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum
 # - The search for tissue takes everything stained for tissue: necrosis, muscle and skin beside the tumour go along.
 #   No pathologist has marked the tumour.
 # - Pen is recognised when it is black, blue or green; red pen resembles eosin and may pass.
-# - Folds are not looked for.
+# - Folds, bubbles and tears are not looked for: such tiles stay in, or fail the questions about tissue and white.
 #
 # ## Next
 #

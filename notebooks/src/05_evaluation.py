@@ -47,7 +47,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation import comparators, figures, tables
+from sarcnet.evaluation import comparators, controls, figures, tables
 from sarcnet.evaluation.auc import METASTASIS
 from sarcnet.evaluation.judge import both, calibration_of, judge, survival_of, weightings
 from sarcnet.evaluation.series import predict, series
@@ -231,6 +231,19 @@ if has_truth and resampled:
     stage.number("headroom", room.value, low=room.low, high=room.high, n=len(crossed), unit="AUC")
 else:
     display(Markdown("There is no truth for these patients, so nobody knows the ceiling."))
+
+# %% [markdown]
+# **Controls.** Some simulated cohorts are made so that something must *not* be found. A method that finds it there
+# finds too much everywhere.
+
+# %%
+card = stage.produced("00_cohort/control.json")
+control = json.loads(stage.input("00_cohort/control.json").read_text())["control"] if card else "none"
+if control != "none" and resampled:
+    kept = controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"))
+    display(Markdown(f"This cohort is the control `{control}`. {controls.PROMISES[control]}"), kept)
+else:
+    display(Markdown("This cohort is no control; `make reproduce PROFILE=no_signal` (or shuffled, confounded) runs one."))
 
 # %% [markdown]
 # ## 5 · Each hospital by itself

@@ -53,6 +53,12 @@ class Resampled:
         p = min(1.0, 2 * (beyond + 1) / (len(gaps) + 1))
         return Estimate(self.point[model] - self.point[other], low, high, float(p))
 
+    def minus(self, other: Resampled, *, model: str) -> Estimate:
+        """AUC of `model` here minus its AUC on other patients, whose resamples are independent of these."""
+        count = min(len(self.draws[model]), len(other.draws[model]))
+        low, high = self._interval(self.draws[model][:count] - other.draws[model][:count])
+        return Estimate(self.point[model] - other.point[model], low, high)
+
     def _interval(self, values: np.ndarray) -> tuple[float, float]:
         tail = (1 - self.level) / 2
         low, high = np.nanquantile(values, [tail, 1 - tail])

@@ -25,14 +25,17 @@ from sarcnet.cohort.schema import HISTOTYPES, SLIDE_COLUMNS
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path, sha256, write_json
 from sarcnet.compendium.paths import shown
-from sarcnet.virtual import centres, layout, nuclei, pyramid, render, stain, vessels
+from sarcnet.compendium.seeds import rng
+from sarcnet.virtual import artefacts, centres, layout, nuclei, pyramid, render, stain, vessels
+from sarcnet.virtual.artefacts import Artefact, settle, truth_table
 from sarcnet.virtual.centres import CENTRES, Scanner, virtual_centre
+from sarcnet.virtual.controls import Control, controlled, stain_strength
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
 from sarcnet.virtual.pyramid import write_svs
 from sarcnet.virtual.render import render_slide
 
-_CODE = (centres, layout, nuclei, pyramid, render, stain, vessels)
+_CODE = (artefacts, centres, layout, nuclei, pyramid, render, stain, vessels)
 TRUTH = "truth"
 MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
@@ -49,6 +52,8 @@ class SlideOrder:
     seed: int
     width_um: float
     height_um: float
+    artefact: Artefact | None = None
+    stain_strength: float = 1.0
 
     def key(self) -> str:
         """Name of the result: every parameter and the painting code."""
@@ -58,30 +63,44 @@ class SlideOrder:
         return digest.hexdigest()
 
 
-def simulate_cohort(seed: int, *, counts: Mapping[str, Mapping[str, int]]) -> dict[str, VirtualPatients]:
+def simulate_cohort(
+    seed: int, *, counts: Mapping[str, Mapping[str, int]], control: Control = "none"
+) -> dict[str, VirtualPatients]:
     """Patients of every centre, training before validation.
 
     Args:
         seed: root of all randomness.
         counts: patients by centre and series, for example {"CLB": {"training": 221, "validation": 93}}.
+        control: what must not be found in it; see :mod:`sarcnet.virtual.controls`.
     """
     cohort = {}
     for name, series in counts.items():
-        parts = [virtual_patients(seed, centre=virtual_centre(name), series=s, count=n) for s, n in series.items()]
+        parts = []
+        for part, count in series.items():
+            drawn = virtual_patients(seed, centre=virtual_centre(name), series=part, count=count)
+            parts.append(controlled(drawn, control=control, generator=rng(seed, "control", name, part)))
         cohort[name] = VirtualPatients(stack([part.table for part in parts]), stack([part.truth for part in parts]))
     return cohort
 
 
 def slide_orders(
-    cohort: Mapping[str, VirtualPatients], *, seed: int, width_um: float, height_um: float
+    cohort: Mapping[str, VirtualPatients],
+    *,
+    seed: int,
+    width_um: float,
+    height_um: float,
+    artefact_share: float = 0.0,
+    control: Control = "none",
 ) -> list[SlideOrder]:
-    """One slide a patient."""
+    """One slide a patient; `artefact_share` of them spoilt."""
     orders = []
     for name, patients in cohort.items():
-        for row in patients.truth.to_dict("records"):
+        strengths = stain_strength(patients, control=control)
+        for row, strength in zip(patients.truth.to_dict("records"), strengths, strict=True):
+            slide_id = f"{row['patient_id']}-S1"
             orders.append(
                 SlideOrder(
-                    slide_id=f"{row['patient_id']}-S1",
+                    slide_id=slide_id,
                     patient_id=row["patient_id"],
                     centre=name,
                     look=look_of(row),
@@ -89,6 +108,14 @@ def slide_orders(
                     seed=seed,
                     width_um=width_um,
                     height_um=height_um,
+                    artefact=settle(
+                        seed,
+                        slide_id=slide_id,
+                        artefact_share=artefact_share,
+                        width_um=width_um,
+                        height_um=height_um,
+                    ),
+                    stain_strength=float(strength),
                 )
             )
     return orders
@@ -102,7 +129,15 @@ def look_of(truth: Mapping[str, object]) -> Look:
 
 
 def generate(
-    folder: Path, *, seed: int, counts: Mapping[str, Mapping[str, int]], width_um: float, height_um: float, jobs: int
+    folder: Path,
+    *,
+    seed: int,
+    counts: Mapping[str, Mapping[str, int]],
+    width_um: float,
+    height_um: float,
+    jobs: int,
+    artefact_share: float = 0.0,
+    control: Control = "none",
 ) -> Iterator[str]:
     """Write the cohort to `folder`, yielding each slide_id as it is done (done before or painted now).
 
@@ -111,10 +146,12 @@ def generate(
     Raises:
         SarcnetError: the folder holds anything that was not made here; nothing is written or removed then.
     """
+    size = {"width_um": width_um, "height_um": height_um}
     card = {"kind": "simulated", "seed": seed, "patients": counts, "slide_um": [width_um, height_um]}
+    card |= {"artefact_share": artefact_share, "control": control}
     _claim(folder, card=card)
-    cohort = simulate_cohort(seed, counts=counts)
-    orders = slide_orders(cohort, seed=seed, width_um=width_um, height_um=height_um)
+    cohort = simulate_cohort(seed, counts=counts, control=control)
+    orders = slide_orders(cohort, seed=seed, **size, artefact_share=artefact_share, control=control)
     _sweep(folder, orders=orders)
     todo = [order for order in orders if not is_done(folder, order=order)]  # nothing to do starts no process
     if todo:
@@ -127,6 +164,8 @@ def generate(
         _write_tables(folder / name, patients=patients, orders=[order for order in orders if order.centre == name])
     with atomic_path(folder / TRUTH / "patients.parquet") as part:
         stack([patients.truth for patients in cohort.values()]).to_parquet(part, index=False)
+    with atomic_path(artefacts_path(folder)) as part:
+        truth_table({order.slide_id: order.artefact for order in orders}, **size).to_parquet(part, index=False)
     write_json(folder / "cohort.json", card)
 
 
@@ -138,6 +177,11 @@ def slide_path(folder: Path, *, centre: str, slide_id: str) -> Path:
 def truth_path(folder: Path, *, slide_id: str) -> Path:
     """Where the nuclei of a slide lie."""
     return folder / TRUTH / "slides" / f"{slide_id}.parquet"
+
+
+def artefacts_path(folder: Path) -> Path:
+    """Where the table of spoilt slides lies."""
+    return folder / TRUTH / "artefacts.parquet"
 
 
 def paint_order(folder: Path, *, order: SlideOrder) -> str:
@@ -156,6 +200,8 @@ def paint_order(folder: Path, *, order: SlideOrder) -> str:
         scanner=order.scanner,
         width_um=order.width_um,
         height_um=order.height_um,
+        artefact=order.artefact,
+        stain_strength=order.stain_strength,
     )
     write_svs(
         target,

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sarcnet.compendium.seeds import rng
+from sarcnet.virtual.artefacts import KINDS, draw_artefact
 from sarcnet.virtual.centres import virtual_centre
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.render import render_slide
@@ -66,3 +68,23 @@ def draw_knobs(values: pd.DataFrame, *, centre: str, seed: int) -> Figure:
     for line, step in enumerate(STEPS):
         axes[line, 0].set_ylabel(step)
     return fig
+
+
+def draw_artefacts(
+    values: pd.DataFrame, *, centre: str, seed: int, side_um: float = 380.0
+) -> tuple[Figure, pd.DataFrame]:
+    """One example of each artefact in the same tissue with every knob in the middle, and what and how large it is."""
+    scanner, size, look = virtual_centre(centre).scanner, side_um + 100, medium_look(values)
+    fig, axes = plt.subplots(2, len(KINDS) // 2, figsize=(9.6, 6.9), layout="constrained")
+    rows = []
+    for ax, kind in zip(axes.flat, KINDS, strict=True):
+        drawn = draw_artefact(rng(seed, "artefact shown", kind), kind=kind, width_um=size, height_um=size)
+        artefact = replace(drawn, x_um=size / 2, y_um=size / 2)
+        whole = render_slide(
+            seed, slide_id="artefacts", look=look, scanner=scanner, width_um=size, height_um=size, artefact=artefact
+        ).picture
+        edge = round(50 / scanner.mpp)
+        ax.imshow(whole[edge:-edge, edge:-edge])
+        ax.set(xticks=[], yticks=[], title=" ".join([artefact.detail, kind.replace("_", " ")]).strip())
+        rows.append({name: getattr(artefact, name) for name in ("kind", "detail", "length_um", "thick_um", "blur_um")})
+    return fig, pd.DataFrame(rows)

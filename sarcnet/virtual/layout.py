@@ -6,7 +6,7 @@ Regions: glass, tumour, septum (collagen between tumour), myxoid, necrosis, fat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -35,6 +35,10 @@ class Layout:
     centre: np.ndarray
     angle: np.ndarray
     storiform: bool
+
+    def without_tissue(self) -> Layout:
+        """The same slide when nothing was put on it."""
+        return replace(self, region=np.full_like(self.region, GLASS), tissue=np.full_like(self.tissue, -1.0))
 
 
 def smooth_noise(generator: np.random.Generator, *, shape: tuple[int, int], cells: float) -> np.ndarray:

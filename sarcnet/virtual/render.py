@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from sarcnet.compendium.seeds import rng
+from sarcnet.virtual.artefacts import BLANK, Artefact, without_torn
 from sarcnet.virtual.centres import Scanner
 from sarcnet.virtual.layout import FAT, GRID_UM, REGIONS, Layout, enlarge, lay_out, smooth_noise
 from sarcnet.virtual.nuclei import Look, draw_nuclei, place_nuclei
@@ -42,14 +43,35 @@ class Slide:
         return table.assign(region=np.asarray(REGIONS)[self.nuclei["region"].to_numpy()])
 
 
-def render_slide(seed: int, *, slide_id: str, look: Look, scanner: Scanner, width_um: float, height_um: float) -> Slide:
-    """Paint one slide. The same arguments give the same pixels."""
+def render_slide(
+    seed: int,
+    *,
+    slide_id: str,
+    look: Look,
+    scanner: Scanner,
+    width_um: float,
+    height_um: float,
+    artefact: Artefact | None = None,
+    stain_strength: float = 1.0,
+) -> Slide:
+    """Paint one slide. The same arguments give the same pixels; an artefact changes none away from itself."""
     placing, filling, painting = rng(seed, "slide", slide_id).spawn(3)  # so that a knob moves nothing but its own
     layout = lay_out(
         placing, histotype=look.histotype, necrosis=look.necrosis_fraction, width_um=width_um, height_um=height_um
     )
     nuclei = place_nuclei(filling, layout=layout, look=look)
-    return paint(painting, layout=layout, nuclei=nuclei, scanner=scanner, width_um=width_um, height_um=height_um)
+    if artefact is not None and artefact.kind == BLANK:
+        layout, nuclei = layout.without_tissue(), nuclei.iloc[:0]
+    return paint(
+        painting,
+        layout=layout,
+        nuclei=nuclei,
+        scanner=scanner,
+        width_um=width_um,
+        height_um=height_um,
+        artefact=artefact,
+        stain_strength=stain_strength,
+    )
 
 
 def paint(
@@ -60,6 +82,8 @@ def paint(
     scanner: Scanner,
     width_um: float,
     height_um: float,
+    artefact: Artefact | None = None,
+    stain_strength: float = 1.0,
 ) -> Slide:
     """Lay grain, fat, vessels and nuclei over each other and scan the result."""
     mpp, saffron_used = scanner.mpp, any(scanner.saffron)
@@ -87,8 +111,10 @@ def paint(
     texture = np.maximum(1 + np.float32(0.22) * chromatin.ravel()[covered], 0.15)
     haematoxylin.ravel()[covered] = stained.ravel()[covered] * texture
     eosin.ravel()[covered] *= np.float32(0.55)
-    dye = np.exp(np.array([0.07, 0.09, 0.12]) * generator.standard_normal(3))  # this slide's staining batch
-    picture = scan((haematoxylin, eosin, saffron), scanner=scanner, dye=dye, generator=generator)
+    dye = np.exp(np.array([0.07, 0.09, 0.12]) * generator.standard_normal(3)) * stain_strength  # this slide's batch
+    picture = scan((haematoxylin, eosin, saffron), scanner=scanner, dye=dye, generator=generator, artefact=artefact)
+    if artefact is not None and artefact.kind == "tear":
+        nuclei = without_torn(nuclei, artefact=artefact, shape=shape, mpp=mpp)
     return Slide(picture, nuclei, layout)
 
 

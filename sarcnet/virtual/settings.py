@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sarcnet.cohort.schema import SERIES
 from sarcnet.compendium.params import Settings
+from sarcnet.virtual.controls import Control
+
+Counts = Annotated[list[Annotated[int, Field(ge=1, le=9999)]], Field(min_length=2, max_length=2)]
 
 
 class CohortSettings(Settings):
@@ -16,17 +20,15 @@ class CohortSettings(Settings):
     cohort_dir: str = Field(description="folder of the cohort, one sub-folder per hospital")
     cohort_kind: Literal["simulated", "public", "private"] = Field(description="simulated: generate it here")
     seed: int = Field(ge=0, description="seed of the virtual patients and their slides")
-    patients_clb_training: int = Field(ge=1, le=9999, description="virtual patients, CLB, training series")
-    patients_clb_validation: int = Field(ge=1, le=9999, description="virtual patients, CLB, validation series")
-    patients_ib_training: int = Field(ge=1, le=9999, description="virtual patients, IB, training series")
-    patients_ib_validation: int = Field(ge=1, le=9999, description="virtual patients, IB, validation series")
+    patients_clb: Counts = Field(description="virtual patients, CLB, training and validation series")
+    patients_ib: Counts = Field(description="virtual patients, IB, training and validation series")
     slide_width_um: float = Field(ge=200, le=20000, description="width of a rendered slide, µm")
     slide_height_um: float = Field(ge=200, le=20000, description="height of a rendered slide, µm")
+    artefact_share: float = Field(ge=0, le=1, description="share of slides spoilt by pen, a fold, a bubble, blur, …")
+    cohort_control: Control = Field(description="cohort in which something must not be found")
     jobs: int = Field(ge=1, le=256, description="processes, one slide each")
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Patients by centre and series."""
-        return {
-            "CLB": {"training": self.patients_clb_training, "validation": self.patients_clb_validation},
-            "IB": {"training": self.patients_ib_training, "validation": self.patients_ib_validation},
-        }
+        given = {"CLB": self.patients_clb, "IB": self.patients_ib}
+        return {name: dict(zip(SERIES, counts, strict=True)) for name, counts in given.items()}

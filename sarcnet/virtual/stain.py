@@ -12,6 +12,7 @@ import numpy as np
 import pyvips
 
 from sarcnet.compendium.seeds import rng
+from sarcnet.virtual.artefacts import Artefact, spoil
 from sarcnet.virtual.centres import Scanner
 
 STAMP = 1024
@@ -25,6 +26,7 @@ def scan(
     scanner: Scanner,
     dye: np.ndarray,
     generator: np.random.Generator,
+    artefact: Artefact | None = None,
 ) -> np.ndarray:
     """Picture of a field.
 
@@ -33,6 +35,7 @@ def scan(
         scanner: stain vectors, glass, blur and noise.
         dye: (3,) factors of this slide's staining batch.
         generator: sensor noise.
+        artefact: laid over what the optics see.
 
     Returns:
         (h, w, 3) uint8 RGB.
@@ -50,7 +53,10 @@ def scan(
                 od += amount * vectors[k, channel]
             np.exp(od * -_LN10, out=od)
             picture[top : top + ROWS, :, channel] = od * np.float32(scanner.glass[channel])
-    return _add_noise(_blur(picture, sigma=scanner.blur_um / scanner.mpp), scale=scanner.noise, generator=generator)
+    picture = _blur(picture, sigma=scanner.blur_um / scanner.mpp)
+    if artefact is not None:
+        picture = spoil(picture.copy(), artefact=artefact, scanner=scanner)
+    return _add_noise(picture, scale=scanner.noise, generator=generator)
 
 
 def _blur(picture: np.ndarray, *, sigma: float) -> np.ndarray:

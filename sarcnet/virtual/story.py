@@ -12,13 +12,18 @@ from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.virtual.cohort import TRUTH, generate, truth_path
+from sarcnet.virtual.cohort import TRUTH, artefacts_path, generate, truth_path
 from sarcnet.virtual.settings import CohortSettings
 
 READERS = ("05_evaluation", "06_interpretability")
 CAPTION_KNOBS = (
     "One pathology feature at a time at its 5th, 50th and 95th percentile among the virtual patients, all others in "
     "the middle (no necrosis); undifferentiated pleomorphic sarcoma, H&E, 200 µm wide."
+)
+
+CAPTION_ARTEFACTS = (
+    "What spoils a slide, in one and the same tissue with every pathology feature in the middle; undifferentiated "
+    "pleomorphic sarcoma, HES, 380 µm wide."
 )
 
 
@@ -33,6 +38,8 @@ def make(folder: Path, *, settings: CohortSettings) -> int:
         width_um=settings.slide_width_um,
         height_um=settings.slide_height_um,
         jobs=settings.jobs,
+        artefact_share=settings.artefact_share,
+        control=settings.cohort_control,
     )
     return sum(1 for _ in track(slides, total=total, what="slides"))
 
@@ -51,11 +58,20 @@ def register_slides(stage: Stage[CohortSettings], *, cohort: Cohort) -> dict[str
     return files
 
 
+def spoilt(folder: Path, *, slides: int) -> str:
+    """How many slides carry which artefact."""
+    kinds = pd.read_parquet(artefacts_path(folder))["kind"].str.replace("_", " ").value_counts()
+    listed = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+    return f"{int(kinds.sum())} of {slides} slides are spoilt" + (f": {listed}." if listed else ".")
+
+
 def register_truth(stage: Stage[CohortSettings], *, cohort: Cohort, folder: Path) -> pd.DataFrame:
     """Put the truth on record, for the evaluation and the interpretation only; returns the patients' truth."""
     table = stage.output("truth/patients.parquet", path=folder / TRUTH / "patients.parquet", readers=READERS)
+    stage.output("truth/artefacts.parquet", path=artefacts_path(folder), readers=READERS)
     for slide_id in cohort.slides["slide_id"]:
         stage.output(f"truth/slides/{slide_id}.parquet", path=truth_path(folder, slide_id=slide_id), readers=READERS)
+    stage.write_json("control.json", {"control": stage.settings.cohort_control}, readers=READERS)
     return pd.read_parquet(table)
 
 

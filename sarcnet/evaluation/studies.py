@@ -1,0 +1,119 @@
+"""Is the virtual cohort as hard as the real one? Many simulated studies, each judged as notebook 05 judges one.
+
+Run ``python -m sarcnet.evaluation.studies``. Each study draws the published training series anew (CLB 221, IB 390;
+patients and outcomes, no slides) and computes what notebook 05 computes: the cross-validated AUC at 5 years, weighted
+for censoring, of the FNCLCC grade, of the Cox model on the Sarculator's variables, and of the oracle. The targets for
+the first two are the intervals of the abstract (Scientific Reports, 21 October 2025). SarcNet's own result is no input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.seeds import sequence
+from sarcnet.evaluation import comparators
+from sarcnet.evaluation.auc import Followup, auc
+from sarcnet.evaluation.tables import PAPER
+from sarcnet.model.crossval import make_folds
+from sarcnet.virtual.calibration import TARGETS, mass_patients
+from sarcnet.virtual.cohort import simulate_cohort
+from sarcnet.virtual.information import information
+
+SIZES = {"CLB": {"training": 221}, "IB": {"training": 390}}
+HORIZON_MONTHS = 60.0
+FOLDS = 4
+HEADROOM = "headroom"  # oracle minus clinical model
+GOALS = {  # lowest and highest value of the mean over studies
+    comparators.FNCLCC: (PAPER[comparators.FNCLCC].low, PAPER[comparators.FNCLCC].high),
+    comparators.SARCULATOR_VARIABLES: (
+        PAPER[comparators.SARCULATOR_VARIABLES].low,
+        PAPER[comparators.SARCULATOR_VARIABLES].high,
+    ),
+    HEADROOM: TARGETS["headroom"],
+    "mfs_5y": TARGETS["mfs_5y"],
+    "grade_3": TARGETS["grade_3"],
+}
+
+
+def simulated_study(seed: int) -> dict[str, float]:
+    """Figures of one study: AUCs, headroom, months to metastasis (quartiles), 5-year MFS, shares of grades and types."""
+    cohort = simulate_cohort(seed, counts=SIZES)
+    table = pd.concat([part.table.assign(centre=name) for name, part in cohort.items()], ignore_index=True)
+    table["size_mm"] = table["size_mm"].astype(float)  # as read_cohort gives it
+    truth = pd.concat([part.truth for part in cohort.values()], ignore_index=True)
+    folds = make_folds(table, folds=FOLDS, repeats=1, seed=seed)
+    risks = comparators.out_of_fold(table, folds, horizon_months=HORIZON_MONTHS)
+    risks = pd.concat([risks, comparators.oracle(truth, table)], ignore_index=True)
+    followup = Followup(
+        table["mfs_months"].to_numpy(float), table["mfs_event"].to_numpy(int), table["centre"].to_numpy(str)
+    )
+    found = {}
+    for model, rows in risks.groupby("model", sort=False):
+        risk = rows.set_index("patient_id")["risk"].reindex(table["patient_id"]).to_numpy()
+        found[str(model)] = auc(risk, followup, horizon_months=HORIZON_MONTHS)
+    found[HEADROOM] = found[comparators.ORACLE] - found[comparators.SARCULATOR_VARIABLES]
+    early = table.loc[table["mfs_event"] == 1, "mfs_months"].astype(float)
+    found |= {f"months_to_metastasis_q{q}": float(early.quantile(q / 100)) for q in (25, 50, 75)}
+    found["mfs_5y"] = _free_at_horizon(followup)
+    found |= {f"grade_{g}": float((table["fnclcc_grade"] == g).mean()) for g in (1, 2, 3)}
+    return found | {str(name): float(share) for name, share in table["histotype"].value_counts(normalize=True).items()}
+
+
+def _free_at_horizon(followup: Followup) -> float:
+    from lifelines import KaplanMeierFitter
+
+    return float(KaplanMeierFitter().fit(followup.months, followup.event == 1).predict(HORIZON_MONTHS))
+
+
+def report(seed: int, *, studies: int) -> pd.DataFrame:
+    """One row a figure: mean over the studies, 2.5 and 97.5 % of them, goal (low, high; NaN for none), share inside."""
+    seeds = sequence(seed, "simulated studies").generate_state(studies)
+    each = pd.DataFrame([simulated_study(int(own)) for own in seeds]).fillna(0.0)  # a rare histotype may be absent
+    rows = {}
+    for name, values in each.items():
+        low, high = GOALS.get(str(name), (np.nan, np.nan))
+        inside = values.between(low, high).mean() if str(name) in GOALS else np.nan
+        rows[name] = (values.mean(), values.quantile(0.025), values.quantile(0.975), low, high, inside)
+    columns = ["mean", "2.5 %", "97.5 %", "goal, low", "goal, high", "share inside"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def missed(found: pd.DataFrame) -> list[str]:
+    """A sentence for each figure whose mean misses its goal."""
+    rows = found.dropna(subset=["goal, low"])
+    outside = rows[~rows["mean"].between(rows["goal, low"], rows["goal, high"])]
+    return [
+        f"{name} is {row['mean']:.3f} on average, goal {row['goal, low']:g} to {row['goal, high']:g}."
+        for name, row in outside.iterrows()
+    ]
+
+
+def main() -> int:
+    """Print both tables; exit code 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
+    parser.add_argument("--studies", type=int, default=50, help="simulated studies of 611 patients")
+    parser.add_argument("--patients", type=int, default=120_000, help="patients for what could be known at best")
+    parser.add_argument("--seed", type=int, default=2025)
+    parser.add_argument("--json", type=Path, help="file to write both tables to")
+    given = parser.parse_args()
+    found = report(given.seed, studies=given.studies)
+    best = information(mass_patients(n=given.patients, seed=given.seed), seed=given.seed)
+    print(f"{given.studies} simulated studies of 611 patients\n{found.to_string(na_rep='', float_format='%.3f')}\n")
+    print(f"Best possible, {given.patients} patients\n{best.to_string(float_format='%.4f')}\n")
+    if given.json:
+        with atomic_path(given.json) as part:
+            tables = {"studies": found.to_dict("index"), "information": best.to_dict("index")}
+            part.write_text(json.dumps(tables, indent=1) + "\n")
+    faults = missed(found)
+    print("\n".join(faults) or "All goals are met.")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
