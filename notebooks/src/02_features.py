@@ -34,7 +34,7 @@
 run_dir: str = "runs/demo"  # folder of the run
 seed: int = 2025  # seed of the choice of tiles
 encoder: str = "mobilenetv2_imagenet"  # name in sarcnet.features.encoders
-tiles_per_slide_max: int = 48  # at most so many tiles of a slide are encoded
+tiles_per_slide_max: int = 32  # at most so many tiles of a slide are encoded
 batch_tiles: int = 8  # tiles in one call of the encoder
 jobs: int = 2  # threads, each reads and encodes
 
