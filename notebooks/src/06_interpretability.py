@@ -112,8 +112,8 @@ display(Markdown(
 # ## 3 · Heat maps
 #
 # For each hospital the patients with the highest and the lowest image score. Red tiles raised the score, blue ones
-# lowered it; what is not covered was not shown to the network. All panels share one scale. Nothing is smoothed: a tile
-# is the smallest thing the model can point at.
+# lowered it; what is not covered was not shown to the network. All panels share one scale, which ends where 98 % of
+# the tiles do. Nothing is smoothed: a tile is the smallest thing the model can point at.
 
 # %%
 geometry = tile_geometry(feature_files)

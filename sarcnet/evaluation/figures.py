@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.survival import HIGH, LOW, Curves
@@ -101,7 +102,8 @@ def draw_calibration(
             label=["metastasis", "free at the horizon"],
         )
         below.set(xlabel=f"predicted risk of metastasis by {horizon_months:g} months")
+        below.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0][0].set_ylabel("observed (1 − Kaplan–Meier, 95 % interval)")
     axes[1][0].set_ylabel("patients")
-    axes[1][0].legend(fontsize="small")
+    figure.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize="small")
     return figure

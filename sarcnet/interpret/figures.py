@@ -22,13 +22,18 @@ PER_ROW = 4
 
 
 def draw_heatmaps(maps: Sequence[HeatMap]) -> Figure:
-    """Each slide above the same slide with its tiles' contributions; one scale for all, symmetric about zero."""
+    """Each slide above the same slide with its tiles' contributions; one scale for all, symmetric about zero.
+
+    The scale ends where 98 % of the tiled area does, so that one extreme tile does not bleach all others; the arrows of
+    the colour bar say that some lie beyond.
+    """
     columns = min(len(maps), PER_ROW)
     rows = -(-len(maps) // columns)
     figure, axes = plt.subplots(2 * rows, columns, figsize=(2.6 * columns + 1.0, 5.2 * rows), squeeze=False)
     for ax in axes.ravel():
         ax.axis("off")
-    limit = max((float(np.nanmax(np.abs(item.values))) for item in maps if np.isfinite(item.values).any()), default=1.0)
+    sizes = np.abs(np.concatenate([item.values[np.isfinite(item.values)] for item in maps]))
+    limit = float(np.quantile(sizes, 0.98)) if len(sizes) else 1.0
     norm = Normalize(-limit, limit)
     for place, item in enumerate(maps):
         row, column = divmod(place, columns)
@@ -39,9 +44,8 @@ def draw_heatmaps(maps: Sequence[HeatMap]) -> Figure:
         plain.set_title(item.title, fontsize="small")
         _bar(covered, um_per_px=float(item.mpp), shape=item.picture.shape)
     mappable = plt.cm.ScalarMappable(norm=norm, cmap=RAISES_LOWERS)
-    figure.colorbar(
-        mappable, ax=axes.ravel().tolist(), label="contribution of a tile (log-odds)", shrink=0.5, aspect=30
-    )
+    label = "contribution of a tile (log-odds)"
+    figure.colorbar(mappable, ax=axes.ravel().tolist(), label=label, shrink=0.5, aspect=30, extend="both")
     return figure
 
 
