@@ -41,7 +41,7 @@ class Protocol:
     weight_decay: float
     attention_dim: int = 16
     tiles_per_bag: int = 16
-    embedding_rate: float = 0.3
+    embedding_rate: float = 0.1
     optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
