@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from sarcnet.evaluation.bootstrap import Estimate, Resampled
+from sarcnet.evaluation.comparators import ORACLE
 from sarcnet.evaluation.tables import label
 
-ORACLE = "oracle"
 PROMISES = {
     "no_signal": "The slides show other patients' tumours. The image alone must be a coin, and adding it to the clinical "
     "variables must win nothing.",

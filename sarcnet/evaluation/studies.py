@@ -9,16 +9,18 @@ the first two are the intervals of the abstract (Scientific Reports, 21 October 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from lifelines import KaplanMeierFitter
 
-from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.files import write_json
+from sarcnet.compendium.plain import plain
 from sarcnet.compendium.seeds import sequence
 from sarcnet.evaluation import comparators
-from sarcnet.evaluation.auc import Followup, auc
+from sarcnet.evaluation.auc import METASTASIS, auc
+from sarcnet.evaluation.series import series
 from sarcnet.evaluation.tables import PAPER
 from sarcnet.model.crossval import make_folds
 from sarcnet.virtual.calibration import TARGETS, mass_patients
@@ -49,26 +51,18 @@ def simulated_study(seed: int) -> dict[str, float]:
     truth = pd.concat([part.truth for part in cohort.values()], ignore_index=True)
     folds = make_folds(table, folds=FOLDS, repeats=1, seed=seed)
     risks = comparators.out_of_fold(table, folds, horizon_months=HORIZON_MONTHS)
-    risks = pd.concat([risks, comparators.oracle(truth, table)], ignore_index=True)
-    followup = Followup(
-        table["mfs_months"].to_numpy(float), table["mfs_event"].to_numpy(int), table["centre"].to_numpy(str)
-    )
-    found = {}
-    for model, rows in risks.groupby("model", sort=False):
-        risk = rows.set_index("patient_id")["risk"].reindex(table["patient_id"]).to_numpy()
-        found[str(model)] = auc(risk, followup, horizon_months=HORIZON_MONTHS)
+    risks = pd.concat([risks, comparators.oracle(truth, table).assign(repeat=0)], ignore_index=True)
+    study = series("simulated", table, risks)
+    found = {
+        model: auc(risk[:, 0], study.followup, horizon_months=HORIZON_MONTHS) for model, risk in study.risks.items()
+    }
     found[HEADROOM] = found[comparators.ORACLE] - found[comparators.SARCULATOR_VARIABLES]
-    early = table.loc[table["mfs_event"] == 1, "mfs_months"].astype(float)
+    months, metastasis = study.followup.months, study.followup.event == METASTASIS
+    early = pd.Series(months[metastasis])
     found |= {f"months_to_metastasis_q{q}": float(early.quantile(q / 100)) for q in (25, 50, 75)}
-    found["mfs_5y"] = _free_at_horizon(followup)
+    found["mfs_5y"] = float(KaplanMeierFitter().fit(months, metastasis).predict(HORIZON_MONTHS))
     found |= {f"grade_{g}": float((table["fnclcc_grade"] == g).mean()) for g in (1, 2, 3)}
     return found | {str(name): float(share) for name, share in table["histotype"].value_counts(normalize=True).items()}
-
-
-def _free_at_horizon(followup: Followup) -> float:
-    from lifelines import KaplanMeierFitter
-
-    return float(KaplanMeierFitter().fit(followup.months, followup.event == 1).predict(HORIZON_MONTHS))
 
 
 def report(seed: int, *, studies: int) -> pd.DataFrame:
@@ -107,9 +101,7 @@ def main() -> int:
     print(f"{given.studies} simulated studies of 611 patients\n{found.to_string(na_rep='', float_format='%.3f')}\n")
     print(f"Best possible, {given.patients} patients\n{best.to_string(float_format='%.4f')}\n")
     if given.json:
-        with atomic_path(given.json) as part:
-            tables = {"studies": found.to_dict("index"), "information": best.to_dict("index")}
-            part.write_text(json.dumps(tables, indent=1) + "\n")
+        write_json(given.json, plain({"studies": found.to_dict("index"), "information": best.to_dict("index")}))
     faults = missed(found)
     print("\n".join(faults) or "All goals are met.")
     return 1 if faults else 0

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from sarcnet.compendium.params import read_profile
 from sarcnet.compendium.seeds import rng
 from sarcnet.slides.opening import SlideFault
 from sarcnet.slides.tiling import TileRules, tile_slide
 from sarcnet.virtual.artefacts import BLANK, KINDS, SIZES, draw_artefact, place_of, settle, truth_table
 from sarcnet.virtual.centres import CENTRES, CLB
+from sarcnet.virtual.cohort import artefacts_path, generate, slide_path
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.pyramid import write_svs
 from sarcnet.virtual.render import render_slide
 
 SIDE = 700.0
 LOOK = Look(0, 2800.0, 80.0, 0.45, 1.0, 17.0, 0.0)
-RULES = TileRules(
-    tile_um=112.0,
-    tile_px=224,
-    thumbnail_um_per_px=8.0,
-    tissue_share_min=0.5,
-    pen_share_max=0.2,
-    blank_share_max=0.8,
-    sharpness_min=20.0,
-    unreadable_share_max=0.2,
-)
+USUAL = read_profile(Path(__file__).resolve().parents[2] / "papermill_params" / "demo.yaml")
+RULES = TileRules(**{field.name: USUAL[field.name] for field in fields(TileRules)})
 
 
 def artefact_of(kind: str, *, number: int = 0):
@@ -127,3 +125,18 @@ def test_clean_slides_lose_nothing_to_pen_and_blur(tmp_path, centre):
 def test_a_blank_slide_is_refused_with_its_cause(tmp_path):
     with pytest.raises(SlideFault, match="No tissue"):
         tiled(tmp_path, artefact_of(BLANK), scanner=CLB.scanner, number=0)
+
+
+def test_a_cohort_with_artefacts_differs_from_one_without_in_the_slides_that_its_truth_names(tmp_path):
+    made = {"seed": 3, "counts": {"IB": {"training": 6}}, "width_um": 300.0, "height_um": 300.0, "jobs": 1}
+    slides = list(generate(tmp_path / "clean", **made))
+    list(generate(tmp_path / "spoilt", artefact_share=0.5, **made))
+    pictures = [
+        [slide_path(tmp_path / name, centre="IB", slide_id=slide_id).read_bytes() for slide_id in slides]
+        for name in ("clean", "spoilt")
+    ]
+    changed = {name for name, clean, spoilt in zip(slides, *pictures, strict=True) if clean != spoilt}
+    named = set(pd.read_parquet(artefacts_path(tmp_path / "spoilt"))["slide_id"])
+    assert changed == named
+    assert 0 < len(named) < len(slides)
+    assert pd.read_parquet(artefacts_path(tmp_path / "clean")).empty
