@@ -72,10 +72,10 @@ slides.groupby("centre").agg(patients=("patient_id", "nunique"), slides=("slide_
 # %% [markdown]
 # ## 2 · Tiling every slide
 #
-# One call does the work; the sections after it open it up. Each slide is handled by a process of its own. What is
-# finished is kept, under a name made of the slide file and every parameter above: interrupt this cell and run it
-# again, and it goes on where it stopped. A slide that cannot be used is noted, with cause and advice, and the others
-# go on.
+# One call does the work; the sections after it open it up. Slides are handled by processes beside this one, so that
+# even a file that crashes the library which decodes it costs one slide and not the study. What is finished is kept,
+# under a name made of the slide file and every parameter above: interrupt this cell and run it again, and it goes on
+# where it stopped. A slide that cannot be used is noted, with cause and advice, and the others go on.
 
 # %%
 work, thumbnails = stage.dir / "units", stage.dir / "thumbnails"
@@ -202,8 +202,9 @@ stage.figure("sharpness", figure, data=sharp, caption="Sharpness of the kept til
 
 # %%
 failed = report.loc[report["status"] == "failed", ["centre", "slide_id", "patient_id", "cause", "advice"]]
+display(Markdown(f"**{len(failed)} of {len(report)} slides failed.**"))
 with pd.option_context("display.max_colwidth", None):
-    display(failed if len(failed) else Markdown("No slide failed."))
+    display(failed if len(failed) else Markdown("Every slide could be used."))
 
 # %% [markdown]
 # And a summary of the others; the full table stands in `slides.parquet`.
@@ -225,6 +226,7 @@ stage.write_table("tiles.parquet", tiles)
 for slide_id in ok["slide_id"]:
     stage.output(f"thumbnails/{slide_id}.png")
 stage.number("slides_tiled", len(ok), n=len(report), unit="slides")
+stage.number("slides_failed", len(failed), n=len(report), unit="slides")
 stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum()), unit="tiles")
 
 # %% [markdown]

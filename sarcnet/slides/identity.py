@@ -21,6 +21,8 @@ def file_identity(path: Path) -> str:
     changed."""
     try:
         stat = path.stat()
+        if not path.is_file():  # opening a pipe would wait for ever
+            return "not a file"
         with path.open("rb") as file:
             head = file.read(EDGE_BYTES)
             file.seek(max(0, stat.st_size - EDGE_BYTES))

@@ -19,6 +19,8 @@ from sarcnet.compendium.faults import SarcnetError
 from sarcnet.slides.units import Level0Px, Mpp
 
 PLAUSIBLE_MPP = (0.05, 5.0)  # outside, the number is a unit mistake or a screen resolution (72 dpi is 353 µm/px)
+LARGEST_MM = 250.0  # a glass slide measures 76 × 26 mm, the largest used for organ sections 200 × 150 mm
+SAME_SHAPE_WITHIN = 0.02  # relative; levels are cut to whole pixels or, by some scanners, to whole blocks
 SQUARE_WITHIN = 0.01  # relative; scanners report x and y equal to a few parts in ten thousand
 READ_ERRORS = (openslide.OpenSlideError, OSError, ValueError)
 
@@ -70,42 +72,105 @@ def open_slide(path: Path, *, mpp_override: float = math.nan) -> tuple[openslide
         slide = openslide.OpenSlide(os.fspath(path)) if vendor else None
     except READ_ERRORS as error:
         raise SlideFault(
-            f"OpenSlide takes {path.name} for a slide but cannot open it ({error}).",
+            f"OpenSlide takes {path.name} for a slide but cannot open it ({without_folder(error, path)}).",
             "The file is probably truncated or damaged: copy it again from the scanner and compare the sizes.",
         ) from error
     if slide is None:
         raise SlideFault(*_not_a_slide(path))
     try:
-        mpp, source = _mpp(dict(slide.properties), path.name, mpp_override, vendor or "")
-        return slide, SlideInfo(
-            path=path,
-            format=vendor or "unknown",
-            width_px=slide.dimensions[0],
-            height_px=slide.dimensions[1],
-            levels=_exact_downsamples(slide.level_dimensions),
-            mpp=mpp,
-            mpp_source=source,
-            objective_power=_number(slide.properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)),
-            left_px=Level0Px(_or_zero(slide.properties.get(openslide.PROPERTY_NAME_BOUNDS_X))),
-            top_px=Level0Px(_or_zero(slide.properties.get(openslide.PROPERTY_NAME_BOUNDS_Y))),
-        )
+        return slide, _facts(slide, path, vendor=vendor or "unknown", mpp_override=mpp_override)
     except BaseException:
         slide.close()
         raise
 
 
+def without_folder(error: Exception, path: Path) -> str:
+    """What a library said, without the folder that a report should not carry about."""
+    return str(error).replace(os.fspath(path), path.name).rstrip(".")
+
+
+def require_inside(path: Path, home: Path | None) -> None:
+    """A slide lies in its hospital's folder, links followed: what a report names must be what the hospital gave.
+
+    Raises:
+        SlideFault: the file is, or lies behind, a link that leads out of `home`.
+    """
+    if home is None:
+        return
+    try:
+        target, folder = path.resolve(), home.resolve()
+    except (OSError, RuntimeError) as error:
+        raise SlideFault(
+            f"{path.name} is a link that leads nowhere ({without_folder(error, path)}).", "Copy the slide itself."
+        ) from error
+    if not target.is_relative_to(folder):
+        raise SlideFault(
+            f"{path.name} is a link that leads out of the hospital's folder.",
+            f"Copy the slide into {home.name}, or make {home.name} as a whole the link to where the slides lie.",
+        )
+
+
+def _facts(slide: openslide.OpenSlide, path: Path, *, vendor: str, mpp_override: float) -> SlideInfo:
+    mpp, source = _mpp(dict(slide.properties), path.name, mpp_override, vendor)
+    width, height = slide.dimensions
+    _check_size(path, slide.level_dimensions, mpp)
+    return SlideInfo(
+        path=path,
+        format=vendor,
+        width_px=width,
+        height_px=height,
+        levels=_exact_downsamples(slide.level_dimensions),
+        mpp=mpp,
+        mpp_source=source,
+        objective_power=_number(slide.properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)),
+        left_px=Level0Px(_or_zero(slide.properties.get(openslide.PROPERTY_NAME_BOUNDS_X))),
+        top_px=Level0Px(_or_zero(slide.properties.get(openslide.PROPERTY_NAME_BOUNDS_Y))),
+    )
+
+
 def _check_file(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise SlideFault(f"{path.name} is a link to a file that is not there.", "Copy the slide itself.")
     if not path.exists():
         raise SlideFault(f"{path.name} is not there.", "Check the file column of slides.csv, or copy the slide again.")
+    if not path.is_file():  # opening a pipe would wait for ever
+        kind = "folder" if path.is_dir() else "device or pipe"
+        raise SlideFault(
+            f"{path.name} is a {kind}, not a file.",
+            "Name the slide's own file in slides.csv; of a MIRAX slide that is the .mrxs beside the folder, of a DICOM "
+            "slide any one .dcm inside it.",
+        )
     if not os.access(path, os.R_OK):
         raise SlideFault(f"{path.name} may not be read.", "Give the user who runs sarcnet the right to read it.")
-    if path.is_file() and path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise SlideFault(f"{path.name} is empty (0 bytes).", "The copy was interrupted: copy the slide again.")
 
 
+def _check_size(path: Path, dimensions: tuple[tuple[int, int], ...], mpp: Mpp) -> None:
+    """A damaged header may claim any size, and reading by it would fill the memory before anything fails."""
+    width, height = dimensions[0]
+    if max(width, height) * mpp > 1000 * LARGEST_MM:
+        raise SlideFault(
+            f"{path.name} would measure {width * mpp / 1000:,.0f} × {height * mpp / 1000:,.0f} mm "
+            f"({width:,} × {height:,} px of {mpp:g} µm), more than any glass.",
+            "Its header is damaged, or the µm/px is wrong: copy the slide again, and check the mpp column of slides.csv.",
+        )
+    for level, (w, h) in enumerate(dimensions[1:], start=1):
+        slack = 2 / min(w, h) + SAME_SHAPE_WITHIN
+        if abs((width / w) / (height / h) - 1) > slack:
+            raise SlideFault(
+                f"The pyramid of {path.name} is wrong: level {level} has {w:,} × {h:,} px, another shape than level 0 "
+                f"with {width:,} × {height:,} px.",
+                "The file was put together wrongly: export it again from the scanner's software.",
+            )
+
+
 def _not_a_slide(path: Path) -> tuple[str, str]:
-    with path.open("rb") as file:
-        head = file.read(4)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror}).", "Check the disk that it lies on, or copy it again."
     if head[:2] in (b"II", b"MM"):
         return (
             f"{path.name} begins like a TIFF, but OpenSlide finds no readable pyramid in its "

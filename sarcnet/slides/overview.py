@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import find_contours
@@ -18,7 +18,7 @@ from sarcnet.slides.units import Mpp, Um
 
 LONG_SIDE_PX = 900
 OUTLINE = (0, 0, 0)
-FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # PIL's own font has no µ
+FONT = "DejaVuSans.ttf"  # comes with matplotlib; PIL's own font has no µ
 COLOURS = {  # Okabe-Ito, safe for colour-blind readers
     "": (0, 114, 178),
     "background": (190, 190, 190),
@@ -75,10 +75,17 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], mpp: Mpp) -> No
     width, height = size
     length = round_length(width * mpp)
     label = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
-    font = ImageFont.truetype(str(FONT), 18)
+    font = ImageFont.truetype(_font_file(), 18)
     left, bottom = 14, height - 14
     right = left + length / mpp
     box = (left - 8, bottom - 36, max(right, left + draw.textlength(label, font=font)) + 8, bottom + 8)
     draw.rectangle(box, fill=(255, 255, 255))
     draw.rectangle((left, bottom - 5, right, bottom), fill=(0, 0, 0))
     draw.text((left, bottom - 8), label, fill=(0, 0, 0), font=font, anchor="lb")
+
+
+def _font_file() -> str:
+    """Found without importing matplotlib, which would be most of the time that a worker takes to start."""
+    spec = find_spec("matplotlib")
+    folders = spec.submodule_search_locations if spec else None
+    return str(Path((folders or [""])[0], "mpl-data", "fonts", "ttf", FONT))

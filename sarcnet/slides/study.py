@@ -4,119 +4,78 @@ on.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import joblib
 import pandas as pd
-from PIL import Image
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.compendium.files import atomic_path, sha256
 from sarcnet.compendium.paths import resolve
-from sarcnet.slides import grid, opening, overview, quality, reading, thumbnail, tiling, tissue
-from sarcnet.slides.identity import code_identity, file_identity, unit_key
-from sarcnet.slides.opening import READ_ERRORS, SlideFault
-from sarcnet.slides.tiling import REASONS, TileRules, tile_slide
+from sarcnet.slides.opening import SlideFault
+from sarcnet.slides.tiling import REASONS, TileRules
+from sarcnet.slides.unit import Place, SlideResult, failed, run_slide
+from sarcnet.slides.workers import Lost, each
 
-_CODE = (grid, opening, overview, quality, reading, thumbnail, tiling, tissue)
-
-
-@dataclass(frozen=True)
-class SlideResult:
-    """What became of one slide: its row of the report, its kept tiles (None when it failed), and whether it was
-    done before.
-    """
-
-    slide_id: str
-    report: dict[str, object]
-    tiles: pd.DataFrame | None
-    resumed: bool
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where one slide's result lies: report and tiles under its key, the picture under its name for all to see."""
-
-    report: Path
-    tiles: Path
-    overview: Path
+SECONDS_MAX = 3600.0
+"""A slide that takes longer hangs: the largest take minutes."""
 
 
 def tile_cohort(
-    slides: pd.DataFrame, *, files: Mapping[str, Path], rules: TileRules, work: Path, pictures: Path, jobs: int
+    slides: pd.DataFrame,
+    *,
+    files: Mapping[str, Path],
+    rules: TileRules,
+    work: Path,
+    pictures: Path,
+    jobs: int,
+    seconds_max: float = SECONDS_MAX,
 ) -> Iterator[SlideResult]:
     """Tile every slide, in the order of the table, yielding each as soon as it and those before it are done.
 
+    A slide that ends the process which decodes it, or never comes back, is reported like any other failure.
+
     Args:
-        slides: rows with slide_id and mpp_override (NaN where the file shall speak).
+        slides: rows with slide_id, centre and mpp_override (NaN where the file shall speak).
         files: slide_id -> slide file.
         rules: the parameters.
         work: folder of finished slides; a slide whose key is there is not touched again.
         pictures: folder that gets `<slide_id>.png` of every slide that is ok.
-        jobs: processes.
+        jobs: processes; 0 works in this one, without protection.
+        seconds_max: a slide that takes longer is given up.
     """
     for folder in (work, pictures):
         folder.mkdir(parents=True, exist_ok=True)
-    overrides = [float(value) for value in slides["mpp_override"]]
-    calls = (
-        joblib.delayed(_tile_one)(slide_id, files[slide_id], rules, override, work, pictures)
-        for slide_id, override in zip(slides["slide_id"], overrides, strict=True)
+    rows = zip(slides["slide_id"], slides["centre"], slides["mpp_override"], strict=True)
+    tasks = [
+        (slide_id, files[slide_id], _home(files[slide_id], centre), rules, float(mpp), Place(work, pictures))
+        for slide_id, centre, mpp in rows
+    ]
+    results = each(run_slide, tasks, jobs=jobs, seconds_max=seconds_max)
+    for (slide_id, path, *_), result in zip(tasks, results, strict=True):
+        if isinstance(result, Lost):
+            (pictures / f"{slide_id}.png").unlink(missing_ok=True)
+            yield SlideResult(slide_id, failed(_fault_of(path, result, seconds_max)), None, resumed=False)
+        else:
+            yield result
+
+
+def _home(path: Path, centre: str) -> Path | None:
+    """The hospital's folder, which a slide must lie in: the nearest above it that carries the hospital's name."""
+    return next((folder for folder in path.parents if folder.name == centre), None)
+
+
+def _fault_of(path: Path, lost: Lost, seconds_max: float) -> SlideFault:
+    said = f": {lost.last_words}" if lost.last_words else ""
+    if lost.overran:
+        return SlideFault(
+            f"{path.name} took longer than {seconds_max:g} s{said}.",
+            "Its storage may not answer, or the file is damaged so that decoding never ends: copy it to a local disk.",
+        )
+    return SlideFault(
+        f"{path.name} ended the process that decodes it ({lost.how}{said}).",
+        "SIGKILL usually means too little memory: set jobs to 1 and try again. Any other signal means a damaged file: "
+        "copy it again from the scanner and compare the sizes.",
     )
-    yield from joblib.Parallel(n_jobs=min(jobs, max(1, len(slides))), return_as="generator")(calls)
-
-
-def slide_key(path: Path, *, rules: TileRules, mpp_override: float) -> str:
-    """Key of one slide's result: the file, every rule, the override and the code."""
-    return unit_key(
-        {"file": file_identity(path), "rules": asdict(rules), "mpp": mpp_override, "code": code_identity(_CODE)}
-    )
-
-
-def _tile_one(slide_id: str, path: Path, rules: TileRules, override: float, work: Path, pictures: Path) -> SlideResult:
-    key = slide_key(path, rules=rules, mpp_override=override)
-    place = _Place(work / f"{slide_id}-{key}.json", work / f"{slide_id}-{key}.parquet", pictures / f"{slide_id}.png")
-    if (done := _resume(slide_id, place)) is not None:
-        return done
-    place.overview.unlink(missing_ok=True)
-    try:
-        tiled = tile_slide(path, rules=rules, mpp_override=override)
-    except SlideFault as fault:
-        report: dict[str, object] = {"status": "failed", "cause": fault.cause, "advice": fault.advice}
-        tiles = None
-    except READ_ERRORS as error:
-        cause = f"{path.name} stopped answering ({type(error).__name__}: {error})."
-        advice = "The file is probably damaged: copy it again from the scanner and compare the sizes."
-        report, tiles = {"status": "failed", "cause": cause, "advice": advice}, None
-    else:
-        tiles = tiled.tiles
-        with atomic_path(place.tiles) as part:
-            tiles.to_parquet(part, index=False)
-        with atomic_path(place.overview) as part:
-            tiled.overview.quantize(192, method=Image.Quantize.FASTOCTREE).save(part, format="PNG")
-        report = {"status": "ok", "cause": "", "advice": "", **tiled.report, "picture_sha256": sha256(place.overview)}
-    with atomic_path(place.report) as part:  # last: a report means that all the rest is there
-        Path(part).write_text(json.dumps(_plain(report), indent=1, ensure_ascii=False), encoding="utf-8")
-    return SlideResult(slide_id, _plain(report), tiles, resumed=False)
-
-
-def _resume(slide_id: str, place: _Place) -> SlideResult | None:
-    if not place.report.exists():
-        return None
-    report = json.loads(place.report.read_text(encoding="utf-8"))
-    if report["status"] != "ok":
-        place.overview.unlink(missing_ok=True)
-        return SlideResult(slide_id, report, None, resumed=True)
-    if not (place.tiles.exists() and place.overview.exists() and sha256(place.overview) == report["picture_sha256"]):
-        return None
-    return SlideResult(slide_id, report, pd.read_parquet(place.tiles), resumed=True)
-
-
-def _plain(report: dict[str, object]) -> dict[str, object]:
-    return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in report.items()}
 
 
 COUNTS = ("n_candidates", "n_kept", *(f"n_rejected_{reason}" for reason in REASONS))
@@ -140,7 +99,11 @@ def report_table(results: list[SlideResult], slides: pd.DataFrame) -> pd.DataFra
 
 def tile_table(results: list[SlideResult]) -> pd.DataFrame:
     """Kept tiles of all slides that are ok: slide_id, tile, x_px, y_px, size_px (level 0), shares and sharpness."""
-    parts = [result.tiles.assign(slide_id=result.slide_id) for result in results if result.tiles is not None]
+    parts = [
+        pd.DataFrame(dict(result.columns)).assign(slide_id=result.slide_id)
+        for result in results
+        if result.columns is not None
+    ]
     if not parts:
         causes = "\n".join(f"- {result.slide_id}: {result.report['cause']}" for result in results[:10])
         raise SarcnetError(f"None of the {len(results)} slides could be tiled:\n{causes}")

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from sarcnet.slides.grid import Grid, share_inside, tile_grid
 from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
 from sarcnet.slides.overview import draw_overview, overview_mpp
+from sarcnet.slides.pyramid import check_pyramid
 from sarcnet.slides.quality import QUALITY_MPP, blank_share, sharpness
 from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
-from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
 from sarcnet.slides.tissue import TissueMask, find_tissue
 from sarcnet.slides.units import Mpp, TilePx, Um
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sarcnet.slides.settings import TilingSettings
+
 REASONS = ("background", "pen", "unreadable", "blank", "blurred")
 """Why a tile is left out, in the order in which it is asked."""
+SCORES = ("tissue_share", "pen_share", "blank_share", "sharpness")
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,20 @@ class TileRules:
 
 @dataclass(frozen=True)
 class TiledSlide:
-    """`report`: one row's worth of facts. `tiles`: the kept ones. `overview`: picture with outline, grid and scale
-    bar.
+    """`report`: one row's worth of facts. `columns`: the kept tiles, each (n,). `overview`: picture with outline, grid
+    and scale bar.
     """
 
     report: dict[str, object]
-    tiles: pd.DataFrame
+    columns: Mapping[str, np.ndarray]
     overview: Image.Image
+
+    @property
+    def tiles(self) -> pd.DataFrame:
+        """The kept tiles as a table."""
+        import pandas as pd  # not at the top: half of the time that a worker takes to start
+
+        return pd.DataFrame(dict(self.columns))
 
 
 def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) -> TiledSlide:
@@ -83,17 +97,16 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
         grid = tile_grid(info, size_px=read_plan.size_px)
         reasons, scores = _judge(reader, grid, mask, thumbnail, rules)
         clock.lap("tiles")
+        check_pyramid(info, read_plan, thumbnail, grid, kept=np.flatnonzero(reasons == ""))
+        clock.lap("check")
         overview = draw_overview(picture, info, mask=mask, scale=thumbnail.scale, grid=grid, reasons=reasons)
         clock.lap("picture")
     counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
     _refuse_if_hopeless(path, counts, rules, n=len(reasons))
     kept = reasons == ""
-    tiles = pd.DataFrame(
-        {"tile": np.arange(len(reasons)), "x_px": grid.x_px, "y_px": grid.y_px, "size_px": grid.size_px}
-    )
-    tiles = tiles.assign(
-        tissue_share=scores[:, 0], pen_share=scores[:, 1], blank_share=scores[:, 2], sharpness=scores[:, 3]
-    )
+    columns = {"tile": np.arange(len(reasons)), "x_px": grid.x_px, "y_px": grid.y_px}
+    columns |= {"size_px": np.full(len(reasons), float(grid.size_px))}
+    columns |= dict(zip(SCORES, scores.T, strict=True))
     mm2 = float(mask.tissue.sum()) * (thumbnail.mpp / 1000) ** 2
     report: dict[str, object] = {
         **_facts(info, read_plan),
@@ -104,7 +117,7 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
         **{f"n_rejected_{reason}": count for reason, count in counts.items()},
         **{f"seconds_{step}": seconds for step, seconds in clock.laps.items()},
     }
-    return TiledSlide(report, tiles[kept].reset_index(drop=True), overview)
+    return TiledSlide(report, {name: values[kept] for name, values in columns.items()}, overview)
 
 
 def _judge(

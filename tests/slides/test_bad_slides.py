@@ -147,7 +147,7 @@ def test_the_rest_goes_on(write_slide, stained, tmp_path):
         }
     )
     files = {"S1": tmp_path / "empty.svs", "S2": good, "S3": tmp_path / "missing.svs"}
-    results = list(tile_cohort(slides, files=files, rules=RULES, work=tmp_path / "w", pictures=tmp_path / "p", jobs=1))
+    results = list(tile_cohort(slides, files=files, rules=RULES, work=tmp_path / "w", pictures=tmp_path / "p", jobs=0))
     report = report_table(results, slides)
     assert list(report["status"]) == ["failed", "ok", "failed"]
     assert report["n_kept"].tolist() == [0, 12, 0]  # 16 less the four corners
@@ -165,7 +165,7 @@ def test_no_good_slide_at_all_is_a_sentence(tmp_path):
             rules=RULES,
             work=tmp_path / "w",
             pictures=tmp_path / "p",
-            jobs=1,
+            jobs=0,
         )
     )
     with pytest.raises(SarcnetError, match=r"no\.svs is not there"):

@@ -9,9 +9,10 @@ from dataclasses import fields, replace
 import pandas as pd
 import pytest
 
-from sarcnet.slides import study
-from sarcnet.slides.study import report_table, slide_key, tile_cohort, tile_table
+from sarcnet.slides import unit
+from sarcnet.slides.study import report_table, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules
+from sarcnet.slides.unit import slide_key
 
 RULES = TileRules(
     tile_um=112.0,
@@ -35,7 +36,7 @@ def cohort(write_slide, stained):
     return slides, files
 
 
-def run(cohort, folder, *, jobs: int = 1):
+def run(cohort, folder, *, jobs: int = 0):
     slides, files = cohort
     results = list(tile_cohort(slides, files=files, rules=RULES, work=folder / "w", pictures=folder / "p", jobs=jobs))
     pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "p").iterdir()}
@@ -78,6 +79,6 @@ def test_file_override_and_code_are_part_of_the_key(cohort, monkeypatch):
     with path.open("ab") as file:
         file.write(b"\0")
     keys.append(slide_key(path, rules=RULES, mpp_override=math.nan))
-    monkeypatch.setattr(study, "_CODE", study._CODE[:-1])
+    monkeypatch.setattr(unit, "_CODE", unit._CODE[:-1])
     keys.append(slide_key(path, rules=RULES, mpp_override=math.nan))
     assert len(set(keys)) == 4
