@@ -4,6 +4,8 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BIN     := .venv/bin
 # Where pip finds more wheels; uv has its own name for it. TORCH_INDEX may name PyTorch's CPU index (see README).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# uv leaves compiling to the first import; an environment that forbids Python to keep the result compiles at each start.
+export PYTHONDONTWRITEBYTECODE :=
 INDEX   := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 UVINDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
 RUNARGS := $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) $(if $(UPTO),--upto $(UPTO)) $(if $(FORCE),--force)

@@ -43,18 +43,40 @@ def _name(path: Path) -> str | None:
     return None
 
 
+def libraries(source: str) -> set[str]:
+    """Names of the libraries that Python code imports, itself or through our modules outside `compendium`."""
+    queue, seen, found = list(_names(source)), set(), set()
+    while queue:
+        name = queue.pop()
+        found.add(name.split(".")[0])
+        path = _ours(name)
+        if path is not None and path not in seen and path.parent.name != "compendium":
+            seen.add(path)
+            queue.extend(_names(path.read_text(encoding="utf-8")))
+    return found
+
+
 def _imported(path: Path) -> Iterator[Path]:
     """Files of our package that the module at `path` imports anywhere, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
+    for name in _names(path.read_text(encoding="utf-8")):
+        if file := _ours(name):
+            yield file
+
+
+def _ours(name: str) -> Path | None:
+    """File of the module `name`, or None when it is not one of ours."""
+    path = HOUSE.joinpath(*name.split(".")).with_suffix(".py")
+    return path if name.startswith("sarcnet.") and path.is_file() else None
+
+
+def _names(source: str) -> Iterator[str]:
+    """Dotted names of all modules, and of all things in modules, that `source` imports."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            stem = HOUSE.joinpath(*name.split("."))
-            if name.startswith("sarcnet.") and stem.with_suffix(".py").is_file():
-                yield stem.with_suffix(".py")
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def module_hash(name: str) -> str | None:

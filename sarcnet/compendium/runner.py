@@ -24,7 +24,9 @@ import psutil
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, write_json
+from sarcnet.compendium.kernels import PROVISIONER, warm
 from sarcnet.compendium.manifest import Manifest
+from sarcnet.compendium.modules import libraries
 from sarcnet.compendium.paths import root, shown
 from sarcnet.compendium.stage import RECORD, read_record
 from sarcnet.compendium.study import RECEIPT, Notebook, Study, receipt_for
@@ -38,6 +40,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TQDM_DISABLE": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 
 
@@ -95,6 +98,7 @@ def run(
         manifest = Manifest(study)
         book = HashBook(study.run_dir / "hashes.json")
         begin = time.monotonic()
+        warmed = False
         for notebook in notebooks:
             reason = "asked for" if force or (first and notebook is notebooks[0]) else study.why(notebook, book)
             if reason is None:
@@ -106,8 +110,11 @@ def run(
                 terminal.line("  as edited in JupyterLab; `make from-notebooks` writes the edit to its source")
             manifest.stage(notebook.name, status="running", reason=reason)
             started = time.monotonic()
+            forked, later = warmed, notebooks[notebooks.index(notebook) + 1 :]
+            if later and not warmed:
+                warmed = warm(libraries_of(later), ENVIRONMENT)
             try:
-                facts = execute(study, notebook, terminal=terminal, cell_timeout_s=cell_timeout_s)
+                facts = execute(study, notebook, terminal=terminal, cell_timeout_s=cell_timeout_s, forked=forked)
             except Failure as failure:
                 manifest.stage(notebook.name, status=failure.status, error=failure.error, cell=failure.cell)
                 manifest.finish("interrupted" if failure.status == "interrupted" else "failed")
@@ -124,8 +131,25 @@ def run(
     return 0
 
 
-def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeout_s: int) -> dict[str, Any]:
+def libraries_of(notebooks: list[Notebook]) -> set[str]:
+    """Libraries that the notebooks import; a cell that is not plain Python (`%time`) is passed over."""
+    found: set[str] = set()
+    for code in (code for notebook in notebooks for code in notebook.code):
+        with contextlib.suppress(SyntaxError):
+            found |= libraries(code)
+    return found
+
+
+def execute(
+    study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeout_s: int, forked: bool
+) -> dict[str, Any]:
     """Run one notebook by papermill and make sure that its stage closed itself.
+
+    Args:
+        study, notebook: what to run.
+        terminal: where progress is shown.
+        cell_timeout_s: seconds after which a single cell is given up.
+        forked: whether its kernel forks from the warm process, or starts by itself.
 
     Returns:
         Facts for the manifest: peak memory, kernel start, slowest cells, outputs.
@@ -148,7 +172,7 @@ def execute(study: Study, notebook: Notebook, *, terminal: Terminal, cell_timeou
     partial = folder / PARTIAL
     progress = folder / "progress.txt"
     progress.write_text("")
-    with kernel_environment(progress), Watch(terminal, progress) as watch:
+    with kernel_environment(progress, forked=forked), Watch(terminal, progress) as watch:
         try:
             papermill.execute_notebook(
                 str(notebook.path),
@@ -274,7 +298,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kernel_environment(progress: Path) -> Iterator[None]:
+def kernel_environment(progress: Path, *, forked: bool) -> Iterator[None]:
     """Environment in which kernels start: headless, no telemetry, and "python3" meaning this very interpreter."""
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="sarcnet-kernel-") as folder:
@@ -284,9 +308,10 @@ def kernel_environment(progress: Path) -> Iterator[None]:
         launch = "import os, runpy; log = open(os.environ['SARCNET_KERNEL_LOG'], 'ab'); os.dup2(log.fileno(), 2); "
         launch += "runpy.run_module('ipykernel_launcher', run_name='__main__', alter_sys=True)"
         argv = [sys.executable, "-c", launch, "-f", "{connection_file}"]
-        (kernel / "kernel.json").write_text(
-            json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"})
-        )
+        spec: dict[str, Any] = {"argv": argv, "display_name": "Python 3", "language": "python"}
+        if forked:
+            spec["metadata"] = {"kernel_provisioner": {"provisioner_name": PROVISIONER}}
+        (kernel / "kernel.json").write_text(json.dumps(spec))
         os.environ.update(ENVIRONMENT)
         os.environ["SARCNET_ROOT"] = str(root())
         os.environ["SARCNET_PROGRESS"] = str(progress)
@@ -310,6 +335,7 @@ class Watch:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Watch:
+        self._before = {process.pid for process in psutil.Process().children(recursive=True)}
         self._thread.start()
         return self
 
@@ -326,6 +352,8 @@ class Watch:
         while not self._stop.wait(0.5):
             resident = 0
             for process in me.children(recursive=True):
+                if process.pid in self._before:  # the warm process, from which kernels fork
+                    continue
                 self._seen[process.pid] = process
                 with contextlib.suppress(psutil.Error):
                     resident += process.memory_info().rss

@@ -51,11 +51,15 @@ class Notebook:
     def settings(self) -> type[Settings]:
         return settings_class(self.content["metadata"]["sarcnet"]["settings"])
 
+    @property
+    def code(self) -> list[str]:
+        """Its code cells, but for the parameters."""
+        cells = [cell for cell in self.content["cells"] if cell["cell_type"] == "code"]
+        return ["".join(cell["source"]) for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
+
     @cached_property
     def code_sha256(self) -> str:
-        cells = [cell for cell in self.content["cells"] if cell["cell_type"] == "code"]
-        code = ["".join(cell["source"]) for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
-        return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.code).encode()).hexdigest()
 
     @property
     def edited(self) -> bool:
