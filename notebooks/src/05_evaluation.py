@@ -50,9 +50,10 @@ from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import comparators, controls, figures, tables
 from sarcnet.evaluation.auc import METASTASIS
 from sarcnet.evaluation.judge import both, calibration_of, judge, survival_of, weightings
-from sarcnet.evaluation.series import predict, series
+from sarcnet.evaluation.series import series
 from sarcnet.evaluation.settings import EvaluationSettings
 from sarcnet.evaluation.survival import cut_off
+from sarcnet.evaluation.validation import predict
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
 

@@ -60,6 +60,26 @@ def check(followup: Followup, *, horizon_months: float) -> None:
         )
 
 
+def check_risk(risk: np.ndarray) -> np.ndarray:
+    """The risks (n,) as floats; raises SarcnetError when one is missing."""
+    risk = np.asarray(risk, dtype=float)
+    if np.isnan(risk).any():
+        raise SarcnetError(f"{int(np.isnan(risk).sum())} of {len(risk)} patients have no predicted risk (NaN).")
+    return risk
+
+
+def check_probability(risk: np.ndarray) -> np.ndarray:
+    """The risks (n,) as floats; raises SarcnetError when one is missing or no probability."""
+    risk = check_risk(risk)
+    outside = (risk < 0) | (risk > 1)
+    if outside.any():
+        raise SarcnetError(
+            f"{int(outside.sum())} of {len(risk)} risks are no probabilities, the first of them {risk[outside][0]:g}: "
+            "calibration, Brier score and net benefit are defined for probabilities only."
+        )
+    return risk
+
+
 def uncensored(
     fitted: Followup, *, counts: np.ndarray, at: Followup, horizon_months: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +158,7 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: 
         SarcnetError: a risk is missing, or no AUC exists (see :func:`check`).
     """
     check(followup, horizon_months=horizon_months)
-    risk = np.asarray(risk, dtype=float)
-    if np.isnan(risk).any():
-        raise SarcnetError(f"{int(np.isnan(risk).sum())} of {len(risk)} patients have no predicted risk (NaN).")
+    risk = check_risk(risk)
     case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
     return float(weighted_auc(risk, case=case, control=control)[0])
 
@@ -148,7 +166,8 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: 
 def naive_auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
     """AUC after leaving out whoever was censored before the horizon: simple, and biased when leaving has reasons."""
     check(followup, horizon_months=horizon_months)
+    risk = check_risk(risk)
     known = ~((followup.event == CENSORED) & (followup.months <= horizon_months))
     kept = followup.select(known)
     case = ((kept.event == METASTASIS) & (kept.months <= horizon_months)).astype(float)[None]
-    return float(weighted_auc(np.asarray(risk, dtype=float)[known], case=case, control=1 - case)[0])
+    return float(weighted_auc(risk[known], case=case, control=1 - case)[0])

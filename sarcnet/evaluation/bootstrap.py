@@ -1,26 +1,36 @@
-"""Intervals and differences by resampling patients, in pairs: every model is judged on the same resamples.
+r"""Intervals and differences by resampling patients, in pairs: every model is judged on the same resamples.
 
-Patients are drawn with replacement within each centre, since the numbers of the two centres were given, not observed.
-The censoring is estimated anew in each resample of the cross-validated series, because it is part of the estimate. Not
-resampled is the training: an interval says how much the AUC would vary with other patients *judged*, for the models at
-hand, not with other patients *learnt from*.
+Patients are drawn with replacement within strata: centre (its size was given, not observed) by whether a metastasis
+was seen, since an AUC is a statement about cases and controls, however many there are. The censoring is estimated
+anew in each resample of the cross-validated series, because it is part of the estimate. Not resampled is the
+training: an interval says how much the AUC would vary with other patients *judged*, for the models at hand, not with
+other patients *learnt from*.
+
+The AUC averaged over R repeats is one bilinear form in the weights, :math:`u^\top \bar K v / (1^\top u\, 1^\top v)`,
+where :math:`\bar K_{ij}` is the share of repeats in which case :math:`i` has the higher risk than control :math:`j`.
+So all resamples of all repeats are one matrix product a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+from scipy.stats import norm
 
-from sarcnet.evaluation.auc import Followup, check, weighted_auc, weights
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.auc import METASTASIS, Followup, check, weighted_auc, weights
 
-CHUNK = 250
+CHUNK = 500
+PAIRS_MAX = 4_000_000  # cases times controls above which sorting beats the matrix product in memory
+Method = Literal["bca", "percentile"]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its percentile interval; `p` is two-sided for "no difference" (NaN for a plain AUC)."""
+    """A value with its interval; `p` is two-sided for "no difference" (NaN for a plain AUC)."""
 
     value: float
     low: float
@@ -33,43 +43,106 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Resampled:
-    """AUCs of all models on the patients at hand (`point`) and on each of B resamples (`draws`, (B,) each)."""
+    """AUCs of all models on the patients at hand (`point`) and on each of B resamples (`draws`, (B,) each).
+
+    without: the AUCs with each of the n patients left out in turn, (n,) each; empty where not computed.
+    strata: (n,) stratum of each patient, for `without`.
+    """
 
     point: dict[str, float]
     draws: dict[str, np.ndarray]
     level: float
+    without: dict[str, np.ndarray] = field(default_factory=dict)
+    strata: np.ndarray | None = None
 
-    def estimate(self, model: str) -> Estimate:
-        """AUC of a model with its interval."""
-        low, high = self._interval(self.draws[model])
+    def estimate(self, model: str, *, method: Method = "bca") -> Estimate:
+        """AUC of a model with its interval (BCa where patients were left out in turn, else percentile)."""
+        low, high = self._interval(self.point[model], self.draws[model], self.without.get(model), method)
         return Estimate(self.point[model], low, high)
 
-    def difference(self, model: str, other: str) -> Estimate:
+    def difference(self, model: str, other: str, *, method: Method = "bca") -> Estimate:
         """AUC of `model` minus AUC of `other` with interval, and P: twice the smaller share of resamples beyond zero."""
         gaps = self.draws[model] - self.draws[other]
         gaps = gaps[np.isfinite(gaps)]
-        low, high = self._interval(gaps)
+        value = self.point[model] - self.point[other]
+        left = self.without[model] - self.without[other] if self.without else None
+        low, high = self._interval(value, gaps, left, method)
         beyond = min((gaps <= 0).sum(), (gaps >= 0).sum())
         p = min(1.0, 2 * (beyond + 1) / (len(gaps) + 1))
-        return Estimate(self.point[model] - self.point[other], low, high, float(p))
+        return Estimate(value, low, high, float(p))
 
     def minus(self, other: Resampled, *, model: str) -> Estimate:
         """AUC of `model` here minus its AUC on other patients, whose resamples are independent of these."""
         count = min(len(self.draws[model]), len(other.draws[model]))
-        low, high = self._interval(self.draws[model][:count] - other.draws[model][:count])
-        return Estimate(self.point[model] - other.point[model], low, high)
+        value = self.point[model] - other.point[model]
+        low, high = self._interval(value, self.draws[model][:count] - other.draws[model][:count], None, "percentile")
+        return Estimate(value, low, high)
 
-    def _interval(self, values: np.ndarray) -> tuple[float, float]:
-        tail = (1 - self.level) / 2
-        low, high = np.nanquantile(values, [tail, 1 - tail])
+    def influence(self, model: str) -> np.ndarray:
+        """(n,) empirical influence of each patient on the AUC: the jackknife's, centred within strata.
+
+        Their squares sum to the variance of the AUC, with what estimating the censoring contributes to it (the
+        infinitesimal jackknife; Efron 1982). Differences of two models' influences are those of their difference.
+        """
+        if self.strata is None:
+            raise SarcnetError("No patient was left out in turn, so no influence is known.")
+        return influence(self.without[model], strata=self.strata)
+
+    def _interval(
+        self, value: float, draws: np.ndarray, without: np.ndarray | None, method: Method
+    ) -> tuple[float, float]:
+        tails = np.array([(1 - self.level) / 2, (1 + self.level) / 2])
+        draws = draws[np.isfinite(draws)]
+        if not len(draws):
+            return float("nan"), float("nan")
+        if method == "bca" and without is not None and self.strata is not None:
+            tails = bca_tails(value, draws, influence(without, strata=self.strata), tails=tails)
+        low, high = np.quantile(draws, tails)
         return float(low), float(high)
 
 
-def resample_counts(centre: np.ndarray, *, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """(B, n) how often each of n patients is drawn, with replacement within each centre."""
-    counts = np.zeros((samples, len(centre)), dtype=np.int32)
-    for name in np.unique(centre):
-        rows = np.flatnonzero(centre == name)
+def influence(without: np.ndarray, *, strata: np.ndarray) -> np.ndarray:
+    """(n,) contributions whose squares sum to the variance, from values with each patient left out in turn (n,).
+
+    Within a stratum of m patients: sqrt((m − 1) / m) times (mean of the values left out − own). Strata of one
+    contribute nothing.
+    """
+    found = np.zeros(len(without))
+    for name in np.unique(strata):
+        rows = strata == name
+        m = int(rows.sum())
+        own = without[rows]
+        found[rows] = np.nan_to_num(np.sqrt((m - 1) / m) * (np.nanmean(own) - own)) if np.isfinite(own).any() else 0.0
+    return found
+
+
+def bca_tails(value: float, draws: np.ndarray, influences: np.ndarray, *, tails: np.ndarray) -> np.ndarray:
+    r"""Shares of the resamples at which a bias-corrected and accelerated interval ends (Efron, JASA 1987).
+
+    .. math:: \Phi\left(z_0 + \frac{z_0 + z_\alpha}{1 - a (z_0 + z_\alpha)}\right)
+
+    :math:`z_0` from the share of resamples below the value (equal ones count half), :math:`a` from the skewness of
+    the influences over all strata (Davison and Hinkley 1997, section 5.3).
+    """
+    below = ((draws < value).sum() + 0.5 * (draws == value).sum()) / len(draws)
+    below = min(max(below, 1 / (len(draws) + 1)), 1 - 1 / (len(draws) + 1))
+    spread = (influences**2).sum() ** 1.5
+    a = (influences**3).sum() / (6 * spread) if spread > 0 else 0.0
+    z = norm.ppf(below) + norm.ppf(tails)
+    return norm.cdf(norm.ppf(below) + z / (1 - a * z))
+
+
+def strata_of(followup: Followup) -> np.ndarray:
+    """(n,) centre by whether a metastasis was seen."""
+    seen = np.where(followup.event == METASTASIS, " / metastasis", " / none")
+    return np.char.add(followup.centre.astype(str), seen)
+
+
+def resample_counts(strata: np.ndarray, *, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """(B, n) how often each of n patients is drawn, with replacement within each stratum."""
+    counts = np.zeros((samples, len(strata)), dtype=np.int32)
+    for name in np.unique(strata):
+        rows = np.flatnonzero(strata == name)
         counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
     return counts
 
@@ -83,6 +156,7 @@ def resample_auc(
     level: float,
     rng: np.random.Generator,
     fitted: Followup | None = None,
+    strata: np.ndarray | None = None,
 ) -> Resampled:
     """Paired bootstrap of the AUC at the horizon.
 
@@ -94,23 +168,55 @@ def resample_auc(
         rng: draws the patients.
         fitted: patients on whom the censoring is estimated, when they are others (the training series, for the
             validation series).
+        strata: (n,) within which patients are drawn; None for :func:`strata_of`.
 
     Raises:
-        SarcnetError: no AUC exists for these patients.
+        SarcnetError: no AUC exists for these patients, or a risk is missing; all such models are named.
     """
     check(followup, horizon_months=horizon_months)
-    counts = resample_counts(followup.centre, samples=samples, rng=rng)
-    point = _mean_auc(risks, *weights(followup, horizon_months=horizon_months, fitted=fitted))
-    chunks = []
-    for begin in range(0, samples, CHUNK):
-        pair = weights(followup, horizon_months=horizon_months, fitted=fitted, counts=counts[begin : begin + CHUNK])
-        chunks.append(_mean_auc(risks, *pair))
+    poor = [f"{model} ({int(np.isnan(values).sum())})" for model, values in risks.items() if np.isnan(values).any()]
+    if poor:
+        raise SarcnetError(f"Risks are missing (NaN), by model and number: {', '.join(poor)}; no comparison is fair.")
+    strata = strata_of(followup) if strata is None else strata
+    tables = {model: _higher(np.asarray(values, dtype=float), followup) for model, values in risks.items()}
+
+    def aucs(counts: np.ndarray | None) -> dict[str, np.ndarray]:
+        case, control = weights(followup, horizon_months=horizon_months, fitted=fitted, counts=counts)
+        return {model: _mean_auc(risks[model], tables[model], case=case, control=control) for model in risks}
+
+    counts = resample_counts(strata, samples=samples, rng=rng)
+    chunks = [aucs(counts[begin : begin + CHUNK]) for begin in range(0, samples, CHUNK)]
+    n = len(followup)
+    point = {model: float(values[0]) for model, values in aucs(None).items()}
     draws = {model: np.concatenate([chunk[model] for chunk in chunks]) for model in risks}
-    return Resampled({model: float(values[0]) for model, values in point.items()}, draws, level)
+    return Resampled(point, draws, level, aucs(np.ones((n, n)) - np.eye(n)), strata)
 
 
-def _mean_auc(risks: Mapping[str, np.ndarray], case: np.ndarray, control: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        model: np.mean([weighted_auc(column, case=case, control=control) for column in np.atleast_2d(values.T)], axis=0)
-        for model, values in risks.items()
-    }
+@dataclass(frozen=True)
+class _Higher:
+    """cases (c,): patients with a metastasis; share (c, n): repeats in which each has the higher risk than another."""
+
+    cases: np.ndarray
+    share: np.ndarray
+
+
+def _higher(values: np.ndarray, followup: Followup) -> _Higher | None:
+    """The comparisons of all pairs, risks (n, R); None when there are too many to hold."""
+    cases = np.flatnonzero(followup.event == METASTASIS)
+    if len(cases) * len(values) > PAIRS_MAX:
+        return None
+    share = np.zeros((len(cases), len(values)))
+    for column in values.T:
+        share += (column[cases, None] > column[None, :]) + 0.5 * (column[cases, None] == column[None, :])
+    return _Higher(cases, share / values.shape[1])
+
+
+def _mean_auc(values: np.ndarray, higher: _Higher | None, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """(B,) AUCs of risks (n, R) under weights (B, n), averaged over the repeats; NaN without case or control."""
+    if higher is None:
+        return np.mean([weighted_auc(column, case=case, control=control) for column in values.T], axis=0)
+    columns = np.flatnonzero(control.any(axis=0))
+    won = case[:, higher.cases] @ higher.share[:, columns]  # (B, controls)
+    total = case.sum(axis=1) * control.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, np.einsum("bj,bj->b", won, control[:, columns]) / total, np.nan)

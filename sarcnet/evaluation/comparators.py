@@ -1,7 +1,7 @@
 """What SarcNet is compared with: the FNCLCC grade, and a Cox model on the four variables of the Sarculator.
 
-The Sarculator's own coefficients for metastasis are not available to us (Callegaro et al., Lancet Oncology 2016), so the
-second is "Cox on the Sarculator's variables", refitted on each training fold, and never called the Sarculator.
+The Sarculator's own coefficients for metastasis are not available to us (Callegaro et al., Lancet Oncology 2016), so
+the second is "Cox on the Sarculator's variables", refitted on each training fold, and never called the Sarculator.
 """
 
 from __future__ import annotations

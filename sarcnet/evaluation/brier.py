@@ -1,0 +1,75 @@
+r"""Brier score: how far a predicted risk is from what happened, squared, weighted for censoring.
+
+.. math:: BS(t) = \frac1n \sum_i u_i (1 - r_i)^2 + v_i r_i^2
+
+with the weights :math:`u, v` of :mod:`sarcnet.evaluation.auc`; those who died before :math:`t` had no metastasis
+(Graf et al., Statistics in Medicine 1999; Schoop et al., Biometrical Journal 2011, for competing risks). It is judged
+beside a model that gives everybody the same risk, the incidence of Aalen and Johansen; one minus their ratio is the
+index of prediction accuracy (Kattan and Gerds 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.evaluation.auc import METASTASIS, Followup, check, check_probability, weights
+from sarcnet.evaluation.incidence import incidence_at
+
+
+def weighted_brier(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, size: np.ndarray | float) -> np.ndarray:
+    """(B,) scores of risks (n,) under weights (B, n) for resamples of `size` patients."""
+    return (case @ (1 - risk) ** 2 + control @ risk**2) / size
+
+
+def brier(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: Followup | None = None) -> float:
+    """Brier score at the horizon of risks (n,), which are probabilities: a grade or a hazard ratio has none.
+
+    Raises:
+        SarcnetError: a risk is missing or no probability; nobody was watched to the horizon.
+    """
+    check(followup, horizon_months=horizon_months)
+    risk = check_probability(risk)
+    case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
+    return float(weighted_brier(risk, case=case, control=control, size=len(risk))[0])
+
+
+def accuracy_index(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
+    """Share by which the Brier score is better than that of giving everybody the same risk: 0 useless, 1 perfect."""
+    same = incidence_at(followup, horizon_months=horizon_months, competing=True)[0]
+    null = brier(np.full(len(followup), same), followup, horizon_months=horizon_months)
+    return 1 - brier(risk, followup, horizon_months=horizon_months) / null
+
+
+def over_time(risk: np.ndarray, *, horizon_months: float, months: Sequence[float], fitted: Followup) -> np.ndarray:
+    r"""(n, T) risks at other times, for models that give one at the horizon only.
+
+    The risk rises in time as the cumulative hazard of metastasis of the patients `fitted` does (Nelson–Aalen, death
+    censored): :math:`r(t) = 1 - (1 - r)^{\Lambda(t) / \Lambda(horizon)}`, which assumes proportional hazards (exact
+    for a Cox model).
+    """
+    times = np.unique(fitted.months[fitted.event == METASTASIS])
+    jumps = [np.sum((fitted.months == u) & (fitted.event == METASTASIS)) / np.sum(fitted.months >= u) for u in times]
+    risen = np.concatenate([[0.0], np.cumsum(jumps)])
+    whole = risen[np.searchsorted(times, horizon_months, side="right")]
+    share = risen[np.searchsorted(times, np.asarray(months), side="right")] / whole
+    return 1 - (1 - np.asarray(risk)[:, None]) ** share[None, :]
+
+
+def brier_in_time(
+    risks: np.ndarray, followup: Followup, *, months: Sequence[float], fitted: Followup | None = None
+) -> pd.DataFrame:
+    """Brier score at each of T times of risks (n, T), and that of the same risk for everybody: months, brier, same."""
+    rows = []
+    for column, t in enumerate(months):
+        same = np.full(len(followup), incidence_at(followup, horizon_months=t, competing=True)[0])
+        scores = [brier(r, followup, horizon_months=t, fitted=fitted) for r in (risks[:, column], same)]
+        rows.append((t, *scores))
+    return pd.DataFrame(rows, columns=["months", "brier", "same"])
+
+
+def integrated(months: np.ndarray, score: np.ndarray) -> float:
+    """Mean of a score over time, by trapezia between the first and the last of `months`."""
+    return float(np.trapezoid(score, months) / (months[-1] - months[0]))

@@ -1,0 +1,65 @@
+r"""Concordance over all of the follow-up up to a time: Uno's C, weighted for censoring, and Harrell's, which is not.
+
+A pair is comparable when patient :math:`i` had a metastasis at :math:`T_i \le \tau` while :math:`j` had none by then:
+watched for longer, or dead before without one (Wolbers et al., Biostatistics 2014). With :math:`G` the probability of
+remaining uncensored,
+
+.. math::
+   C = \frac{\sum_{ij} W_{ij} \left(1[m_i > m_j] + \tfrac12 1[m_i = m_j]\right)}{\sum_{ij} W_{ij}}, \qquad
+   W_{ij} = \begin{cases} 1 / (G(T_i^-)\, G_j(T_i)) & T_j > T_i \\
+   1 / (G(T_i^-)\, G_j(T_j^-)) & j \text{ died},\ T_j \le T_i \end{cases}
+
+Without deaths this is Uno's C (Statistics in Medicine 2011); with all weights 1, Harrell's. Harrell's C depends on
+how long patients happened to be watched; it is given because readers know it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup, check_risk, uncensored
+
+
+def concordance(
+    risk: np.ndarray, followup: Followup, *, upto_months: float, weighted: bool, fitted: Followup | None = None
+) -> float:
+    """Uno's C (`weighted`) or Harrell's C of risks (n,) for metastases by `upto_months`.
+
+    Args:
+        fitted: patients on whom the censoring is estimated; None for `followup` itself.
+
+    Raises:
+        SarcnetError: a risk is missing, or no pair can be compared.
+    """
+    risk = check_risk(risk)
+    months, event = followup.months, followup.event
+    cases = np.flatnonzero((event == METASTASIS) & (months <= upto_months))
+    later = months[None, :] > months[cases, None]  # (cases, n)
+    later |= (months[None, :] == months[cases, None]) & (event[None, :] == 0)  # censored then, so still free
+    died = (event == DEATH)[None, :] & (months[None, :] <= months[cases, None])
+    if not (later | died).any():
+        raise SarcnetError(f"No pair of {len(followup)} patients can be compared up to {upto_months:g} months.")
+    if weighted:
+        pairs = _weights(followup, cases, later=later, died=died, fitted=followup if fitted is None else fitted)
+    else:
+        pairs = (later | died).astype(float)
+    above = (risk[cases, None] > risk[None, :]) + 0.5 * (risk[cases, None] == risk[None, :])
+    return float((pairs * above).sum() / pairs.sum())
+
+
+def _weights(
+    followup: Followup, cases: np.ndarray, *, later: np.ndarray, died: np.ndarray, fitted: Followup
+) -> np.ndarray:
+    """(cases, n) weights of the pairs; G is that of each patient's own centre."""
+    once = np.ones((1, len(fitted)))
+    before = uncensored(fitted, counts=once, at=followup, horizon_months=0.0)[0][0]  # G(T−), (n,)
+    partner = np.zeros(later.shape)
+    for centre in np.unique(followup.centre):
+        there = np.flatnonzero(followup.centre == centre)
+        times = followup.months[cases]
+        probe = Followup(np.nextafter(times, np.inf), np.zeros(len(cases), int), np.full(len(cases), centre))
+        at_case = uncensored(fitted, counts=once, at=probe, horizon_months=0.0)[0][0]  # G of that centre at T_i
+        partner[:, there] = np.where(at_case > 0, 1 / np.maximum(at_case, 1e-300), 0.0)[:, None]
+    dead = np.where(before > 0, 1 / np.maximum(before, 1e-300), 0.0)
+    return (later * partner + died * dead[None, :]) * dead[cases, None]

@@ -1,0 +1,62 @@
+"""Who changes group when one score is put in the place of another, and what happened to those who did.
+
+Each patient is high or low risk under an old and a new score. The table counts the four kinds and gives each kind's
+incidence of metastasis at the horizon (Aalen–Johansen): whoever moves up should have had more metastases than whoever
+moves down. The net shares of cases and of controls that move the right way are given apart, never added up: a sum
+hides which of both moved (Pepe et al., Statistics in Medicine 2015, on the misuse of the net reclassification index).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.evaluation.auc import Followup, check, weights
+from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.incidence import at, curve
+
+KINDS = {
+    "high in both": (True, True),
+    "moved up (low, now high)": (False, True),
+    "moved down (high, now low)": (True, False),
+    "low in both": (False, False),
+}
+
+
+@dataclass(frozen=True)
+class Moves:
+    """table: kind, n, metastasis at the horizon, low, high. cases, controls: net share that moves the right way."""
+
+    table: pd.DataFrame
+    cases: Estimate
+    controls: Estimate
+
+
+def moves(
+    old: np.ndarray, new: np.ndarray, followup: Followup, *, horizon_months: float, counts: np.ndarray, level: float
+) -> Moves:
+    """Moves between two groupings, each (n,) of bool with True for high risk.
+
+    Args:
+        counts: (B, n) resamples of the patients.
+
+    Raises:
+        SarcnetError: no case by the horizon, or nobody watched to it.
+    """
+    check(followup, horizon_months=horizon_months)
+    rows = []
+    for kind, (before, after) in KINDS.items():
+        own = np.flatnonzero((old == before) & (new == after))
+        seen = at(curve(followup.select(own), competing=True, level=level), horizon_months) if len(own) else None
+        numbers = (np.nan,) * 3 if seen is None else (seen["risk"], seen["low"], seen["high"])
+        rows.append((kind, len(own), *numbers))
+    drawn = np.vstack([np.ones((1, len(old))), counts])
+    case, control = weights(followup, horizon_months=horizon_months, counts=drawn)
+    up, down = (new & ~old).astype(float), (old & ~new).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gained = [(case @ (up - down)) / case.sum(axis=1), (control @ (down - up)) / control.sum(axis=1)]
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    cases, controls = (Estimate(float(g[0]), *map(float, np.nanquantile(g[1:], tails))) for g in gained)
+    return Moves(pd.DataFrame(rows, columns=["group", "n", "metastasis", "low", "high"]), cases, controls)
