@@ -11,7 +11,7 @@ UVINDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-be
 RUNARGS := $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) $(if $(UPTO),--upto $(UPTO)) $(if $(FORCE),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench real-slide lock clean
+.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench real-slide federation lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -60,6 +60,10 @@ bench: .venv/.ready  ## time whole profiles from nothing (PROFILES="smoke demo s
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
 	@$(BIN)/python -m sarcnet.slides.real_slide
 	@$(BIN)/sarcnet run real_slide --upto 02_features
+
+federation: .venv/.ready  ## train over real programs (SuperLink, two SuperNodes, TLS, keys); the smoke model must come out
+	@$(BIN)/sarcnet run smoke --upto 04_federation
+	@$(BIN)/python -m sarcnet.federated.deployment --run runs/smoke
 
 lock: .venv/.ready  ## renew the pins from the ranges in pyproject.toml
 	@{ sed -n '/^#/p' requirements.lock.txt; $(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11.7 \

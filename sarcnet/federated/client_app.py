@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
@@ -39,7 +40,19 @@ from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import image_score_sums
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import training_statistics
-from sarcnet.model.training import fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fit(*arguments: Any, **settings: Any) -> pd.DataFrame:
+    """`sarcnet.model.training.fit`, loaded at the first training.
+
+    A SuperNode starts a process for each message, and only training needs Lightning, whose import takes 7 s.
+    """
+    from sarcnet.model import training
+
+    return training.fit(*arguments, **settings)
 
 
 def data_path(context: Context) -> Path:

@@ -1,0 +1,180 @@
+"""A fire drill with real programs: what happens when a hospital's node or the server fails.
+
+    python -m sarcnet.federated.drill --run runs/smoke
+
+stages, on this machine and with the hospitals' folders of a finished notebook 04, a node that trusts another
+authority, a node whose key nobody registered, a node killed in the middle of a round, and a SuperLink restarted after
+it; then looks whether the resumed run ends with the simulation's model. Takes some minutes: each Flower program needs
+seconds to start. Nothing hangs: every wait has a limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.federated.certificates import make_authority, make_hospital_key
+from sarcnet.federated.deployment import (
+    TOLERANCE,
+    Deployment,
+    largest_difference,
+    plan_of_run,
+    start_superlink,
+    superlink,
+)
+from sarcnet.federated.plan import FederationError, Plan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One fault: whether the federation did what docs/federation.md promises, what it said, how long it took."""
+
+    fault: str
+    promised: str
+    happened: str
+    kept: bool
+    seconds: float
+
+
+@dataclass
+class Drill:
+    """Stages the faults one after the other with one SuperLink.
+
+    deadline_s, start_deadline_s: the plan's deadlines here; a run may take limit_s in all.
+    """
+
+    plan: Plan
+    hospitals: dict[str, Path]
+    simulated: Path
+    deadline_s: float
+    start_deadline_s: float
+    limit_s: float
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(self, folder: Path) -> list[Outcome]:
+        """All faults; certificates, logs and results go into the folder."""
+        with superlink(folder) as deployment:
+            self._strangers(deployment)
+            keys = {name: deployment.register(name) for name in self.plan.hospitals}
+            for name, key in keys.items():
+                deployment.start_node(name, key=key, data=self.hospitals[name])
+            self._killed_node(deployment)
+            self._restarted_superlink(deployment, keys)
+        return self.outcomes
+
+    def _note(self, fault: str, promised: str, act: Callable[[], str], kept: Callable[[str], bool]) -> None:
+        started = time.monotonic()
+        try:
+            happened = act()
+        except FederationError as error:
+            happened = str(error)
+        outcome = Outcome(fault, promised, happened, kept(happened), time.monotonic() - started)
+        print(f"{'as promised' if outcome.kept else 'NOT AS PROMISED'} ({outcome.seconds:.0f} s) {fault}: {happened}")
+        self.outcomes.append(outcome)
+
+    def _strangers(self, deployment: Deployment) -> None:
+        """One node with a key nobody registered, one that trusts another authority: neither is counted."""
+        first, second = self.plan.hospitals[:2]
+        stranger = make_hospital_key(deployment.folder / "keys" / "stranger").with_suffix("")
+        other = deployment.folder / "other authority"
+        now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+        make_authority(other, name="somebody else", from_day=now, days=1)
+        known = deployment.register(second)
+        deployment.start_node(first, key=stranger, data=self.hospitals[first])
+        deployment.start_node(second, key=known, data=self.hospitals[second], authority=other / "ca.crt")
+        plan = dataclasses.replace(self.plan, start_deadline_s=self.start_deadline_s)
+        out = deployment.folder / "strangers"
+        self._note(
+            "key not registered; SuperLink's certificate of another authority",
+            "neither node takes part; the run ends with a sentence",
+            lambda: self._submit(deployment, plan, out),
+            lambda text: text.startswith(f"Only 0 of {len(self.plan.hospitals)} hospitals connected"),
+        )
+        for name in (first, second):
+            deployment.programs.end(f"node {name}")
+
+    def _killed_node(self, deployment: Deployment) -> None:
+        """The last hospital's node is killed once the first round is on disk."""
+        name, out = self.plan.hospitals[-1], deployment.folder / "result"
+        killer = threading.Thread(target=self._kill_after_first_round, args=(deployment, name, out), daemon=True)
+        killer.start()
+        plan = dataclasses.replace(self.plan, deadline_s=self.deadline_s)
+        self._note(
+            f"node of {name} killed in round 2",
+            "the run ends at the deadline with a sentence; finished rounds are kept",
+            lambda: self._submit(deployment, plan, out),
+            lambda text: f"Hospital {name} did not answer in round 2" in text and _finished(out) == 1,
+        )
+        killer.join(timeout=self.limit_s)
+
+    def _kill_after_first_round(self, deployment: Deployment, name: str, out: Path) -> None:
+        end = time.monotonic() + self.limit_s
+        while _finished(out) < 1 and time.monotonic() < end:
+            time.sleep(0.2)
+        deployment.programs.end(f"node {name}")
+
+    def _restarted_superlink(self, deployment: Deployment, keys: dict[str, Path]) -> None:
+        """SuperLink and all nodes are ended and started again; the same run goes on behind its first round."""
+        out = deployment.folder / "result"
+
+        def act() -> str:
+            for program in list(deployment.programs.started):
+                deployment.programs.end(program)
+            start_superlink(deployment)
+            for name, key in keys.items():
+                deployment.start_node(name, key=key, data=self.hospitals[name])
+            self._submit(deployment, self.plan, out)
+            array, difference = largest_difference(self.simulated, out / "sarcnet_fedavg.safetensors")
+            same = "the same" if difference <= TOLERANCE else "another"
+            return f"{same} model as the simulation's (largest difference {difference:.2g}, {array})"
+
+        self._note(
+            "SuperLink restarted",
+            "keys stay registered; the run resumes behind the last finished round and ends with the same model",
+            act,
+            lambda text: text.startswith("the same model"),
+        )
+
+    def _submit(self, deployment: Deployment, plan: Plan, out: Path) -> str:
+        deployment.submit(plan, out=out, limit_s=self.limit_s)
+        return "the run ended with a model"
+
+
+def _finished(out: Path) -> int:
+    """Rounds on disk."""
+    return len(list(out.glob("rounds/*/round_*.json")))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 when every fault had the promised outcome."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/smoke"), help="folder of a run with notebook 04 done")
+    parser.add_argument("--keep", type=Path, help="folder to keep logs and results in (default: none is kept)")
+    parser.add_argument("--deadline-s", type=float, default=60.0, help="seconds a round may take when a node is killed")
+    parser.add_argument("--limit-s", type=float, default=900.0, help="seconds one run may take")
+    options = parser.parse_args(arguments)
+    try:
+        plan, hospitals, simulated = plan_of_run(options.run)
+        drill = Drill(plan, hospitals, simulated, options.deadline_s, options.deadline_s, options.limit_s)
+        with tempfile.TemporaryDirectory(prefix="sarcnet-drill-") as temporary:
+            folder = options.keep or Path(temporary)
+            outcomes = drill.run(folder)
+            (folder / "drill.json").write_text(json.dumps([dataclasses.asdict(o) for o in outcomes], indent=1) + "\n")
+    except SarcnetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if all(outcome.kept for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
