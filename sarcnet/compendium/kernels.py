@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from multiprocessing import forkserver
 from pathlib import Path
@@ -104,7 +105,8 @@ def _be_kernel(command: list[str], environment: dict[str, str], folder: str) -> 
     os.setsid()  # a group of its own: an interrupt in the terminal is the runner's to handle
     os.environ.clear()
     os.environ.update(environment)
-    command = [*command, f"--IPKernelApp.parent_handle={os.getppid()}"]  # ends itself when the fork server does
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    command = [*command, f"--IPKernelApp.parent_handle={os.getppid()}"]
     os.chdir(folder)
     log = os.open(environment["SARCNET_KERNEL_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 2)
@@ -115,3 +117,11 @@ def _be_kernel(command: list[str], environment: dict[str, str], folder: str) -> 
         IPKernelApp.launch_instance(command)
     finally:
         atexit._run_exitfuncs()  # multiprocessing ends its processes without
+
+
+def _end_with_the_run() -> None:
+    """Leave when the run that started this kernel is gone; the fork server, its parent, lives as long as its forks."""
+    run = multiprocessing.parent_process()
+    assert run is not None
+    run.join()
+    os._exit(1)

@@ -108,9 +108,17 @@ class Toy:
         (self.root / "papermill_params" / f"{name}.yaml").write_text(text)
 
     def run(self, *words: str, verb: str = "run", profile: str = "toy") -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "SARCNET_ROOT": str(self.root), "PYTHONPATH": str(self.root)}
         command = [sys.executable, "-m", "sarcnet.compendium.cli", verb, profile, *words]
-        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=120)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A run that goes on by itself."""
+        command = [sys.executable, "-m", "sarcnet.compendium.cli", "run", "toy"]
+        return subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=subprocess.DEVNULL)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "SARCNET_ROOT": str(self.root), "PYTHONPATH": str(self.root)}
 
     def stage(self, name: str) -> Path:
         return self.root / "runs" / "toy" / name

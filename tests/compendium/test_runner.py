@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
+import time
 
 import pytest
 
@@ -31,8 +33,54 @@ def test_first_run_finishes_every_stage_and_says_why(finished):
 
 
 def test_kernel_is_this_interpreter(fresh):
-    fresh.write("00_one", "import sys\n\nassert sys.executable == " + repr(os.sys.executable))
+    fresh.write("00_one", "import sys\n\nassert sys.executable == " + repr(sys.executable))
     assert fresh.run("--only", "00").returncode == 0
+
+
+FACTS = """
+import json, os, sys
+
+facts = {"pid": os.getpid(), "parent": os.getppid(), "session": os.getsid(0), "folder": os.path.basename(os.getcwd()),
+         "ours": sorted(name for name in sys.modules if name.startswith("toy.")),
+         "headless": os.environ["SARCNET_HEADLESS"], "seen": getattr(sys, "seen_by_an_earlier_kernel", False)}
+sys.seen_by_an_earlier_kernel = True
+stage.output("facts.json").write_text(json.dumps(facts))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels fork on Linux only")
+def test_later_kernels_fork_from_one_warm_process_and_share_nothing(fresh):
+    fresh.write("01_two", FACTS)
+    fresh.write("02_three", FACTS)
+    assert fresh.run().returncode == 0
+    two, three = (json.loads((fresh.stage(name) / "facts.json").read_text()) for name in ("01_two", "02_three"))
+    assert two["parent"] == three["parent"]
+    assert two["pid"] != three["pid"]
+    for kernel in (two, three):
+        assert kernel["session"] == kernel["pid"], "an interrupt in the terminal must not reach it"
+        assert kernel["ours"] == ["toy.settings"]
+        assert (kernel["folder"], kernel["headless"], kernel["seen"]) == ("notebooks", "1", False)
+    wait_for(lambda: not os.path.exists(f"/proc/{two['parent']}"))  # the warm process ended with the run
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels fork on Linux only")
+def test_no_kernel_outlives_a_run_that_is_killed(fresh):
+    fresh.write(
+        "01_two", 'import os, pathlib, time\n\npathlib.Path("../pid").write_text(str(os.getpid()))\ntime.sleep(60)'
+    )
+    with fresh.start() as run:
+        pid = int(wait_for(lambda: (fresh.root / "pid").exists() and (fresh.root / "pid").read_text()))
+        run.kill()
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+def wait_for(found, seconds=30.0):
+    """What `found` returns as soon as that is true."""
+    for _ in range(int(seconds / 0.1)):
+        if value := found():
+            return value
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
 
 
 def test_nothing_changed_nothing_runs(done):
