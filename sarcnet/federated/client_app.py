@@ -27,6 +27,7 @@ from flwr.clientapp.typing import Mod
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated.hospital import Hospital, read_centre, read_hospital, without_names
 from sarcnet.federated.plan import CANNOT_ANSWER
+from sarcnet.federated.proximal import pulled_to_start
 from sarcnet.federated.records import (
     check_axes,
     from_record,
@@ -134,14 +135,15 @@ def train(message: Message, context: Context) -> Message:
     hospital, protocol = own_hospital(message, context)
     stack = received_stack(message, protocol)
     config = _config(message)
-    curves = fit(
-        stack,
-        hospital.patients,
-        weights=hospital.weights,
-        protocol=protocol,
-        epochs=int(config["epochs"]),  # type: ignore[arg-type]
-        first_epoch=int(config["first_epoch"]),  # type: ignore[arg-type]
-    )
+    with pulled_to_start(stack, strength=float(config["proximal"])):  # type: ignore[arg-type]
+        curves = fit(
+            stack,
+            hospital.patients,
+            weights=hospital.weights,
+            protocol=protocol,
+            epochs=int(config["epochs"]),  # type: ignore[arg-type]
+            first_epoch=int(config["first_epoch"]),  # type: ignore[arg-type]
+        )
     last = curves.loc[curves["epoch"] == curves["epoch"].max()].sort_values("member")
     learning = {
         "patients": hospital.weights.sum(axis=0, dtype=np.float64),  # (E,)

@@ -18,6 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path
 from sarcnet.federated.plan import Plan
+from sarcnet.federated.recipe import Recipe
 from sarcnet.federated.server_app import FederatedRun, Server
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.store import save_stack
@@ -32,6 +33,7 @@ def run_config(plan: Plan, *, out: Path) -> dict[str, str | int | float]:
         "protocol": json.dumps(plan.protocol.to_dict(), sort_keys=True),
         "rounds": plan.rounds,
         "local-epochs": plan.local_epochs,
+        "recipe": json.dumps(plan.recipe.to_dict(), sort_keys=True),
         "deadline-s": float(plan.deadline_s),
         "start-deadline-s": float(plan.start_deadline_s),
         "out": str(out),
@@ -41,7 +43,7 @@ def run_config(plan: Plan, *, out: Path) -> dict[str, str | int | float]:
 def read_run_config(config: Mapping[str, Any]) -> tuple[Plan, Path]:
     """The reverse. Raises SarcnetError with every setting that is missing or cannot be used."""
     faults = Faults()
-    for name in ("protocol", "out"):
+    for name in ("protocol", "recipe", "out"):
         if not str(config.get(name, "")):
             faults.add(f"The run's setting {name} is empty: give it with flwr run --run-config.")
     for name in ("rounds", "local-epochs"):
@@ -55,6 +57,7 @@ def read_run_config(config: Mapping[str, Any]) -> tuple[Plan, Path]:
         Protocol.from_dict(json.loads(str(config["protocol"]))),
         rounds=int(config["rounds"]),
         local_epochs=int(config["local-epochs"]),
+        recipe=Recipe(**json.loads(str(config["recipe"]))),
         deadline_s=float(config["deadline-s"]),
         start_deadline_s=float(config["start-deadline-s"]),
     )

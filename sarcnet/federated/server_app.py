@@ -5,6 +5,7 @@ meet the hospitals → sum their statistics → R rounds of train-and-average �
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from sarcnet.federated.ledger import sizes
 from sarcnet.federated.plan import Plan
 from sarcnet.federated.postbox import Postbox
 from sarcnet.federated.records import check_axes, from_record, instructions, standardisation, to_record
-from sarcnet.federated.strategy import Arrays, MemberFedAvg
+from sarcnet.federated.strategy import MemberStrategy
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack
 from sarcnet.model.protocol import build_stack
@@ -117,16 +118,22 @@ class Server:
         written = len(postbox.ledger.rows)
         progress = iter(track(range(done, self.plan.rounds), total=self.plan.rounds - done, what="federated rounds"))
 
-        def on_round(number: int, arrays: Arrays, rows: list[dict[str, object]]) -> None:
+        def on_round(ended: FinishedRound) -> None:
             nonlocal written
-            finished.append(FinishedRound(number, arrays, rows, postbox.ledger.rows[written:]))
+            finished.append(dataclasses.replace(ended, messages=postbox.ledger.rows[written:]))
             written = len(postbox.ledger.rows)
             save_round(folder, finished[-1])
             next(progress, None)
 
-        strategy = MemberFedAvg(self.plan, standardisation=standardisation(stack), done=done, on_round=on_round)
+        strategy = MemberStrategy(
+            self.plan,
+            standardisation=standardisation(stack),
+            finished=finished[-1] if finished else None,
+            on_round=on_round,
+        )
         start = finished[-1].arrays if finished else stack.parameter_arrays()
-        strategy.start(postbox, to_record(start), num_rounds=self.plan.rounds - done, timeout=self.plan.deadline_s)
+        asked = (self.plan.rounds - done) * strategy.visits
+        strategy.start(postbox, to_record(start), num_rounds=asked, timeout=self.plan.deadline_s)
         stack.load_parameter_arrays(finished[-1].arrays)
         return done, finished
 

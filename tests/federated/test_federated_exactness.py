@@ -10,10 +10,10 @@ import pytest
 from flwr.app import Message
 
 from sarcnet.federated import simulation
+from sarcnet.federated.aggregate import weighted_mean
 from sarcnet.federated.hospital import read_hospital
 from sarcnet.federated.inprocess import InProcessGrid
 from sarcnet.federated.simulation import simulate
-from sarcnet.federated.strategy import weighted_mean
 from sarcnet.model.crossval import make_members, training_weights
 from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.predict import predict_risks
@@ -105,8 +105,8 @@ def test_two_runs_are_equal_to_the_bit(cohort, make_plan):
 def test_mean_weighs_each_member_by_its_own_patients():
     arrays = [{"w": np.array([[1.0, 2.0], [10.0, 20.0]], np.float32)}, {"w": np.zeros((2, 2), np.float32)}]
     mean = weighted_mean(arrays, patients=[np.array([1, 3]), np.array([3, 1])])
-    np.testing.assert_array_equal(mean["w"], np.array([[0.25, 0.5], [7.5, 15.0]], np.float32))
-    assert mean["w"].dtype == np.float32
+    np.testing.assert_array_equal(mean["w"], np.array([[0.25, 0.5], [7.5, 15.0]]))
+    assert mean["w"].dtype == np.float64
 
 
 def test_a_stored_federated_model_predicts_held_out_patients(cohort, make_plan):

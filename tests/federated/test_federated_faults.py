@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 import pytest
-from flwr.app import Message, RecordDict
+from flwr.app import Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated import client_app as at_hospital
@@ -55,7 +56,7 @@ def test_numbers_that_are_not_finite_are_refused(cohort, make_plan, monkeypatch)
 
     monkeypatch.setattr(at_hospital, "fit", broken)
     with pytest.raises(
-        FederationError, match=r"Hospital CLB sent numbers that are not finite in round 1 \(image_weight\)"
+        FederationError, match=r"Hospital CLB sent in round 1 numbers that are not finite \(image_weight\)"
     ):
         federate(cohort, make_plan())
 
@@ -128,3 +129,69 @@ def test_a_node_without_a_folder_says_so(make_plan):
 def test_an_unknown_engine_is_refused(cohort, make_plan):
     with pytest.raises(SarcnetError, match="federation_engine is 'spark': choose ray or inprocess"):
         simulate(make_plan(), hospitals=cohort.hospitals(), rounds_folder=cohort.folder / "rounds", engine="spark")
+
+
+class ComesBackLate(InProcessGrid):
+    """The second node is listed from the start but reachable only from the third message on."""
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        messages = list(messages)
+        numbers = super().push_messages(messages)
+        self.asked = getattr(self, "asked", 0) + 1
+        if self.asked < 3:
+            gone = Error(ErrorCode.NODE_UNAVAILABLE, "Node Unavailable")
+            self.replies[numbers[-1]] = Message(gone, reply_to=messages[-1])
+        return numbers
+
+
+def test_a_node_that_is_listed_but_not_back_yet_is_asked_again(cohort, make_plan, monkeypatch):
+    monkeypatch.setattr("sarcnet.federated.postbox.ASK_AGAIN_S", 0.01)
+    untroubled = federate(cohort, make_plan())
+    monkeypatch.setattr(simulation, "InProcessGrid", ComesBackLate)
+    troubled = simulate(
+        make_plan(), hospitals=cohort.hospitals(), rounds_folder=cohort.folder / "again", engine="inprocess"
+    )
+    assert troubled.messages.equals(untroubled.messages)
+
+
+def test_a_node_that_does_not_come_back_ends_the_run_at_the_deadline(cohort, make_plan, monkeypatch):
+    monkeypatch.setattr("sarcnet.federated.postbox.ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr(simulation, "InProcessGrid", type("Gone", (ComesBackLate,), {"asked": -1000000}))
+    with pytest.raises(FederationError, match="round 0: Node Unavailable"):
+        federate(cohort, dataclasses.replace(make_plan(), start_deadline_s=0.3))
+
+
+def test_arrays_of_another_shape_are_refused(cohort, make_plan, monkeypatch):
+    whole = at_hospital._reply
+
+    def shorter(message, protocol, *, arrays, learning=None):
+        arrays = dict(arrays) if learning is None else dict(arrays) | {"tile_bias": arrays["tile_bias"][:, :3]}
+        return whole(message, protocol, arrays=arrays, learning=learning)
+
+    monkeypatch.setattr(at_hospital, "_reply", shorter)
+    with pytest.raises(
+        FederationError, match=r"CLB sent in round 1 arrays that do not fit .*tile_bias \(2, 3\) instead"
+    ):
+        federate(cohort, make_plan())
+
+
+@pytest.mark.parametrize("lie", [0.0, float("nan"), -5.0])
+def test_numbers_of_patients_that_cannot_be_are_refused(cohort, make_plan, monkeypatch, lie):
+    whole = at_hospital._reply
+
+    def lies(message, protocol, *, arrays, learning=None):
+        if learning is not None:
+            learning = dict(learning) | {"patients": np.array([lie, 9.0])}
+        return whole(message, protocol, arrays=arrays, learning=learning)
+
+    monkeypatch.setattr(at_hospital, "_reply", lies)
+    with pytest.raises(FederationError, match="Hospital CLB sent in round 1 the numbers of training patients"):
+        federate(cohort, make_plan())
+
+
+def test_a_hospital_whose_fold_leaves_no_patient_says_so(cohort, make_plan):
+    folders = cohort.hospitals()
+    folds = pd.read_parquet(folders["IB"] / "folds.parquet")
+    folds.assign(fold=0).to_parquet(folders["IB"] / "folds.parquet")
+    with pytest.raises(FederationError, match=r"Hospital IB could not do its part of round 1: Members .0. have no"):
+        federate(cohort, make_plan(), folders)
