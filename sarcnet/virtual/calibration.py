@@ -17,7 +17,9 @@ from scipy.stats import rankdata
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import CENTRES
 from sarcnet.virtual.draws import mass_draws
-from sarcnet.virtual.patients import VirtualPatients, simulate
+from sarcnet.virtual.observer import agreement
+from sarcnet.virtual.pathology import pathology
+from sarcnet.virtual.patients import VirtualPatients, drawn_category, simulate
 
 SHARES = {"CLB": 221 / 611, "IB": 390 / 611}  # of the published training series
 TARGETS = {  # published intervals and ranges
@@ -28,6 +30,7 @@ TARGETS = {  # published intervals and ranges
     "grade_3": (0.50, 0.66),
     "chemotherapy": (0.16, 0.30),
     "radiotherapy": (0.55, 0.65),
+    "agreement_grade": (0.70, 0.80),  # of two readers; 0.75 in Coindre et al., Cancer 1986
 }
 
 
@@ -67,6 +70,13 @@ def clinical_design(patients: pd.DataFrame) -> pd.DataFrame:
     return design
 
 
+def reading_agreement(*, n: int, seed: int) -> pd.Series:
+    """How often two simulated pathologists give n tumours the same scores; see :func:`observer.agreement`."""
+    first, second = (mass_draws(rng(seed, "calibration", "reading", str(k)), n=n) for k in (1, 2))
+    histotype = drawn_category(first.uniform["histotype"], shares=CENTRES["IB"].mix.histotypes)
+    return agreement(first, again=second, pathology=pathology(first, histotype=histotype), histotype=histotype)
+
+
 def calibration_report(n: int, seed: int) -> dict[str, Any]:
     """Figures of a cohort of n virtual patients, beside their targets.
 
@@ -88,6 +98,7 @@ def calibration_report(n: int, seed: int) -> dict[str, Any]:
     auc_clinical = auc(case[~train], score=clinical)
     auc_oracle = auc(case[~train], score=truth["risk_5y_true"].to_numpy()[~train])
     early = metastasis[case]
+    agreed = reading_agreement(n=n, seed=seed)
     return {
         "patients": len(table),
         "auc_fnclcc_grade": auc(case, score=table["fnclcc_grade"].to_numpy(float)),
@@ -97,6 +108,7 @@ def calibration_report(n: int, seed: int) -> dict[str, Any]:
         "mfs_5y": float(sure.predict(60.0)),
         "mfs_5y_death_counted": float(either.predict(60.0)),
         "metastasis_quartiles_years": [float(q) for q in np.quantile(early, (0.25, 0.5, 0.75))],
+        **{f"agreement_{score}": float(share) for score, share in agreed.items()},
         **{f"grade_{g}": float((table["fnclcc_grade"] == g).mean()) for g in (1, 2, 3)},
         "chemotherapy": float((table["chemotherapy"] != "none").mean()),
         "radiotherapy": float((table["radiotherapy"] != "none").mean()),

@@ -24,8 +24,8 @@ LOG_HR = {
     "sqrt_size": 0.45,  # per √cm
     "deep": 0.45,
     "age": 0.05,  # per 10 years
-    "z_mitoses": 0.60,
-    "z_necrosis": 0.42,
+    "z_mitoses": 0.68,
+    "z_necrosis": 0.50,
     "z_cellularity": 0.27,
     "z_nuclear_area": 0.25,
     "z_anisokaryosis": 0.22,

@@ -54,7 +54,7 @@ def simulate(draws: Draws, *, centre: Centre, series: str, patient_ids: Sequence
     included), risk_5y_true (cumulative incidence of metastasis by 5 years with death competing), and
     metastasis_years, death_years as they would come without the end of follow-up.
     """
-    histotype = _category(draws.uniform["histotype"], shares=centre.mix.histotypes)
+    histotype = drawn_category(draws.uniform["histotype"], shares=centre.mix.histotypes)
     tumour = pathology(draws, histotype=histotype)
     patients = _clinical(draws, centre=centre, histotype=histotype, malignancy=tumour["malignancy"].to_numpy())
     patients = pd.concat([patients, read_slide(draws, pathology=tumour, histotype=histotype)], axis=1)
@@ -75,7 +75,7 @@ def simulate(draws: Draws, *, centre: Centre, series: str, patient_ids: Sequence
     return VirtualPatients(_forget(patients[list(PATIENT_COLUMNS)], centre=centre, draws=draws), truth)
 
 
-def _category(uniform: np.ndarray, *, shares: Sequence[float]) -> np.ndarray:
+def drawn_category(uniform: np.ndarray, *, shares: Sequence[float]) -> np.ndarray:
     """Index of a category drawn with these shares, (n,)."""
     return np.minimum(np.searchsorted(np.cumsum(shares), uniform, side="right"), len(shares) - 1)
 
@@ -91,9 +91,9 @@ def _clinical(draws: Draws, *, centre: Centre, histotype: np.ndarray, malignancy
             "sex": np.where(uniform["sex"] < mix.male, "male", "female"),
             "size_mm": np.clip(np.round(size_cm * 10 / 5) * 5, 10, 400).astype(int),
             "depth": np.where(deep, "deep", "superficial"),
-            "site": np.asarray(SITES)[_category(uniform["site"], shares=mix.sites)],
+            "site": np.asarray(SITES)[drawn_category(uniform["site"], shares=mix.sites)],
             "histotype": np.asarray(HISTOTYPES)[histotype],
-            "margins": np.asarray(("R0", "R1", "R2"))[_category(uniform["margins"], shares=(0.72, 0.26, 0.02))],
+            "margins": np.asarray(("R0", "R1", "R2"))[drawn_category(uniform["margins"], shares=(0.72, 0.26, 0.02))],
         }
     )
 

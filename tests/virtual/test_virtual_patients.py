@@ -8,10 +8,13 @@ import pytest
 
 from sarcnet.cohort.schema import HISTOTYPES, PATIENTS, check_outcomes, check_table
 from sarcnet.compendium.faults import Faults
-from sarcnet.virtual.calibration import auc, calibration_report, faults_of, mass_patients
+from sarcnet.virtual import observer
+from sarcnet.virtual.calibration import auc, calibration_report, faults_of, mass_patients, reading_agreement
 from sarcnet.virtual.centres import CENTRES, CLB, IB
+from sarcnet.virtual.draws import mass_draws
 from sarcnet.virtual.observer import fnclcc_grade
 from sarcnet.virtual.outcome import SCALE_YEARS, SHAPE, THETA, metastasis_years, true_risk
+from sarcnet.virtual.pathology import pathology
 from sarcnet.virtual.patients import virtual_patients
 
 
@@ -39,6 +42,31 @@ def test_who_the_patients_are(many):
     assert np.allclose(grades[[1, 2, 3]], (0.05, 0.37, 0.58), atol=0.04)
     ups = table[table["histotype"] == "UPS"]
     assert (ups["fnclcc_grade"] > 1).all()
+
+
+def test_readers_agree_about_as_often_as_published():
+    agreed = reading_agreement(n=12_000, seed=3)
+    published = pd.Series({"differentiation": 0.74, "mitoses": 0.73, "necrosis": 0.81, "grade": 0.75})  # Coindre 1986
+    assert (agreed - published).abs().max() < 0.1
+    assert agreed["grade"] < 0.80
+
+
+def test_a_misread_differentiation_is_one_step_off_and_small_necrosis_is_missed_more_often(monkeypatch):
+    draws = mass_draws(np.random.default_rng(8), n=20_000)
+    histotype = np.repeat(np.arange(4), 5_000)
+    tumour = pathology(draws, histotype=histotype)
+    read = observer.read_slide(draws, pathology=tumour, histotype=histotype)
+    monkeypatch.setattr(observer, "DIFFERENTIATION_MISREAD", 0.0)
+    sure = observer.read_slide(draws, pathology=tumour, histotype=histotype)
+    step = (read["differentiation"] - sure["differentiation"]).to_numpy()
+    assert (step[histotype == 0] == 0).all()
+    assert set(step[histotype == 2]) == {0, 1}
+    assert set(step[histotype == 1]) == {-1, 0, 1}
+    assert [np.mean(step[histotype == kind] != 0) for kind in (1, 2, 3)] == pytest.approx([0.25] * 3, abs=0.02)
+    missed = (read["necrosis_fraction"] == 0)[tumour["necrosis_fraction"] > 0]
+    extent = tumour["necrosis_fraction"][tumour["necrosis_fraction"] > 0]
+    assert missed[extent < 0.15].mean() > 3 * missed[extent > 0.3].mean() > 0
+    assert (read["necrosis_fraction"][tumour["necrosis_fraction"] == 0] == 0).all()
 
 
 def test_centres_differ_in_case_mix_follow_up_and_slides(many):
