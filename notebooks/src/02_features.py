@@ -48,7 +48,7 @@ from sarcnet.features import pictures
 from sarcnet.features.encoders import encoder_named, resolution_notes
 from sarcnet.features.extraction import Extraction, extract_cohort, slides_to_encode
 from sarcnet.features.projection import two_axes
-from sarcnet.features.runtime import Runtime
+from sarcnet.features.runtime import runtime_for
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.shift import centre_share, tell_hospitals
 
@@ -65,14 +65,15 @@ stage = Stage.open("02_features", FeaturesSettings, vars())
 
 # %%
 network = encoder_named(encoder)
-runtime = Runtime(network)
-facts = {name: getattr(network, name) for name in ("name", "dim", "tile_px", "licence", "source")}
+runtime = runtime_for(network)
+facts = {name: getattr(network, name) for name in ("name", "dim", "tile_px", "pooling", "licence", "source")}
 pd.Series(facts, name="encoder").to_frame()
 
 # %% [markdown]
 # Networks trained on tissue ("foundation models" of pathology) describe it better; most need an account and a large
-# graphics card. Ours is the honest minimum. An encoder expects tiles of one size and, when it was trained on tissue,
-# of one resolution: we check both.
+# graphics card. Fourteen of them can be named in the parameter `encoder`; `docs/encoders.md` lists them with licence
+# and page. Ours is the honest minimum. An encoder expects tiles of one size and, when it was trained on tissue, of one
+# resolution: we check both.
 
 # %%
 report = pd.read_parquet(stage.input("01_tiling/slides.parquet")).query("status == 'ok'")
@@ -91,7 +92,8 @@ Markdown("\n\n".join(notes) or f"{network.name} suits tiles of {tile['tile_px']:
 # of the slide.
 #
 # Each thread reads a batch of tiles and encodes it, so no core waits for another. Finished slides are not encoded
-# again.
+# again, nor finished batches of a slide that was interrupted: kill this notebook at any moment and run it again, and
+# the files come out the same to the byte.
 
 # %%
 files = stage.inputs("00_cohort/slides/*/*")
@@ -122,7 +124,8 @@ Markdown(
 
 # %% [markdown]
 # The table sums the seconds of all threads. Encoding should take by far the most: then the processor does what we pay
-# it for. If *read* comes close, the slides lie on a slow disk.
+# it for. *Read* is reading and decoding together; if it comes close, the slides lie on a slow disk. *Wait* is what
+# threads stood idle: mostly at the start and at the end, when there is not enough work for all.
 #
 # ## 3 · A first look
 #
@@ -182,13 +185,15 @@ Markdown(
 
 # %%
 failed = outcome.loc[outcome["status"] == "failed", ["slide_id", "cause", "advice"]]
+display(Markdown(f"**{len(failed)} of {len(outcome)} slides failed.**"))
 with pd.option_context("display.max_colwidth", None):
-    display(failed if len(failed) else Markdown("No slide failed."))
+    display(failed if len(failed) else Markdown("Every slide could be encoded."))
 
 # %%
 stage.write_table("report.parquet", outcome)
 for slide_id in done["slide_id"]:
     stage.output(f"features/{slide_id}.h5")
+stage.number("slides_failed", len(failed), n=len(outcome), unit="slides")
 stage.number("tiles_encoded", int(done["n_encoded"].sum()), n=len(done), unit="tiles")
 stage.number("centre_share_of_variance", share, n=len(table), unit="share")
 stage.number("hospital_named_correctly", right, n=len(told), unit="share of slides")

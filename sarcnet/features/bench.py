@@ -19,7 +19,7 @@ import pyvips
 
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
-from sarcnet.features.runtime import Runtime
+from sarcnet.features.runtime import runtime_for
 from sarcnet.slides.grid import tile_grid
 from sarcnet.slides.opening import SlideInfo, open_slide
 from sarcnet.slides.reading import TileReader, plan
@@ -37,7 +37,7 @@ def measure(*, tiles: int = 320, jobs: int = 2, batch_tiles: int = 8, side_px: i
         batch_tiles: tiles per call of the encoder.
         side_px: side of the slide that is written for it, at 0.25 µm/px.
     """
-    encoder = Runtime(encoder_named("mobilenetv2_imagenet"))
+    encoder = runtime_for(encoder_named("mobilenetv2_imagenet"))
     batch = np.random.default_rng(0).integers(0, 256, (batch_tiles, TILE_PX, TILE_PX, 3), dtype=np.uint8)
     encoder.encode(batch)
     calls = range(tiles // batch_tiles)

@@ -2,12 +2,17 @@
 
 Batches of several slides are under way at once, so no core idles at a slide's end, and since reading and encoding
 share the same cores there is no separate reader for the encoder to wait for: OpenSlide, Pillow and ONNX Runtime all
-work outside Python's lock. Finished slides are not encoded again.
+work outside Python's lock. (An encoder on a graphics card takes one batch at a time; the other threads read ahead.)
+
+Finished slides are not encoded again, nor are finished batches of a slide that was interrupted: each is kept in a
+journal until the slide's file is written. A lock for each slide lets several processes share one folder; it is the
+system's own and is gone when its process dies.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,12 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
+from filelock import FileLock, Timeout
 
-from sarcnet.features import choice, runtime, store
+from sarcnet.features import choice, journal, runtime, store
 from sarcnet.features.choice import choose_tiles
-from sarcnet.features.runtime import Runtime
+from sarcnet.features.journal import Journal
+from sarcnet.features.runtime import EncoderRuntime
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.store import is_done, write_features
 from sarcnet.slides import opening, reading
@@ -31,20 +37,24 @@ from sarcnet.slides.reading import TileReader, UnreadableTile, plan, resample
 from sarcnet.slides.study import slide_files
 from sarcnet.slides.units import TilePx, Um
 
-_CODE = (choice, opening, reading, runtime, store)
+_CODE = (choice, journal, opening, reading, runtime, store)
 Generator = Callable[[str], np.random.Generator]
-STEPS = ("read", "resize", "encode", "write")
-"""Where time goes; `read` is reading and decoding, which OpenSlide does in one call. Summed over threads."""
+STEPS = ("read", "resize", "encode", "write", "wait")
+"""Where time goes; `read` is reading and decoding, which OpenSlide does in one call; `wait` is what threads stood idle.
+Summed over threads, so that all steps together are the threads' time."""
 
 
 @dataclass(frozen=True)
 class SlideTiles:
-    """One slide's work: its file, µm/px as settled by notebook 01, and its kept tiles (tile, x_px, y_px)."""
+    """One slide's work: its file, µm/px as settled by notebook 01 and who said so, and its kept tiles (tile, x_px,
+    y_px).
+    """
 
     slide_id: str
     path: Path
     mpp: float
     tiles: pd.DataFrame
+    mpp_source: str = "not recorded"
 
 
 def slides_to_encode(
@@ -53,7 +63,7 @@ def slides_to_encode(
     """The slides that notebook 01 could tile, with their files.
 
     Args:
-        report: notebook 01's slide report (slide_id, status, mpp).
+        report: notebook 01's slide report (slide_id, status, mpp, mpp_source).
         tiles: notebook 01's tiles.
         slides: notebook 00's slides (slide_id, file).
         recorded: the slide files that notebook 00 vouches for.
@@ -62,8 +72,8 @@ def slides_to_encode(
     by_slide = {slide_id: part.reset_index(drop=True) for slide_id, part in tiles.groupby("slide_id")}
     ok = report[report["status"] == "ok"]
     return [
-        SlideTiles(slide_id, files[slide_id], float(mpp), by_slide[slide_id])
-        for slide_id, mpp in zip(ok["slide_id"], ok["mpp"], strict=True)
+        SlideTiles(slide_id, files[slide_id], float(mpp), by_slide[slide_id], mpp_source)
+        for slide_id, mpp, mpp_source in zip(ok["slide_id"], ok["mpp"], ok["mpp_source"], strict=True)
     ]
 
 
@@ -84,11 +94,25 @@ class Extraction:
         return cls(tile_um, tile_px, settings.tiles_per_slide_max, settings.batch_tiles)
 
 
-@dataclass
-class _Batch:
-    features: np.ndarray  # (k, d) of the tiles that could be read
-    rows: np.ndarray  # (k,) their rows among the chosen tiles
-    seconds: dict[str, float]
+class _Meter:
+    """Seconds that threads worked, and from them how long they stood idle since last asked."""
+
+    def __init__(self, jobs: int) -> None:
+        self._lock = threading.Lock()
+        self._jobs = jobs
+        self._busy = self._idle_told = 0.0
+        self._begin = time.perf_counter()
+
+    def worked(self, seconds: float) -> None:
+        with self._lock:
+            self._busy += seconds
+
+    def idle(self) -> float:
+        with self._lock:
+            total = self._jobs * (time.perf_counter() - self._begin) - self._busy
+            new = max(0.0, total - self._idle_told)  # work under way is counted when it is done
+            self._idle_told += new
+            return new
 
 
 @dataclass
@@ -97,15 +121,29 @@ class _Job:
     chosen: pd.DataFrame
     path: Path
     key: str
+    lock: FileLock
     fault: SlideFault | None = None
     resumed: bool = False
-    batches: list[Future[_Batch]] = field(default_factory=list)
+    busy_elsewhere: bool = False
+    journal: Journal | None = None
+    batches_resumed: int = 0
+    reader: TileReader | None = None
+    batches: list[Future[dict[str, float]]] = field(default_factory=list)
+
+    def close(self, *, remove: bool = False) -> None:
+        for future in self.batches:
+            future.cancel()
+        if self.journal is not None:
+            self.journal.close(remove=remove)
+        if self.reader is not None:
+            self.reader.close()
+        self.lock.release()
 
 
 def extract_cohort(
     slides: Iterable[SlideTiles],
     *,
-    encoder: Runtime,
+    encoder: EncoderRuntime,
     extraction: Extraction,
     generator: Generator,
     folder: Path,
@@ -113,28 +151,48 @@ def extract_cohort(
 ) -> Iterator[dict[str, object]]:
     """Write `folder`/<slide_id>.h5 for each slide, in order; yield one row of the report as each is finished.
 
-    A slide that fails leaves no file; its row has status "failed", cause and advice.
+    A slide that fails leaves no file; its row has status "failed", cause and advice. A slide that another process is
+    encoding is waited for when all before it are done.
 
     Args:
         slides: what to encode.
         encoder: the network.
         extraction: the parameters.
         generator: slide_id -> the generator that draws its tiles where there are more than `tiles_max`.
-        folder: where the files go; those with the right key are left as they are.
+        folder: where the files go; those with the right key are left as they are. Unfinished work lies beside it.
         jobs: threads.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pending: deque[_Job] = deque()
+    meter = _Meter(jobs)
     with ThreadPoolExecutor(jobs, thread_name_prefix="encode") as pool:
-        for slide in slides:
-            pending.append(_start(slide, generator, encoder, extraction, folder, pool))
-            while pending and (len(pending) > 2 * jobs or all(batch.done() for batch in pending[0].batches)):
-                yield _finish(pending.popleft(), encoder, extraction)
-        while pending:
-            yield _finish(pending.popleft(), encoder, extraction)
+
+        def begun(slide: SlideTiles, *, patient: bool) -> _Job:
+            job = _prepare(slide, generator, encoder, extraction, folder)
+            return _start(job, encoder, extraction, pool, meter, patient=patient)
+
+        def finished(job: _Job) -> dict[str, object]:
+            if job.busy_elsewhere:
+                job = begun(job.slide, patient=True)
+            return _finish(job, encoder, extraction, meter)
+
+        try:
+            for slide in slides:
+                pending.append(begun(slide, patient=False))
+                while pending and (len(pending) > 2 * jobs or _ready(pending[0])):
+                    yield finished(pending.popleft())
+            while pending:
+                yield finished(pending.popleft())
+        finally:
+            for job in pending:
+                job.close()
 
 
-def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: Runtime, extraction: Extraction) -> str:
+def _ready(job: _Job) -> bool:
+    return not job.busy_elsewhere and all(batch.done() for batch in job.batches)
+
+
+def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: EncoderRuntime, extraction: Extraction) -> str:
     """Key of one slide's features: slide file, µm/px, tiles chosen, encoder's weights, runtime and code."""
     corners = chosen[["tile", "x_px", "y_px"]].to_numpy(np.int64)
     return unit_key(
@@ -144,42 +202,75 @@ def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: Runtime, ex
             "tiles": hashlib.sha256(corners.tobytes()).hexdigest(),
             "tile": (extraction.tile_um, extraction.tile_px),
             "batch": extraction.batch_tiles,
-            "encoder": (encoder.encoder.name, encoder.encoder.weights(), encoder.encoder.onnx().name),
-            "onnxruntime": onnxruntime.__version__,
+            "encoder": encoder.identity,
             "code": code_identity(_CODE),
         }
     )
 
 
-def _start(
-    slide: SlideTiles,
-    generator: Generator,
-    encoder: Runtime,
-    extraction: Extraction,
-    folder: Path,
-    pool: ThreadPoolExecutor,
+def _prepare(
+    slide: SlideTiles, generator: Generator, encoder: EncoderRuntime, extraction: Extraction, folder: Path
 ) -> _Job:
     chosen = choose_tiles(slide.tiles, at_most=extraction.tiles_max, rng=generator(slide.slide_id))
-    path = folder / f"{slide.slide_id}.h5"
-    job = _Job(slide, chosen, path, feature_key(slide, chosen, encoder=encoder, extraction=extraction))
-    if is_done(path, key=job.key):
+    key = feature_key(slide, chosen, encoder=encoder, extraction=extraction)
+    work = _work(folder)
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / f"{slide.slide_id}.lock", thread_local=False)
+    return _Job(slide, chosen, folder / f"{slide.slide_id}.h5", key, lock)
+
+
+def _work(folder: Path) -> Path:
+    """Locks and journals lie beside the feature files, not among them."""
+    return folder.with_name(f".{folder.name}.work")
+
+
+def _start(
+    job: _Job,
+    encoder: EncoderRuntime,
+    extraction: Extraction,
+    pool: ThreadPoolExecutor,
+    meter: _Meter,
+    *,
+    patient: bool,
+) -> _Job:
+    """Take the slide, unless another process has it (`patient`: wait for it), and hand its batches to the pool."""
+    try:
+        job.lock.acquire(timeout=-1 if patient else 0)
+    except Timeout:
+        job.busy_elsewhere = True
+        return job
+    if is_done(job.path, key=job.key):
         job.resumed = True
         return job
-    path.unlink(missing_ok=True)
+    job.path.unlink(missing_ok=True)
     try:
-        handle, info = open_slide(slide.path, mpp_override=slide.mpp)
+        handle, info = open_slide(job.slide.path, mpp_override=job.slide.mpp)
     except SlideFault as fault:
         job.fault = fault
         return job
-    reader = TileReader(handle, info, plan(info, tile_um=Um(extraction.tile_um), tile_px=TilePx(extraction.tile_px)))
-    corners = chosen[["x_px", "y_px"]].to_numpy(float)
-    for first in range(0, len(corners), extraction.batch_tiles):
-        rows = np.arange(first, min(first + extraction.batch_tiles, len(corners)))
-        job.batches.append(pool.submit(_encode, reader, corners, rows, encoder))
+    read_plan = plan(info, tile_um=Um(extraction.tile_um), tile_px=TilePx(extraction.tile_px))
+    job.reader = TileReader(handle, info, read_plan)
+    job.journal = Journal(_work(job.path.parent) / f"{job.slide.slide_id}-{job.key}.journal")
+    job.batches_resumed = len(job.journal)
+    corners = job.chosen[["x_px", "y_px"]].to_numpy(float)
+    for batch, first in enumerate(range(0, len(corners), extraction.batch_tiles)):
+        if batch not in job.journal:
+            rows = np.arange(first, min(first + extraction.batch_tiles, len(corners)))
+            job.batches.append(pool.submit(_encode, job.reader, corners, batch, rows, encoder, job.journal, meter))
     return job
 
 
-def _encode(reader: TileReader, corners: np.ndarray, rows: np.ndarray, encoder: Runtime) -> _Batch:
+def _encode(
+    reader: TileReader,
+    corners: np.ndarray,
+    batch: int,
+    rows: np.ndarray,
+    encoder: EncoderRuntime,
+    kept: Journal,
+    meter: _Meter,
+) -> dict[str, float]:
+    """Read and encode one batch, keep it in the journal, and return the seconds of each step."""
+    begin = time.perf_counter()
     seconds = dict.fromkeys(STEPS, 0.0)
     tiles, read = [], []
     for row in rows:
@@ -195,50 +286,80 @@ def _encode(reader: TileReader, corners: np.ndarray, rows: np.ndarray, encoder: 
         seconds["resize"] += time.perf_counter() - middle
     start = time.perf_counter()
     features = encoder.encode(np.stack(tiles)) if tiles else np.empty((0, encoder.encoder.dim), np.float32)  # (k, d)
-    seconds["encode"] = time.perf_counter() - start
-    return _Batch(features, np.array(read, dtype=np.int64), seconds)
+    middle = time.perf_counter()
+    kept.add(batch, rows=np.array(read, dtype=np.int64), features=features)
+    seconds |= {"encode": middle - start, "write": time.perf_counter() - middle}
+    meter.worked(time.perf_counter() - begin)
+    return seconds
 
 
-def _finish(job: _Job, encoder: Runtime, extraction: Extraction) -> dict[str, object]:
+def _finish(job: _Job, encoder: EncoderRuntime, extraction: Extraction, meter: _Meter) -> dict[str, object]:
+    try:
+        row = _written(job, encoder, extraction)
+    except BaseException:
+        job.close()
+        raise
+    job.close(remove=True)
+    row["seconds_wait"] = 0.0 if job.resumed else meter.idle()
+    return row
+
+
+def _written(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict[str, object]:
     row: dict[str, object] = {"slide_id": job.slide.slide_id, "status": "ok", "cause": "", "advice": ""}
     row |= {"n_tiles": len(job.slide.tiles), "n_encoded": len(job.chosen), "n_unreadable": 0, "resumed": job.resumed}
-    row |= {f"seconds_{step}": 0.0 for step in STEPS}
+    row |= {"batches_resumed": job.batches_resumed} | {f"seconds_{step}": 0.0 for step in STEPS}
     if job.resumed:
-        row["n_encoded"] = len(store.read_features(job.path).coords)
-        row["n_unreadable"] = len(job.chosen) - int(str(row["n_encoded"]))
-        return row
-    batches = [future.result() for future in job.batches]
-    rows = np.concatenate([batch.rows for batch in batches]) if batches else np.empty(0, np.int64)
+        encoded = len(store.read_features(job.path).coords)
+        return row | {"n_encoded": encoded, "n_unreadable": len(job.chosen) - encoded}
+    seconds = [future.result() for future in job.batches]
+    rows = job.journal.rows() if job.journal is not None else np.empty(0, np.int64)
     if job.fault is None and len(rows) == 0:
         job.fault = SlideFault(
             f"No tile of {job.slide.path.name} can be decoded.", "Copy the slide again from the scanner."
         )
-    if job.fault is not None:
-        return row | {"status": "failed", "cause": job.fault.cause, "advice": job.fault.advice, "n_encoded": 0}
+    if job.fault is not None or job.journal is None:
+        fault = job.fault or SlideFault(f"{job.slide.path.name} was not opened.", "Run 02_features again.")
+        return row | {"status": "failed", "cause": fault.cause, "advice": fault.advice, "n_encoded": 0}
     start = time.perf_counter()
     kept = job.chosen.iloc[rows]
     write_features(
         job.path,
-        features=np.concatenate([batch.features for batch in batches]),  # (n, d)
+        features=(features for _, features in job.journal.blocks()),
         coords=kept[["x_px", "y_px"]].to_numpy(),
         tiles=kept["tile"].to_numpy(),
         attrs=_attributes(job, encoder, extraction),
+        coords_attrs=_places(job.slide, extraction),
     )
-    for step in STEPS[:-1]:
-        row[f"seconds_{step}"] = sum(batch.seconds[step] for batch in batches)
-    row["seconds_write"] = time.perf_counter() - start
+    for stale in job.journal.path.parent.glob(f"{job.slide.slide_id}-*.journal"):
+        if stale != job.journal.path:
+            stale.unlink(missing_ok=True)  # of other parameters or another file
+    row |= {f"seconds_{step}": sum(batch[step] for batch in seconds) for step in STEPS}
+    row["seconds_write"] = sum(batch["write"] for batch in seconds) + time.perf_counter() - start
     return row | {"n_encoded": len(rows), "n_unreadable": len(job.chosen) - len(rows)}
 
 
-def _attributes(job: _Job, encoder: Runtime, extraction: Extraction) -> dict[str, object]:
+def _attributes(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict[str, object]:
     return {
         "slide_id": job.slide.slide_id,
         "key": job.key,
         "encoder": encoder.encoder.name,
-        "encoder_sha256": encoder.encoder.weights(),
+        "encoder_identity": " ".join(encoder.identity),
         "tile_um": extraction.tile_um,
         "tile_px": extraction.tile_px,
         "mpp": extraction.tile_um / extraction.tile_px,
         "mpp_level0": job.slide.mpp,
+        "mpp_source": job.slide.mpp_source,
         "patch_size_level0": extraction.tile_um / job.slide.mpp,
+    }
+
+
+def _places(slide: SlideTiles, extraction: Extraction) -> dict[str, object]:
+    """What TRIDENT's readers ask of `coords`. Magnification there stands for 10 / (µm/px), here without rounding."""
+    return {
+        "name": slide.slide_id,
+        "patch_size": extraction.tile_px,
+        "patch_size_level0": round(extraction.tile_um / slide.mpp),
+        "level0_magnification": 10 / slide.mpp,
+        "target_magnification": 10 * extraction.tile_px / extraction.tile_um,
+        "overlap": 0,
     }

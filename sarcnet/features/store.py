@@ -2,14 +2,16 @@
 
 float16, because it halves what a study keeps (4,000 tiles of 828 slides: 8 GB instead of 17) and its rounding, one
 part in 2,000, is far below what the same tile varies by between two stainings. `coords` are the top-left corners in
-pixels of the finest level. The same input gives the same bytes: no time stamps are stored.
+pixels of the finest level; their attributes are those that TRIDENT's readers ask for. The same input gives the same
+bytes: no time stamps are stored. Features may come block by block, so that memory stays flat however many there are.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -35,18 +37,53 @@ class FeatureFile:
 
 
 def write_features(
-    path: Path, *, features: np.ndarray, coords: np.ndarray, tiles: np.ndarray, attrs: Mapping[str, object]
+    path: Path,
+    *,
+    features: np.ndarray | Iterable[np.ndarray],
+    coords: np.ndarray,
+    tiles: np.ndarray,
+    attrs: Mapping[str, object],
+    coords_attrs: Mapping[str, object] | None = None,
 ) -> None:
-    """Write one slide's features (temp + rename), with a checksum of the contents among the attributes."""
-    features = np.ascontiguousarray(features, dtype=DTYPE)
+    """Write one slide's features (temp + rename), with a checksum of the contents among the attributes.
+
+    Args:
+        path: the file.
+        features: (n, d), or blocks (k, d) that follow one another.
+        coords: (n, 2).
+        tiles: (n,).
+        attrs: attributes of the file.
+        coords_attrs: attributes of `coords`.
+    """
     coords = np.ascontiguousarray(coords, dtype=np.int64)
     tiles = np.ascontiguousarray(tiles, dtype=np.int64)
-    rows = max(1, min(len(features), CHUNK_BYTES // max(1, features[:1].nbytes)))
+    blocks = iter([features] if isinstance(features, np.ndarray) else features)
+    digest = hashlib.sha256()
     with atomic_path(path) as part, h5py.File(part, "w", libver="latest") as file:
-        file.create_dataset("features", data=features, chunks=(rows, features.shape[1]), track_times=False)
-        file.create_dataset("coords", data=coords, track_times=False)
+        block = np.ascontiguousarray(next(blocks), dtype=DTYPE)
+        rows = max(1, min(len(coords), CHUNK_BYTES // max(1, block[:1].nbytes)))
+        data = file.create_dataset(
+            "features",
+            shape=(len(coords), block.shape[1]),
+            dtype=DTYPE,
+            chunks=(rows, block.shape[1]),
+            track_times=False,
+        )
+        at = 0
+        for values in chain([block], blocks):
+            block = np.ascontiguousarray(values, dtype=DTYPE)
+            data[at : at + len(block)] = block
+            digest.update(block.tobytes())
+            at += len(block)
+        if at != len(coords):
+            raise ValueError(f"{at} features, {len(coords)} coordinates")
+        places = file.create_dataset("coords", data=coords, track_times=False)
         file.create_dataset("tiles", data=tiles, track_times=False)
-        for name, value in sorted({**attrs, "contents_sha256": _checksum(features, coords, tiles)}.items()):
+        for name, value in sorted((coords_attrs or {}).items()):
+            places.attrs[name] = value
+        digest.update(coords.tobytes())
+        digest.update(tiles.tobytes())
+        for name, value in sorted({**attrs, "contents_sha256": digest.hexdigest()}.items()):
             file.attrs[name] = value
 
 

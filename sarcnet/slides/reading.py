@@ -68,6 +68,10 @@ class TileReader:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the slide."""
         self._slide.close()
 
     def tile(self, x_px: float, y_px: float) -> np.ndarray:

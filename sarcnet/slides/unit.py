@@ -108,7 +108,9 @@ def _write(tiled: TiledSlide, unit: Path, picture: Path) -> dict[str, object]:
     with atomic_path(_tiles_of(unit)) as part, part.open("wb") as file:
         np.savez(file, **tiled.columns)  # type: ignore[arg-type]
     with atomic_path(picture) as part:
-        tiled.overview.quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE).save(part, format="PNG", compress_level=PNG_EFFORT)
+        tiled.overview.quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE).save(
+            part, format="PNG", compress_level=PNG_EFFORT
+        )
     plain = {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in tiled.report.items()}
     return {"status": "ok", "cause": "", "advice": "", **plain, "picture_sha256": sha256(picture)}
 

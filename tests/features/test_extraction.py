@@ -44,6 +44,7 @@ class MeanColour:
         weights=lambda: "none",
         onnx=lambda: Path("mean_colour.onnx"),
     )
+    identity = ("mean_colour", "1")
 
     def encode(self, tiles: np.ndarray) -> np.ndarray:
         return np.concatenate([tiles.mean((1, 2)), tiles.std((1, 2))], axis=1).astype(np.float32)
@@ -82,7 +83,8 @@ def test_file_holds_the_features_of_the_tiles_it_names(slides, tmp_path):
     assert features.shape == (6, 6)
     assert coords.shape == (6, 2)
     assert attrs["encoder"] == "mean_colour"
-    assert attrs["mpp"] == 0.5
+    assert attrs["mpp"] == attrs["mpp_level0"] == 0.5
+    assert attrs["mpp_source"] == "not recorded"  # notebook 01 hands it on; see slides_to_encode
     handle, info = open_slide(slides[0].path)
     with TileReader(handle, info, plan(info, tile_um=Um(32.0), tile_px=TilePx(64))) as reader:
         for row, (x, y) in zip(features, coords, strict=True):
