@@ -140,7 +140,9 @@ def sentences(error: pydantic.ValidationError, settings: type[Settings]) -> list
         name = ".".join(str(part) for part in fault["loc"])
         field = settings.model_fields.get(str(fault["loc"][0])) if fault["loc"] else None
         meaning = f" ({field.description})" if field and field.description else ""
-        if fault["type"] == "missing":
+        if not fault["loc"]:  # about several values together
+            said.append(fault["msg"].removeprefix("Value error, "))
+        elif fault["type"] == "missing":
             said.append(f"{name}{meaning} is missing; the parameters cell must declare it.")
         else:
             found = fault["input"]

@@ -1,14 +1,17 @@
-"""The two virtual hospitals: who is treated there, how long they are followed, how their slides look.
+"""The virtual hospitals: who is treated there, how long they are followed, how their slides look.
 
-Shares and medians are assumptions around the targets of the published series (see `sarcnet.virtual.patients`). That
-the hospitals differ is the point: a model that learns the scanner instead of the tumour must be caught.
+CLB and IB are set by hand; shares and medians are assumptions around the targets of the published series (see
+`sarcnet.virtual.patients`). Any other name gives a hospital drawn around the two, the same whenever it is named. That
+hospitals differ is the point: a model that learns the scanner instead of the tumour must be caught.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sarcnet.compendium.faults import SarcnetError
+import numpy as np
+
+from sarcnet.compendium.seeds import rng
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,70 @@ IB = Centre(
     ),
 )
 CENTRES = {centre.name: centre for centre in (CLB, IB)}
+PATIENTS_OF_A_MIX = 150.0  # a drawn hospital's shares scatter as if counted on so many patients
+MPP = (0.4545, 0.4990, 0.5022, 0.5476)  # µm/px of scanners in use
 
 
 def virtual_centre(name: str) -> Centre:
-    """The virtual hospital of that name.
+    """The virtual hospital of that name: CLB, IB, or another one drawn by its name alone."""
+    return CENTRES[name] if name in CENTRES else _drawn(name)
 
-    Raises:
-        SarcnetError: there is none.
-    """
-    if name not in CENTRES:
-        raise SarcnetError(f"There is no virtual centre '{name}'; there are {', '.join(CENTRES)}.")
-    return CENTRES[name]
+
+def _drawn(name: str) -> Centre:
+    """A hospital between and around CLB and IB."""
+    generator = rng(0, "centre", name)
+    between = float(generator.random())
+    return Centre(
+        name=name,
+        mix=_mix(generator),
+        follow_up={series: _follow_up(generator, series=series) for series in CLB.follow_up},
+        missing={column: float(generator.uniform(0.01, 0.10)) for column in CLB.missing | IB.missing},
+        scanner=_scanner(generator, between=between),
+    )
+
+
+def _mix(generator: np.random.Generator) -> CaseMix:
+    def shares(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+        expected = (np.array(one) + np.array(other)) / 2
+        return tuple(float(share) for share in generator.dirichlet(PATIENTS_OF_A_MIX * expected))
+
+    return CaseMix(
+        histotypes=shares(CLB.mix.histotypes, IB.mix.histotypes),  # type: ignore[arg-type]
+        sites=shares(CLB.mix.sites, IB.mix.sites),  # type: ignore[arg-type]
+        age_median=float(generator.normal(62.5, 1.5)),
+        male=float(generator.uniform(0.50, 0.57)),
+        size_median=float(generator.normal(79, 4)),
+        deep=float(generator.uniform(0.82, 0.90)),
+        chemotherapy=float(generator.normal(0, 0.3)),
+        radiotherapy=float(generator.normal(0, 0.15)),
+    )
+
+
+def _follow_up(generator: np.random.Generator, *, series: str) -> FollowUp:
+    def between(name: str) -> float:
+        ends = [float(getattr(centre.follow_up[series], name)) for centre in (CLB, IB)]
+        return float(generator.uniform(min(ends), max(ends)))
+
+    return FollowUp(between("years_min"), between("years_max"), between("loss_per_year"))
+
+
+def _scanner(generator: np.random.Generator, *, between: float) -> Scanner:
+    saffron = bool(generator.random() < 0.5)
+    base = CLB.scanner if saffron else IB.scanner
+
+    def blend(one: tuple[float, ...], other: tuple[float, ...], spread: float) -> tuple[float, float, float]:
+        mixed = (1 - between) * np.array(one) + between * np.array(other) + spread * generator.standard_normal(3)
+        red, green, blue = np.maximum(mixed, 0.01)
+        return float(red), float(green), float(blue)
+
+    return Scanner(
+        stain=base.stain,
+        mpp=float(generator.choice(MPP)),
+        haematoxylin=blend(CLB.scanner.haematoxylin, IB.scanner.haematoxylin, 0.03),
+        eosin=blend(CLB.scanner.eosin, IB.scanner.eosin, 0.03),
+        saffron=base.saffron,
+        glass=tuple(float(level) for level in generator.uniform(239, 248, 3)),  # type: ignore[arg-type]
+        blur_um=float(generator.uniform(0.32, 0.46)),
+        noise=float(generator.uniform(1.4, 2.4)),
+        jpeg_quality=int(generator.integers(80, 91)),
+    )

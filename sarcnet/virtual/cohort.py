@@ -28,7 +28,7 @@ from sarcnet.compendium.paths import shown
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual import artefacts, centres, layout, nuclei, pyramid, render, stain, vessels
 from sarcnet.virtual.artefacts import Artefact, settle, truth_table
-from sarcnet.virtual.centres import CENTRES, Scanner, virtual_centre
+from sarcnet.virtual.centres import Scanner, virtual_centre
 from sarcnet.virtual.controls import Control, controlled, stain_strength
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
@@ -242,14 +242,21 @@ def _claim(folder: Path, *, card: Mapping[str, object]) -> None:
             f"{shown(folder)} holds files, but no simulated cohort was begun there. For your own patients set "
             "cohort_kind to private or public; for simulated ones choose a new cohort_dir."
         )
+    virtual = {*_centres(known), *_centres(card), *_centres(_card(mark))}
     tables = sorted(p for p in [*folder.glob("*/patients.csv"), *folder.glob("*/slides.csv")])
     for hospital in dict.fromkeys(table.parent.name for table in tables):
-        if hospital not in CENTRES:
+        if hospital not in virtual:
             faults.add(f"{shown(folder / hospital)} is no virtual hospital; move it out of the simulated cohort.")
     faults.raise_if_any("The virtual cohort is not made, and nothing is overwritten")
-    write_json(mark, {"kind": "simulated"})
+    write_json(mark, {"kind": "simulated", "patients": dict.fromkeys(sorted(virtual))})
     if known and known != json.loads(json.dumps(card)):
         file.unlink()
+
+
+def _centres(card: Mapping[str, object]) -> list[str]:
+    """Hospitals that a card names."""
+    patients = card.get("patients")
+    return list(patients) if isinstance(patients, Mapping) else []
 
 
 def _card(file: Path) -> dict[str, object]:
@@ -266,7 +273,7 @@ def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
     wanted |= {
         truth_path(folder, slide_id=o.slide_id).with_suffix(suffix) for o in orders for suffix in (".parquet", ".json")
     }
-    for centre in CENTRES:
+    for centre in _centres(_card(folder / TRUTH / MARK)):
         ours = re.compile(rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+)?\.(svs|parquet|json)")  # with half files
         for file in [*(folder / centre / "slides").glob("*"), *(folder / TRUTH / "slides").glob("*")]:
             if ours.fullmatch(file.name) and file not in wanted:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from sarcnet.cohort.schema import HISTOTYPES, PATIENTS, check_outcomes, check_table
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.faults import Faults, SarcnetError
+from sarcnet.compendium.params import validated
 from sarcnet.virtual import observer
 from sarcnet.virtual.calibration import auc, calibration_report, faults_of, mass_patients, reading_agreement
-from sarcnet.virtual.centres import CENTRES, CLB, IB
+from sarcnet.virtual.centres import CENTRES, CLB, IB, virtual_centre
 from sarcnet.virtual.draws import mass_draws
 from sarcnet.virtual.observer import fnclcc_grade
 from sarcnet.virtual.outcome import SCALE_YEARS, SHAPE, THETA, metastasis_years, true_risk
 from sarcnet.virtual.pathology import pathology
 from sarcnet.virtual.patients import virtual_patients
+from sarcnet.virtual.settings import CohortSettings
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,39 @@ def test_centres_differ_in_case_mix_follow_up_and_slides(many):
     assert 60 <= follow["IB"] < follow["CLB"] <= 110
     assert {c.scanner.stain for c in CENTRES.values()} == {"HE", "HES"}
     assert (CLB.scanner.mpp, IB.scanner.mpp) == (0.5022, 0.4545)
+
+
+def test_other_names_give_other_hospitals_the_same_whenever_named():
+    names = [f"H{k}" for k in range(20)]
+    drawn = [virtual_centre(name) for name in names]
+    assert drawn == [virtual_centre(name) for name in names]
+    assert len({centre.scanner for centre in drawn}) == 20
+    assert {centre.scanner.stain for centre in drawn} == {"HE", "HES"}
+    for centre in drawn:
+        assert sum(centre.mix.histotypes) == pytest.approx(1)
+        assert sum(centre.mix.sites) == pytest.approx(1)
+        assert all(0 < share < 0.2 for share in centre.missing.values())
+        assert set(centre.missing) == set(CLB.missing) | set(IB.missing)
+        assert 3 <= centre.follow_up["validation"].years_min < centre.follow_up["validation"].years_max <= 8
+    faults = Faults()
+    table = virtual_patients(3, centre=drawn[0], series="training", count=60).table
+    text = pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype=str)
+    check_outcomes(check_table(text, columns=PATIENTS, where="H0", faults=faults), where="H0", faults=faults)
+    assert faults.sentences == []
+
+
+def test_numbers_of_hospitals_and_patients_must_fit_together():
+    values = yaml.safe_load((Path(__file__).parents[2] / "papermill_params/demo.yaml").read_text())
+    values |= {"centres": ["CLB", "Lyon", "CLB"], "patients_training": [10], "patients_validation": [4, 4, 4]}
+    with pytest.raises(SarcnetError) as caught:
+        validated(CohortSettings, values)
+    assert "centres names CLB more than once" in str(caught.value)
+    assert "patients_training holds 1 numbers for 3 centres" in str(caught.value)
+    values |= {"centres": ["../x", "IB"], "patients_training": [0, 3], "patients_validation": [1, 2]}
+    with pytest.raises(SarcnetError) as caught:
+        validated(CohortSettings, values)
+    assert "'../x'" in str(caught.value)
+    assert "patients_training.0" in str(caught.value)
 
 
 def test_features_follow_one_malignancy_but_not_only_it(many):
