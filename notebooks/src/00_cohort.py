@@ -61,7 +61,7 @@ from sarcnet.cohort import figures, followup, table1
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.stage import Stage
-from sarcnet.virtual import calibration, knobs, story
+from sarcnet.virtual import calibration, knobs, panel, story
 from sarcnet.virtual.information import information
 from sarcnet.virtual.settings import CohortSettings
 
@@ -192,6 +192,12 @@ if simulated:
     stage.figure("F2_knobs", fig, data=values, caption=story.CAPTION_KNOBS)
 else:
     display(Markdown("Skipped: nobody can turn the knobs of real tissue, and its truth is not known."))
+
+# %% [markdown]
+# Turn them yourself: start in the middle, move one slider, and ask what a pathologist would write.
+
+# %%
+panel.knob_panel(values, seed=seed) if simulated else None
 
 # %% [markdown]
 # Cellularity strikes the eye at once; anisokaryosis asks you to compare nuclei with each other. Expect the same of the
