@@ -30,6 +30,17 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("profile")
     bench = commands.add_parser("bench", help="time profiles from nothing, in folders of their own")
     bench.add_argument("profiles", nargs="+")
+    features = commands.add_parser("features", help="feature files of other tools").add_subparsers(
+        dest="action", required=True
+    )
+    taking = features.add_parser("import", help="check files of TRIDENT, CLAM or STAMP and write them as ours")
+    taking.add_argument("source", help="folder with one .h5 for each slide")
+    taking.add_argument("--hospital", required=True, metavar="FOLDER", help="folder with slides.csv and the slides")
+    taking.add_argument("--into", required=True, metavar="FOLDER", help="folder that gets <slide_id>.h5")
+    taking.add_argument(
+        "--tile-um", type=float, metavar="UM", help="side of a tile in µm, where the files do not say it"
+    )
+    taking.add_argument("--encoder", metavar="NAME", help="name in docs/encoders.md, to check the number of features")
     return top
 
 
@@ -43,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from sarcnet.compendium.bench import bench
 
             return bench(options.profiles)
+        if options.command == "features":
+            from sarcnet.features.importing import run_import
+
+            where = (options.source, options.hospital, options.into)
+            return run_import(*where, tile_um=options.tile_um, encoder=options.encoder)
         from sarcnet.compendium.study import Study
 
         study = Study.load(options.profile)
