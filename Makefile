@@ -11,7 +11,7 @@ UVINDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-be
 RUNARGS := $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) $(if $(UPTO),--upto $(UPTO)) $(if $(FORCE),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench real-slide federation lock clean
+.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench calibration real-slide federation lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -56,6 +56,9 @@ figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ an
 
 bench: .venv/.ready  ## time whole profiles from nothing (PROFILES="smoke demo study") and print a table
 	@$(BIN)/sarcnet bench $(or $(PROFILES),smoke demo)
+
+calibration: .venv/.ready  ## simulate fifty studies without slides and renew docs/calibration.md
+	@$(BIN)/python -m sarcnet.evaluation.studies --report docs/calibration.md
 
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
 	@$(BIN)/python -m sarcnet.slides.real_slide
