@@ -13,21 +13,13 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from sarcnet.federated.checkpoint import round_file
+from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.server_app import FederatedRun
-from sarcnet.model.crossval import out_of_fold
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack, predict_risks
+from sarcnet.model.predict import TrainedStack
 
 #: A table with patient_id, risk and the outcome's columns → one number.
 Score = Callable[[pd.DataFrame], float]
-
-
-def predict_out_of_fold(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
-    """Every patient by the members that left him out: patient_id, centre, model, repeat, fold, risk."""
-    risks = predict_risks(model, patients)
-    return out_of_fold(
-        risks, folds=folds, patient_ids=patients.patient_ids, centres=patients.centres, members=model.members
-    )
 
 
 def predict_rounds(run: FederatedRun, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,10 @@
-"""What runs at a hospital: a Flower ClientApp that answers four questions about its patients, and never sends one.
+"""What runs at a hospital: a Flower ClientApp that answers five questions about its patients, and never sends one.
 
     query.hello        which hospital are you?               → its name
     query.statistics   moments and counts of your patients   → (members, ...) sums, float64
     train              here is the model: train it on yours  → trained arrays; number of patients and loss per member
     query.centring     image scores of your patients         → (members,) sum and number
+    query.evaluation   how good is it on held-out patients?  → (repeats, bins) weights and counts by risk
 
 The folder with the hospital's data is in the node's configuration under ``data-path``, which is set when the node is
 started (in the simulation by `sarcnet.federated.simulation`). Between messages nothing is remembered but the folder's
@@ -25,7 +26,16 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated.hospital import Hospital, read_centre, read_hospital, without_names
+from sarcnet.federated.evaluation_sums import evaluation_sums
+from sarcnet.federated.heldout import predict_out_of_fold
+from sarcnet.federated.hospital import (
+    Hospital,
+    read_centre,
+    read_folds,
+    read_hospital,
+    read_outcome,
+    without_names,
+)
 from sarcnet.federated.plan import CANNOT_ANSWER
 from sarcnet.federated.proximal import pulled_to_start
 from sarcnet.federated.records import (
@@ -38,7 +48,7 @@ from sarcnet.federated.records import (
 )
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork
-from sarcnet.model.predict import image_score_sums
+from sarcnet.model.predict import TrainedStack, image_score_sums
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import training_statistics
 
@@ -160,6 +170,21 @@ def centring(message: Message, context: Context) -> Message:
     return _reply(message, protocol, arrays={"total": total, "count": count})
 
 
+def evaluation(message: Message, context: Context) -> Message:
+    """Sums over the hospital's own held-out patients, from which AUC and calibration follow."""
+    hospital, protocol = own_hospital(message, context)
+    members = make_members("", folds=protocol.folds, repeats=protocol.repeats)
+    model = TrainedStack(protocol, members, received_stack(message, protocol).eval())
+    oof = predict_out_of_fold(model, hospital.patients, folds=read_folds(data_path(context)))
+    sums = evaluation_sums(
+        oof,
+        outcome=read_outcome(data_path(context)),
+        horizon_months=protocol.horizon_months,
+        hazard_edges_months=protocol.hazard_edges_months,
+    )
+    return _reply(message, protocol, arrays=sums.to_arrays())
+
+
 def _reply(
     message: Message,
     protocol: Protocol,
@@ -171,7 +196,7 @@ def _reply(
     records = {"arrays": arrays} if learning is None else {"arrays": arrays, "learning": learning}
     shape = stack_shape(protocol)
     for record in records.values():
-        check_axes([(name, array.shape) for name, array in record.items()], shape=shape)
+        check_axes([(name, array.shape) for name, array in record.items()], shape=shape, repeats=protocol.repeats)
     return Message(RecordDict({name: to_record(record) for name, record in records.items()}), reply_to=message)
 
 
@@ -181,6 +206,7 @@ def make_client_app(mods: Sequence[Mod] = ()) -> ClientApp:
     made.query("hello")(hello)
     made.query("statistics")(statistics)
     made.query("centring")(centring)
+    made.query("evaluation")(evaluation)
     made.train()(train)
     return made
 

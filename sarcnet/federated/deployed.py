@@ -2,12 +2,14 @@
 
 The simulation hands a `Plan` to `sarcnet.federated.server_app.Server`; here `flwr run` does, as text, and the Server is
 the same. What it leaves in ``out`` on the server's machine: ``rounds/`` (a broken-off run goes on there), the model
-``sarcnet_fedavg.safetensors`` with its description, the ledger ``messages.parquet`` and ``rounds.parquet``.
+``sarcnet_fedavg.safetensors`` with its description, the ledger ``messages.parquet``,
+``rounds.parquet``, and how good it is on held-out patients: ``evaluation.json``, ``calibration.parquet``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from sarcnet.compendium.faults import Faults
-from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.federated.plan import Plan
 from sarcnet.federated.recipe import Recipe
 from sarcnet.federated.server_app import FederatedRun, Server
@@ -65,8 +67,15 @@ def read_run_config(config: Mapping[str, Any]) -> tuple[Plan, Path]:
 
 
 def keep(run: FederatedRun, folder: Path) -> None:
-    """Write model and ledger; the model's description comes last, so who finds it finds the rest."""
-    for name, frame in (("messages", run.messages), ("rounds", run.rounds)):
+    """Write ledger, evaluation and model; the model's description comes last, so who finds it finds the rest."""
+    area, off = run.evaluation.auc
+    judged = {"auc_binned": area, "auc_off_by_at_most": off}
+    write_json(folder / "evaluation.json", {k: v if math.isfinite(v) else None for k, v in judged.items()})
+    for name, frame in (
+        ("messages", run.messages),
+        ("rounds", run.rounds),
+        ("calibration", run.evaluation.calibration()),
+    ):
         with atomic_path(folder / f"{name}.parquet") as path:
             frame.to_parquet(path, index=False)
     model = folder / "sarcnet_fedavg.safetensors"

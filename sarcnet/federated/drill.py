@@ -124,15 +124,17 @@ class Drill:
         deployment.programs.end(f"node {name}")
 
     def _restarted_superlink(self, deployment: Deployment, keys: dict[str, Path]) -> None:
-        """SuperLink and all nodes are ended and started again; the same run goes on behind its first round."""
+        """SuperLink is ended and started again, and the killed node with it; the other nodes find it by themselves.
+
+        The same run goes on behind its first round.
+        """
         out = deployment.folder / "result"
 
         def act() -> str:
-            for program in list(deployment.programs.started):
-                deployment.programs.end(program)
+            deployment.programs.end("superlink")
             start_superlink(deployment)
-            for name, key in keys.items():
-                deployment.start_node(name, key=key, data=self.hospitals[name])
+            killed = self.plan.hospitals[-1]
+            deployment.start_node(killed, key=keys[killed], data=self.hospitals[killed])
             self._submit(deployment, self.plan, out)
             array, difference = largest_difference(self.simulated, out / "sarcnet_fedavg.safetensors")
             same = "the same" if difference <= TOLERANCE else "another"

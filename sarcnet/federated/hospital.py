@@ -118,6 +118,16 @@ def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
     return Hospital(centre, patients, weights)
 
 
+def read_folds(folder: Path) -> pd.DataFrame:
+    """patient_id, repeat, fold of the hospital's patients."""
+    return pd.read_parquet(folder / "folds.parquet")
+
+
+def read_outcome(folder: Path) -> pd.DataFrame:
+    """patient_id, centre, mfs_months, mfs_event of the hospital's patients."""
+    return pd.read_parquet(folder / "patients.parquet", columns=["patient_id", "centre", "mfs_months", "mfs_event"])
+
+
 def without_names(text: str, *, folder: Path) -> str:
     """A message without this hospital's patients and slides and without the path of its folder.
 

@@ -1,6 +1,6 @@
 """Arrays and settings as Flower's records, and the one rule about shapes.
 
-Every array that travels has the members first and no patient anywhere.
+Every array that travels has the members first (an evaluation the repeats) and no patient anywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord
 
+from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.plan import FederationError
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork, StackShape
@@ -66,8 +67,10 @@ def load_standardisation(stack: StackedNetwork, arrays: Mapping[str, np.ndarray]
 
 
 def axis_names(shape: StackShape) -> dict[int, str]:
-    """Length of an axis → what it counts. Only these may follow the member axis of an array that travels."""
+    """Length of an axis → what it counts. Only these may follow the first axis of an array that travels."""
     names = {
+        RISK_BINS: "risk bin",
+        RISK_GROUPS: "risk group",
         shape.intervals: "interval",
         shape.attention_dim: "attention",
         shape.embedding_dim: "embedding",
@@ -77,22 +80,33 @@ def axis_names(shape: StackShape) -> dict[int, str]:
     return {length: name for length, name in names.items() if length}
 
 
-def describe_axes(size: tuple[int, ...], *, shape: StackShape) -> str:
+def first_axis(name: str, *, shape: StackShape, repeats: int) -> tuple[int, str]:
+    """Length and meaning of the first axis of the array of this name: the repeats of an evaluation, else the
+    members."""
+    return (repeats, "repeat") if name.startswith("evaluation.") else (shape.members, "member")
+
+
+def describe_axes(size: tuple[int, ...], *, shape: StackShape, name: str = "", repeats: int = 0) -> str:
     """For instance "member × embedding × feature"; an axis of another length is called "UNKNOWN"."""
     names = axis_names(shape)
-    first = ["member" if size[0] == shape.members else "UNKNOWN"] if size else ["UNKNOWN"]
-    return " × ".join(first + [names.get(length, "UNKNOWN") for length in size[1:]])
+    length, meaning = first_axis(name, shape=shape, repeats=repeats)
+    first = [meaning if size[0] == length else "UNKNOWN"] if size else ["UNKNOWN"]
+    return " × ".join(first + [names.get(n, "UNKNOWN") for n in size[1:]])
 
 
-def check_axes(sizes: Iterable[tuple[str, tuple[int, ...]]], *, shape: StackShape) -> None:
-    """Raise FederationError when an array has an axis that is not the members' or one of the network's.
+def check_axes(sizes: Iterable[tuple[str, tuple[int, ...]]], *, shape: StackShape, repeats: int = 0) -> None:
+    """Raise FederationError when an array has an axis that is not the members', the network's or an agreed bin's.
 
     It could be patients or tiles.
     """
-    wrong = [f"{name} {size}" for name, size in sizes if "UNKNOWN" in describe_axes(size, shape=shape)]
+    wrong = [
+        f"{name} {size}"
+        for name, size in sizes
+        if "UNKNOWN" in describe_axes(size, shape=shape, name=name, repeats=repeats)
+    ]
     if wrong:
         allowed = ", ".join(f"{name} {length}" for length, name in axis_names(shape).items())
         raise FederationError(
-            f"These arrays are not sent: {', '.join(wrong)}. An array has {shape.members} members first and then only "
-            f"axes of the network ({allowed}); any other axis could count patients or tiles."
+            f"These arrays are not sent: {', '.join(wrong)}. An array has {shape.members} members first (an evaluation "
+            f"{repeats} repeats) and then only agreed axes ({allowed}); any other axis could count patients or tiles."
         )

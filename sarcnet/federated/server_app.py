@@ -1,6 +1,7 @@
 """What runs at the server: a Flower ServerApp that knows the plan, holds no patient, and asks the hospitals in turn.
 
-meet the hospitals → sum their statistics → R rounds of train-and-average → centre the image score → write the model
+meet the hospitals → sum their statistics → R rounds of train-and-average → centre the image score → sum
+what the hospitals find on held-out patients
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from flwr.app import Context, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from sarcnet.compendium.progress import track
 from sarcnet.federated.checkpoint import FinishedRound, load_rounds, save_round
+from sarcnet.federated.evaluation_sums import EvaluationSums
 from sarcnet.federated.ledger import sizes
 from sarcnet.federated.plan import Plan
 from sarcnet.federated.postbox import Postbox
@@ -35,7 +37,8 @@ from sarcnet.model.statistics import TrainingStatistics, apply_statistics
 class FederatedRun:
     """What the server has at the end.
 
-    The model, the ledger, a row a round and hospital, the folder of the rounds, and where the time went.
+    The model, the ledger, a row a round and hospital, the folder of the rounds, where the time went, and the hospitals'
+    sums over held-out patients.
     """
 
     model: TrainedStack
@@ -44,6 +47,7 @@ class FederatedRun:
     rounds_folder: Path
     resumed_after: int
     seconds: dict[str, float]
+    evaluation: EvaluationSums
 
 
 @dataclass
@@ -88,8 +92,10 @@ class Server:
             done, finished = self._rounds(postbox, stack, folder)
         with timed(seconds, "centring"):
             self._centre(postbox, stack)
+        with timed(seconds, "evaluation"):
+            evaluation = self._evaluate(postbox, stack)
         messages = postbox.ledger.frame()
-        check_axes(sizes(messages), shape=stack.shape)
+        check_axes(sizes(messages), shape=stack.shape, repeats=self.plan.protocol.repeats)
         return FederatedRun(
             model=TrainedStack(self.plan.protocol, self.plan.members, stack.eval()),
             messages=messages,
@@ -97,6 +103,7 @@ class Server:
             rounds_folder=folder,
             resumed_after=done,
             seconds=seconds,
+            evaluation=evaluation,
         )
 
     def _statistics(self, postbox: Postbox) -> TrainingStatistics:
@@ -140,6 +147,21 @@ class Server:
     def _centre(self, postbox: Postbox, stack: StackedNetwork) -> None:
         """Move the average training image score into the hazard, as the pooled model does."""
         postbox.round = self.plan.rounds + 1
+        replies = self._ask_with_model(postbox, stack, "query.centring")
+        own = [from_record(r.content.array_records["arrays"]) for r in replies]
+        total, count = (np.sum([o[name] for o in own], axis=0) for name in ("total", "count"))
+        stack.centre_image_score(total=total, count=count)
+
+    def _evaluate(self, postbox: Postbox, stack: StackedNetwork) -> EvaluationSums:
+        """How good the finished model is on held-out patients, summed over hospitals."""
+        replies = self._ask_with_model(postbox, stack, "query.evaluation")
+        own = [EvaluationSums.from_arrays(from_record(r.content.array_records["arrays"])) for r in replies]
+        total = own[0]
+        for other in own[1:]:
+            total = total + other
+        return total
+
+    def _ask_with_model(self, postbox: Postbox, stack: StackedNetwork, question: str) -> list[Message]:
         content = RecordDict(
             {
                 "arrays": to_record(stack.parameter_arrays()),
@@ -147,10 +169,7 @@ class Server:
                 "config": instructions(self.plan.protocol),
             }
         )
-        replies = postbox.send_and_receive(postbox.letters("query.centring", content), timeout=self.plan.deadline_s)
-        own = [from_record(r.content.array_records["arrays"]) for r in replies]
-        total, count = (np.sum([o[name] for o in own], axis=0) for name in ("total", "count"))
-        stack.centre_image_score(total=total, count=count)
+        return postbox.send_and_receive(postbox.letters(question, content), timeout=self.plan.deadline_s)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 
 import numpy as np
@@ -11,9 +12,10 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated import client_app as at_hospital
+from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.hospital import read_centre, read_hospital, without_names, write_hospital
 from sarcnet.federated.inprocess import InProcessGrid
-from sarcnet.federated.ledger import Ledger, sizes, traffic
+from sarcnet.federated.ledger import Ledger, sizes, totals, traffic
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.records import check_axes, describe_axes, instructions, stack_shape, to_record
 from sarcnet.federated.simulation import simulate
@@ -41,12 +43,16 @@ def test_every_array_has_members_first_and_no_patient_or_tile_axis(run, cohort, 
     for centre in ("CLB", "IB"):
         own = patients.of_centre(centre)
         counted |= {len(own), len(own.bags.features)}
-    assert not counted & allowed, "the cohort of the test must not have as many patients as the network has features"
+    bins = {RISK_BINS, RISK_GROUPS}
+    assert not counted & (allowed | bins), (
+        "the cohort of the test must not have as many patients as the network has features"
+    )
     arrays = dict(sizes(run.messages))
     assert len(arrays) > 15
     for name, size in arrays.items():
-        assert size[0] == shape.members, name
-        assert set(size[1:]) <= allowed, name
+        judged = name.startswith("evaluation.")
+        assert size[0] == (make_plan().protocol.repeats if judged else shape.members), name
+        assert set(size[1:]) <= (allowed | bins if judged else allowed), name
 
 
 @pytest.mark.parametrize("size", [(23, 11), (2, 23), (2, 5, 23), ()], ids=str)
@@ -82,6 +88,7 @@ def test_the_ledger_holds_every_message(run):
         (1, "train"): both_ways,
         (2, "train"): both_ways,
         (3, "query.centring"): both_ways,
+        (3, "query.evaluation"): both_ways,
     }
     assert table["bytes"].gt(0).all()
     assert not table.isna().any().any()
@@ -98,6 +105,24 @@ def test_the_ledger_counts_bytes(make_plan):
     assert by_name.loc["w", "shape"] == "2 × 11"
     assert 0 <= by_name.loc["w", "bytes"] - array.nbytes < 200  # numpy's header
     assert by_name.loc[["text", "number"], "bytes"].tolist() == [3, 8]
+    assert by_name.loc["text", "sha256"] == hashlib.sha256("né".encode()).hexdigest()
+
+
+def test_what_a_hospital_sent_can_be_shown_by_its_digest(run):
+    """The averaged weights go to both hospitals alike, each sends its own."""
+    weights = run.messages[(run.messages["message"] == "train") & (run.messages["name"] == "tile_weight")]
+    assert weights.groupby(["round", "to"])["sha256"].nunique().loc[1].to_dict() == {"CLB": 1, "IB": 1, "server": 2}
+    down = weights[weights["from"] == "server"]
+    assert down.groupby("round")["sha256"].nunique().tolist() == [1, 1]
+    assert down["sha256"].nunique() == 2
+    assert weights["sha256"].str.len().eq(64).all()
+
+
+def test_totals_add_up(run):
+    total = totals(run.messages)
+    assert total["bytes"].sum() == run.messages["bytes"].sum()
+    # statistics, two rounds of training, centring, evaluation, and the answer to hello, whose question is empty
+    assert total["messages"].tolist() == [6, 5, 6, 5]
 
 
 def test_a_hospital_folder_holds_that_hospital_only(cohort):

@@ -6,8 +6,9 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from sarcnet.federated.by_round import predict_out_of_fold, predict_rounds, score_by
+from sarcnet.federated.by_round import predict_rounds, score_by
 from sarcnet.federated.figures import draw_federation
+from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.ledger import catalogue, traffic
 from sarcnet.federated.simulation import simulate
 
@@ -58,7 +59,7 @@ def test_a_score_by_group_is_the_mean_over_repeats():
 
 
 def test_the_catalogue_names_every_axis(run):
-    table = catalogue(run.messages, shape=run.model.network.shape)
+    table = catalogue(run.messages, shape=run.model.network.shape, repeats=1)
     assert not table["axes"].str.contains("UNKNOWN").any()
     weights = table[(table["name"] == "tile_weight") & (table["direction"] == "from a hospital")]
     assert weights[["axes", "shape"]].to_numpy().tolist() == [["member × embedding × feature", "2 × 5 × 11"]]

@@ -97,6 +97,8 @@ def test_the_deployed_app_leaves_the_simulations_model_and_ledger(cohort, make_p
         "rounds",
         "messages.parquet",
         "rounds.parquet",
+        "calibration.parquet",
+        "evaluation.json",
         "sarcnet_fedavg.json",
         "sarcnet_fedavg.safetensors",
     }

@@ -1,0 +1,72 @@
+"""What a model or an update gives away: two exercises, run on simulated patients only.
+
+Membership: who has a patient's record asks whether the patient was trained on. The guess is the loss: trained patients
+tend to have a lower one (Yeom et al., IEEE CSF 2018). In a cross-validation the held-out patients are the natural
+comparison, as they come from the same hospitals.
+
+Gradient inspection: who sees the update of a step on one patient reads the standardised clinical variables off it,
+exactly, as the gradient of the clinical weights is the error times the values; of a sum over n patients only a
+weighted sum is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sarcnet.evaluation.auc import weighted_auc
+from sarcnet.model.hazard import negative_log_likelihood
+from sarcnet.model.patients import PatientBatches, Patients, all_tiles
+from sarcnet.model.predict import TrainedStack
+
+
+@dataclass(frozen=True)
+class Membership:
+    """auc: chance that a trained patient has a lower loss than a held-out one (0.5 is a coin), over members;
+    advantage: largest true minus false positive rate of any threshold; pairs: trained and held-out losses compared."""
+
+    auc: float
+    advantage: float
+    trained: int
+    heldout: int
+
+
+def patient_losses(model: TrainedStack, patients: Patients) -> np.ndarray:
+    """(n, E): every patient's negative log-likelihood under every member, all tiles shown."""
+    stack, members = model.network, len(model.members)
+    batches = PatientBatches(patients, weights=np.zeros((len(patients), members)), seed=0, image=stack.shape.image)
+    with torch.no_grad():
+        losses = [
+            negative_log_likelihood(
+                stack(b["tiles"], b["mask"], b["clinical"]),
+                log_odds=stack.log_odds,
+                at_risk=b["at_risk"],
+                event=b["event"],
+            )
+            for b in all_tiles(batches)
+        ]
+    return torch.cat(losses).numpy().astype(np.float64)
+
+
+def membership(losses: np.ndarray, *, trained: np.ndarray) -> Membership:
+    """The loss attack, member by member, averaged. losses: (n, E); trained: (n, E) 1 trained on, 0 held out."""
+    areas, advantages = [], []
+    for own, inside in zip(losses.T, trained.T.astype(bool), strict=True):
+        case, control = inside.astype(float)[None], (~inside).astype(float)[None]
+        areas.append(float(weighted_auc(-own, case=case, control=control)[0]))
+        thresholds = np.unique(own)
+        true = (own[inside][:, None] <= thresholds).mean(axis=0)
+        false = (own[~inside][:, None] <= thresholds).mean(axis=0)
+        advantages.append(float((true - false).max(initial=0.0)))
+    inside_all = int(trained.sum())
+    return Membership(float(np.mean(areas)), float(np.mean(advantages)), inside_all, int(trained.size - inside_all))
+
+
+def values_in_gradient(clinical_gradient: np.ndarray, log_odds_gradient: np.ndarray) -> np.ndarray:
+    """(p,): the clinical values a one-patient gradient gives away.
+
+    clinical_gradient: (p,), Σ_k error_k · ĉ_j; log_odds_gradient: (K,), error_k. Their ratio is ĉ, without error.
+    """
+    return np.asarray(clinical_gradient / np.asarray(log_odds_gradient).sum())

@@ -1,0 +1,111 @@
+"""Judging the model where the patients are: sums over held-out patients that add over hospitals.
+
+Each hospital predicts its own held-out patients and sends, for every repeat of the cross-validation,
+
+- histograms of risk in fixed bins, one of the weights as cases and one as controls. The weights correct for patients
+  lost before the horizon and hang on the hospital's own follow-up alone (`sarcnet.evaluation.auc`), so the sums are
+  those of everybody together. From the two histograms follows the AUC of the *binned* risks exactly; the AUC of the
+  risks themselves lies within half the share of case-control pairs that meet in one bin.
+- for a few groups of risk: patients, sum of risks, and metastases and patients at risk by interval. From these follow
+  predicted and observed risk of each group, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.evaluation.auc import Followup, weights
+from sarcnet.model.hazard import intervals
+
+RISK_BINS = 20  # of equal width, from 0 to 1: few, so that a bin holds several patients
+RISK_GROUPS = 4  # for calibration, of equal width, from 0 to 1
+
+
+@dataclass(frozen=True)
+class EvaluationSums:
+    """cases, controls (R, 20): weights by bin of risk, for R repeats; patients, risks (R, 4), at_risk, events (R, 4, K):
+    by group of risk and interval.
+
+    float64; they add over hospitals.
+    """
+
+    cases: np.ndarray
+    controls: np.ndarray
+    patients: np.ndarray
+    risks: np.ndarray
+    at_risk: np.ndarray
+    events: np.ndarray
+
+    def __add__(self, other: EvaluationSums) -> EvaluationSums:
+        return EvaluationSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Named arrays: what leaves the hospital."""
+        return {f"evaluation.{f.name}": getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> EvaluationSums:
+        """The reverse."""
+        return cls(*(np.asarray(arrays[f"evaluation.{f.name}"]) for f in fields(cls)))
+
+    @property
+    def auc(self) -> tuple[float, float]:
+        """AUC of the binned risks, and how far the AUC of the risks themselves can be from it at most; means over
+        repeats, NaN without a case or a control."""
+        pairs = self.cases.sum(axis=1) * self.controls.sum(axis=1)  # (R,)
+        below = np.cumsum(self.controls, axis=1) - self.controls
+        within = (self.cases * self.controls).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area = ((self.cases * below).sum(axis=1) + within / 2) / pairs
+            return float(np.mean(area)), float(np.mean(within / 2 / pairs))
+
+    def calibration(self) -> pd.DataFrame:
+        """A row a group of risk with patients: group, patients (mean over repeats), predicted, observed risk by the last
+        interval."""
+        n, at_risk, events = self.patients.sum(axis=0), self.at_risk.sum(axis=0), self.events.sum(axis=0)
+        hazard = np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > 0)
+        table = pd.DataFrame(
+            {
+                "group": np.arange(RISK_GROUPS),
+                "patients": n / len(self.patients),
+                "predicted": np.divide(self.risks.sum(axis=0), n, out=np.full(RISK_GROUPS, np.nan), where=n > 0),
+                "observed": 1 - np.prod(1 - hazard, axis=1),
+            }
+        )
+        return table[table["patients"] > 0].reset_index(drop=True)
+
+
+def evaluation_sums(
+    oof: pd.DataFrame, *, outcome: pd.DataFrame, horizon_months: float, hazard_edges_months: tuple[float, ...]
+) -> EvaluationSums:
+    """Sums over these patients. oof: patient_id, repeat, risk of held-out patients; outcome: patient_id, centre,
+    mfs_months, mfs_event."""
+    known = oof[["patient_id", "repeat", "risk"]].merge(
+        outcome[["patient_id", "centre", "mfs_months", "mfs_event"]], on="patient_id", validate="m:1"
+    )
+    edges = np.asarray(hazard_edges_months)
+    edges = edges[edges <= horizon_months + 1e-9]
+    each = [_of_repeat(rows, horizon_months, edges) for _, rows in known.groupby("repeat")]
+    return EvaluationSums(*(np.stack([getattr(e, f.name) for e in each]) for f in fields(EvaluationSums)))
+
+
+def _of_repeat(rows: pd.DataFrame, horizon_months: float, edges: np.ndarray) -> EvaluationSums:
+    months, event = rows["mfs_months"].to_numpy(float), rows["mfs_event"].to_numpy(int)
+    risk = rows["risk"].to_numpy(float)
+    case, control = weights(Followup(months, event, rows["centre"].to_numpy()), horizon_months=horizon_months)
+    bins = np.minimum((risk * RISK_BINS).astype(int), RISK_BINS - 1)
+    group = np.minimum((risk * RISK_GROUPS).astype(int), RISK_GROUPS - 1)
+    outcome = intervals(months, event, edges_months=[float(e) for e in edges])
+    is_in = (group[None] == np.arange(RISK_GROUPS)[:, None]).astype(np.float64)  # (4, n)
+    return EvaluationSums(
+        cases=np.bincount(bins, case[0], RISK_BINS),
+        controls=np.bincount(bins, control[0], RISK_BINS),
+        patients=is_in.sum(axis=1),
+        risks=is_in @ risk,
+        at_risk=is_in @ outcome.at_risk.astype(np.float64),
+        events=is_in @ outcome.event.astype(np.float64),
+    )
