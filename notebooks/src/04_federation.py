@@ -45,7 +45,8 @@ from IPython.display import Markdown, display
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
 from sarcnet.federated import figures, ledger
-from sarcnet.federated.by_round import predict_out_of_fold, predict_rounds, score_by
+from sarcnet.federated.by_round import predict_rounds, score_by
+from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan, read_protocol_file
 from sarcnet.federated.settings import FederationSettings
@@ -228,7 +229,7 @@ display(Markdown(
 # the book is complete. First the sizes: one row for each kind of array that a hospital *sends*.
 
 # %%
-travels = ledger.catalogue(run.messages, shape=run.model.network.shape)
+travels = ledger.catalogue(run.messages, shape=run.model.network.shape, repeats=protocol.repeats)
 sent = travels[(travels["direction"] == "from a hospital") & (travels["axes"] != "a single value")]
 sent[["message", "name", "axes", "shape", "bytes"]]
 
