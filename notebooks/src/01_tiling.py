@@ -38,6 +38,7 @@ tile_px: int = 224  # px, side of a tile as the encoder sees it
 thumbnail_um_per_px: float = 8.0  # µm/px, small picture on which tissue is sought
 tissue_share_min: float = 0.5  # least share of a tile that is tissue
 pen_share_max: float = 0.2  # largest share of a tile that is pen
+fold_share_max: float = 0.5  # largest share of a tile that lies double
 blank_share_max: float = 0.8  # largest share of pixels as bright as empty glass
 sharpness_min: float = 20.0  # grey levels squared, least variance of the Laplacian at 1 µm/px
 unreadable_share_max: float = 0.2  # share of unreadable tiles at which a slide fails
@@ -50,6 +51,7 @@ from IPython.display import Markdown, display
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
 from sarcnet.slides import pictures
+from sarcnet.slides.contact_sheet import write_contact_sheets
 from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.study import report_table, sentence_of, slide_files, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules
@@ -172,9 +174,10 @@ stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} �
 #
 # ## 7 · Tiles that are left out
 #
-# A tile is asked five questions, in this order. Is there tissue? Is it covered by pen? Can its pixels be decoded? Is
-# it mostly white after all? Is it out of focus? (The last two are asked at 1 µm/px.) The first "no" is its reason. A
-# tile that cannot be decoded is dropped: nothing is painted in its place.
+# A tile is asked six questions, in this order. Is there tissue? Is it covered by pen? Does the tissue lie double, that
+# is, is it twice as dense and much more saturated than the rest of the slide? Can its pixels be decoded? Is it mostly
+# white after all? Is it out of focus? (The last two are asked at 1 µm/px.) The first answer that speaks against it is
+# its reason. A tile that cannot be decoded is dropped: nothing is painted in its place.
 
 # %%
 figure, reasons = pictures.draw_rejections(report)
@@ -221,6 +224,7 @@ seconds = ok[[column for column in ok if column.startswith("seconds_")]].sum().r
 seconds.rename("seconds").to_frame().assign(share=lambda table: table["seconds"] / table["seconds"].sum()).round(2)
 
 # %%
+write_contact_sheets(report, thumbnails=thumbnails, output=stage.output, data_kind=stage.data_kind)
 stage.write_table("slides.parquet", report)
 stage.write_table("tiles.parquet", tiles)
 for slide_id in ok["slide_id"]:
@@ -245,7 +249,11 @@ stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum
 # - The search for tissue takes everything stained for tissue: necrosis, muscle and skin beside the tumour go along.
 #   No pathologist has marked the tumour.
 # - Pen is recognised when it is black, blue or green; red pen resembles eosin and may pass.
-# - Folds, bubbles and tears are not looked for: such tiles stay in, or fail the questions about tissue and white.
+# - A fold is recognised by its colour, and tissue that is as dark by nature would go with it. So the bounds are high:
+#   only the core of a fold is left out, its rim stays.
+# - Bubbles and tears are not looked for: such tiles stay in, or fail the questions about tissue and white.
+# - Blood and necrosis are left in on purpose: necrosis is part of the grade, and with saffron in the stain colour does
+#   not tell blood from collagen.
 #
 # ## Next
 #

@@ -23,6 +23,7 @@ COLOURS = {  # Okabe-Ito, safe for colour-blind readers
     "": (0, 114, 178),
     "background": (190, 190, 190),
     "pen": (240, 228, 66),
+    "fold": (204, 121, 167),
     "unreadable": (0, 0, 0),
     "blank": (86, 180, 233),
     "blurred": (213, 94, 0),
@@ -57,7 +58,7 @@ def draw_overview(
     draw = ImageDraw.Draw(picture)
     per_px = thumbnail.scale  # level-0 pixels per picture pixel
     line = 2 if grid.size_px / per_px > 12 else 1
-    for reason in ("pen", "unreadable", "blank", "blurred", ""):
+    for reason in ("pen", "fold", "unreadable", "blank", "blurred", ""):
         for x, y in zip(grid.x_px[reasons == reason], grid.y_px[reasons == reason], strict=True):
             box = (x / per_px, y / per_px, (x + grid.size_px) / per_px - 1, (y + grid.size_px) / per_px - 1)
             draw.rectangle(box, outline=COLOURS[reason], width=line)
@@ -79,7 +80,7 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], mpp: Mpp) -> No
     width, height = size
     length = round_length(width * mpp)
     label = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
-    font = ImageFont.truetype(_font_file(), 18)
+    font = ImageFont.truetype(font_file(), 18)
     left, bottom = 14, height - 14
     right = left + length / mpp
     box = (left - 8, bottom - 36, max(right, left + draw.textlength(label, font=font)) + 8, bottom + 8)
@@ -88,7 +89,7 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], mpp: Mpp) -> No
     draw.text((left, bottom - 8), label, fill=(0, 0, 0), font=font, anchor="lb")
 
 
-def _font_file() -> str:
+def font_file() -> str:
     """Found without importing matplotlib, which would be most of the time that a worker takes to start."""
     spec = find_spec("matplotlib")
     folders = spec.submodule_search_locations if spec else None

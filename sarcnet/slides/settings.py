@@ -17,6 +17,7 @@ class TilingSettings(Settings):
     thumbnail_um_per_px: float = Field(ge=1, le=64, description="thumbnail that tissue is sought on, µm/px")
     tissue_share_min: float = Field(ge=0, le=1, description="least share of a tile that the tissue mask must cover")
     pen_share_max: float = Field(ge=0, le=1, description="largest share of a tile that may be pen")
+    fold_share_max: float = Field(ge=0, le=1, description="largest share of a tile that may lie double")
     blank_share_max: float = Field(ge=0, le=1, description="largest share of a tile's pixels as bright as empty glass")
     sharpness_min: float = Field(ge=0, description="least variance of the Laplacian, grey levels squared")
     unreadable_share_max: float = Field(ge=0, le=1, description="share of unreadable tiles at which a slide fails")

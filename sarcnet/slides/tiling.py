@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from sarcnet.slides.settings import TilingSettings
 
-REASONS = ("background", "pen", "unreadable", "blank", "blurred")
+REASONS = ("background", "pen", "fold", "unreadable", "blank", "blurred")
 """Why a tile is left out, in the order in which it is asked."""
-SCORES = ("tissue_share", "pen_share", "blank_share", "sharpness")
+SCORES = ("tissue_share", "pen_share", "fold_share", "blank_share", "sharpness")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class TileRules:
     thumbnail_um_per_px: float
     tissue_share_min: float
     pen_share_max: float
+    fold_share_max: float
     blank_share_max: float
     sharpness_min: float
     unreadable_share_max: float
@@ -123,16 +124,18 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
 def _judge(
     reader: TileReader, grid: Grid, mask: TissueMask, thumbnail: Thumbnail, rules: TileRules
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reason for leaving out each tile ("" where kept), and (n, 4) scores: tissue, pen, blank share, sharpness.
+    """Reason for leaving out each tile ("" where kept), and (n, 5) scores, see SCORES.
 
     Where the thumbnail could not be decoded there may be tissue: such tiles are tried, so that damage is counted as
     damage.
     """
     n = len(grid.x_px)
     reasons = np.full(n, "", dtype=object)
-    scores = np.full((n, 4), np.nan)
+    scores = np.full((n, len(SCORES)), np.nan)
     scores[:, 0] = share_inside(mask.tissue | ~thumbnail.readable, grid=grid, scale=thumbnail.scale)
     scores[:, 1] = share_inside(mask.pen, grid=grid, scale=thumbnail.scale)
+    scores[:, 2] = share_inside(mask.fold, grid=grid, scale=thumbnail.scale)
+    reasons[scores[:, 2] > rules.fold_share_max] = "fold"
     reasons[scores[:, 1] > rules.pen_share_max] = "pen"
     reasons[scores[:, 0] < rules.tissue_share_min] = "background"
     for k in np.flatnonzero(reasons == ""):
@@ -141,16 +144,16 @@ def _judge(
         except UnreadableTile:
             reasons[k] = "unreadable"
             continue
-        scores[k, 2], scores[k, 3] = blank_share(tile, glass=mask.glass), sharpness(tile)
-        if scores[k, 2] > rules.blank_share_max:
+        scores[k, 3], scores[k, 4] = blank_share(tile, glass=mask.glass), sharpness(tile)
+        if scores[k, 3] > rules.blank_share_max:
             reasons[k] = "blank"
-        elif scores[k, 3] < rules.sharpness_min:
+        elif scores[k, 4] < rules.sharpness_min:
             reasons[k] = "blurred"
     return reasons, scores
 
 
 def _refuse_if_hopeless(path: Path, counts: dict[str, int], rules: TileRules, *, n: int) -> None:
-    tried = n - counts["background"] - counts["pen"]
+    tried = n - counts["background"] - counts["pen"] - counts["fold"]
     if counts["unreadable"] > rules.unreadable_share_max * max(tried, 1):
         raise SlideFault(
             f"{counts['unreadable']} of {tried} tissue tiles of {path.name} cannot be decoded.",

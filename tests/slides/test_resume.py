@@ -20,6 +20,7 @@ RULES = TileRules(
     thumbnail_um_per_px=8.0,
     tissue_share_min=0.5,
     pen_share_max=0.2,
+    fold_share_max=0.5,
     blank_share_max=0.8,
     sharpness_min=5.0,
     unreadable_share_max=0.2,

@@ -90,6 +90,36 @@ def test_pen_is_told_from_stain(ink):
     assert pen.sum() < 1.3 * 40 * 60
 
 
+def layers(count: int, *, stain: np.ndarray) -> np.ndarray:
+    """Colour of `count` layers of the same tissue: each lets the same share of the light through (Beer-Lambert)."""
+    return np.array(GLASS) * (stain / np.array(GLASS)) ** count
+
+
+@pytest.mark.parametrize(
+    "stain", [(205, 130, 185), (165, 110, 170), (200, 140, 110)], ids=["eosin", "cells", "saffron"]
+)
+def test_tissue_that_lies_double_is_a_fold_and_denser_tissue_is_none(stain):
+    rng = np.random.default_rng(0)
+    image = thumbnail()
+    image[20:180, 20:280] = np.clip(layers(1, stain=np.array(stain)) + rng.normal(0, 6, (160, 260, 3)), 0, 255)
+    image[60:70, 60:200] = layers(3, stain=np.array(stain))  # a fold: down, back and on again
+    image[120:160, 60:200] = layers(1.4, stain=np.array(stain)) if stain[2] < 180 else (150, 100, 165)  # more nuclei
+    mask = mask_of(image)
+    assert mask.fold[63:67, 65:195].mean() > 0.9
+    assert not mask.fold[100:].any()
+    assert not mask.fold[:, :50].any()
+    assert not (mask.fold & mask.pen).any()
+
+
+def test_pen_glass_and_an_even_slide_hold_no_fold():
+    image = thumbnail()
+    assert not mask_of(image).fold.any()
+    image[20:180, 20:280] = PINK
+    image[80:120, 140:200] = INK
+    assert not mask_of(image).fold[85:115, 145:195].any()
+    assert not mask_of(np.full((100, 100, 3), PINK, np.uint8)).fold.any()
+
+
 def test_mask_has_the_thumbnails_shape(write_slide, stained):
     _, info = open_slide(write_slide("x.svs", stained(901, 1203, tissue=(100, 100, 800, 700))))
     small = read_thumbnail(info, mpp=Mpp(8.0))
@@ -144,7 +174,7 @@ def shared_slide() -> Path:
 
 
 def test_real_aperio_slide(shared_slide):
-    rules = TileRules(112.0, 224, 8.0, 0.5, 0.2, 0.8, 5.0, 0.2)
+    rules = TileRules(112.0, 224, 8.0, 0.5, 0.2, 0.5, 0.8, 5.0, 0.2)
     done = tile_slide(shared_slide, rules=rules)
     assert done.report["mpp"] == 0.499
     assert done.report["realised_mpp"] == pytest.approx(0.5)
