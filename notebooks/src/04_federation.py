@@ -36,26 +36,31 @@ seed: int = 2025  # seed of the run
 rounds: int = 15  # how often the hospitals' models are averaged
 local_epochs: int = 2  # passes over its own patients a hospital makes in one round
 federation_engine: str = "ray"  # ray (Flower's simulation) or inprocess (the same app without Ray, for smoke runs)
+compared_strategies: list[str] = ["finetuned", "cyclic"]  # names, other strategies trained beside FedAvg
 jobs: int = 2  # processor cores the simulation may use
 
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
 from sarcnet.federated import figures, ledger
+from sarcnet.federated.attacks import inspect_gradient, membership, patient_losses
 from sarcnet.federated.by_round import predict_rounds, score_by
+from sarcnet.federated.compare import compare
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan, read_protocol_file
-from sarcnet.federated.settings import FederationSettings
 from sarcnet.federated.simulation import simulate
 from sarcnet.model.bags import read_bags
+from sarcnet.model.crossval import training_weights
 from sarcnet.model.patients import assemble_patients
-from sarcnet.model.store import save_stack
 
 # %%
+from sarcnet.compendium.stage import Stage
+from sarcnet.federated.settings import FederationSettings
+from sarcnet.model.store import save_stack
+
 stage = Stage.open("04_federation", FederationSettings, vars())
 
 # %% [markdown]
@@ -223,7 +228,45 @@ display(Markdown(
 # Small differences like these have an uncertainty, which notebook 05 computes; here we only look whether the
 # federation falls behind.
 #
-# ## 4 · The book of messages
+# **Could the hospitals have found this AUC themselves?** Yes, without a simulation. Each predicts its own held-out
+# patients and sends two histograms of risk: patients with a metastasis by the horizon, and patients without. Added
+# up, they give the AUC of the binned risks, and with it bounds for the AUC itself. The correction for patients lost
+# early hangs on each hospital's own follow-up, so nothing else needs to be sent.
+
+# %%
+area, off = run.evaluation.auc
+stage.number("auc_from_histograms", area, low=area - off, high=area + off, n=len(known), unit="AUC")
+display(Markdown(
+    f"From histograms: {area:.3f}, within {off:.3f} either way. From all patients in one place: "
+    f"{overall['sarcnet_fedavg']:.3f}."
+))
+
+# %% [markdown]
+# ## 4 · Other ways to combine
+#
+# Averaging is one strategy among many. Each below gives every patient as many views as FedAvg does. *cyclic*: one
+# model goes from hospital to hospital, in turn (Chang et al., JAMIA 2018). *finetuned*: for the last fifth of the
+# rounds each hospital trains the common model on its own, and predicts its own patients with its own model. The list
+# is a parameter; fedprox, fedadam, fedyogi and two robust means are ready. As Ray has been started once, these run
+# without it.
+
+# %%
+others_run = compare(
+    plan, compared_strategies, hospitals=hospitals, rounds_folder=stage.dir / "rounds", patients=patients, folds=fold_table
+)
+ways = pd.concat([oof, others_run.oof], ignore_index=True)
+way_scores = score_by(ways, by=["model", "centre"], outcome=known, score=auc_at_horizon)
+strategies = way_scores.pivot(index="model", columns="centre", values="score")
+strategies["all"] = score_by(ways, by=["model"], outcome=known, score=auc_at_horizon).set_index("model")["score"]
+sent_bytes = {"sarcnet_fedavg": int(run.messages["bytes"].sum()), **others_run.bytes}
+strategies.assign(MiB=pd.Series(sent_bytes) / 2**20).round(3)
+
+# %% [markdown]
+# One cohort with one seed: read this as "about alike" or "clearly worse", not as a ranking. We did not choose among
+# strategies by these numbers; FedAvg was fixed beforehand. Where the hospitals' models differ, *all* mixes risks of
+# two models, and the columns by hospital are the fairer ones.
+#
+# ## 5 · The book of messages
 #
 # The server writes down every array, number and setting of every message as it passes. As all messages go through it,
 # the book is complete. First the sizes: one row for each kind of array that a hospital *sends*.
@@ -252,27 +295,55 @@ display(Markdown(
 # **What was not sent:** slides, tiles, features of tiles, clinical values, outcomes, names, predictions. When a
 # hospital's program fails, even the sentence it sends has its patients' names taken out.
 #
-# **What can still be inferred.** Not sharing patients is not the same as revealing nothing.
+# ## 6 · What can still be inferred
+#
+# Not sharing patients is not the same as revealing nothing.
 #
 # - With *two* hospitals each can subtract its own contribution from an average and is left with the other's. Hiding
-#   contributions in a sum (secure aggregation) needs at least three to help.
+#   contributions in a sum (secure aggregation) needs at least three hospitals to help.
 # - The statistics are sums over groups of patients. The groups of two folds differ by one fold, so the difference
 #   of two sums is the sum over one fold: mean features of a few dozen patients. With many repeats, or folds of very
-#   few   patients, such differences come down to small groups. Counts of metastases in an interval can be small
-#   numbers.
-# - Weights remember. From a model it can be possible to tell whether a given patient was among those trained on, the
-#   more   so the more closely it fits them. Only training with deliberate noise (differential privacy) bounds this,
-#   at a price.
+#   few patients, such differences come down to small groups. Counts of metastases in an interval, and of held-out
+#   patients in a bin of risk, can be small numbers.
+# - Weights remember. Let us try that. Somebody who has a patient's record asks: *was this patient trained on?* The
+#   guess is the model's loss, which tends to be lower for a trained patient (Yeom et al., CSF 2018).
+
+# %%
+inside = training_weights(
+    fold_table, patient_ids=patients.patient_ids, centres=patients.centres, members=run.model.members
+)
+attack = membership(patient_losses(run.model, patients), trained=inside)
+stage.number("membership_auc", attack.auc, n=len(known), unit="AUC")
+display(Markdown(
+    f"A trained patient has a lower loss than a held-out one in **{100 * attack.auc:.0f} %** of pairs (50 % is a coin; "
+    f"{attack.trained} trained and {attack.heldout} held-out losses over {len(run.model.members)} networks)."
+))
+
+# %% [markdown]
+# And an *update* can say more than a model. Suppose a hospital took one step on a single patient and sent it. The
+# change of the clinical weights is one number, the error, times the patient's standardised values: whoever sees the
+# update divides, and reads the record. From a step on many patients only a mixture comes out.
+
+# %%
+read_off = inspect_gradient(run.model, patients, row=0, group=min(32, len(patients)))
+read_off.set_index("column").round(2).head(8)
+
+# %% [markdown]
+# *true* are the first patient's standardised values, *from_one* is read off a step on this patient alone, *from_group*
+# off a step on 32. This is why a hospital trains whole epochs on all its patients before it answers.
 #
-# Nothing here adds such noise: do not call this federation "private" without saying what against.
+# Only deliberate noise (differential privacy) bounds what can be learnt, at a price. The package can add it at the
+# hospital, where it protects a *patient*, or at the server, where it protects a *hospital's* part, and accounts for
+# it (`sarcnet/federated/accountant.py`); `python -m sarcnet.federated.tradeoff` draws the price. Nothing in this run
+# has such noise: do not call this federation "private" without saying what against.
 #
-# ## 5 · Kept for the notebooks to come
+# ## 7 · Kept for the notebooks to come
 
 # %%
 weights, description = stage.output("models/sarcnet_fedavg.safetensors"), stage.output("models/sarcnet_fedavg.json")
 save_stack(run.model, weights=weights, description=description)
 by_hospital_and_round = run.rounds.drop(columns="seconds").merge(scores[["round", "score"]], on="round")
-kept = {"oof": oof, "messages": run.messages, "rounds": by_hospital_and_round}
+kept = {"oof": oof, "messages": run.messages, "rounds": by_hospital_and_round, "strategies": ways}
 for name, frame in kept.items():
     stage.write_table(f"{name}.parquet", frame)
 
@@ -290,8 +361,10 @@ display(Markdown(
 # %% [markdown]
 # ## Limits
 #
-# One machine stands for two hospitals: networks that fail, clocks, firewalls and people are missing. Both answer
-# every round, or the run ends with a sentence. The folds are dealt by one rule at both hospitals; which patient is in
+# One machine stands for two hospitals: networks that fail, clocks, firewalls and people are missing here.
+# `make federation` trains this model with separate programs, keys and certificates, and
+# `python -m sarcnet.federated.drill` breaks them on purpose. Both hospitals answer every round, or the run ends with a
+# sentence. The folds are dealt by one rule at both hospitals; which patient is in
 # which fold never leaves. Rounds and local epochs were tried out on other virtual cohorts, never on these patients.
 # How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
 # here.

@@ -14,9 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 
 from sarcnet.evaluation.auc import weighted_auc
+from sarcnet.federated.patient_privacy import patient_gradients
+from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.hazard import negative_log_likelihood
 from sarcnet.model.patients import PatientBatches, Patients, all_tiles
 from sarcnet.model.predict import TrainedStack
@@ -70,3 +73,25 @@ def values_in_gradient(clinical_gradient: np.ndarray, log_odds_gradient: np.ndar
     clinical_gradient: (p,), Σ_k error_k · ĉ_j; log_odds_gradient: (K,), error_k. Their ratio is ĉ, without error.
     """
     return np.asarray(clinical_gradient / np.asarray(log_odds_gradient).sum())
+
+
+def inspect_gradient(model: TrainedStack, patients: Patients, *, row: int, group: int, member: int = 0) -> pd.DataFrame:
+    """What onlookers read off one step's gradient: column, true, from_one, from_group; standardised values.
+
+    row: the patient. from_one: the step was taken on this patient alone; from_group: on this and the next ``group`` - 1.
+    """
+    columns = clinical_columns(model.protocol.clinical_variables)
+    rows = (row + np.arange(group)) % len(patients)
+    weights = np.ones((len(patients), len(model.members)))
+    batches = PatientBatches(patients, weights=weights, seed=0, image=model.network.shape.image)
+    batch = batches[(-1, rows)]
+    found = {name: g.numpy()[:, member] for name, g in patient_gradients(model.network, batch).items()}
+    clinical, error = found["clinical_weight"], found["log_odds"]
+    return pd.DataFrame(
+        {
+            "column": columns,
+            "true": model.network.standardise_clinical(batch["clinical"])[0, member].numpy(),
+            "from_one": values_in_gradient(clinical[0], error[0]),
+            "from_group": values_in_gradient(clinical.sum(axis=0), error.sum(axis=0)),
+        }
+    )

@@ -19,4 +19,7 @@ class FederationSettings(Settings):
     federation_engine: Literal["ray", "inprocess"] = Field(
         description="ray: Flower's simulation; inprocess: without Ray"
     )
+    compared_strategies: list[str] = Field(
+        description="other strategies trained beside FedAvg: names of sarcnet/federated/recipe.py, or finetuned"
+    )
     jobs: int = Field(description="processor cores the simulation may use", ge=1)
