@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pandas as pd
 import pyvips
 
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
-from sarcnet.features.runtime import runtime_for
+from sarcnet.features.runtime import EncoderRuntime, runtime_for
 from sarcnet.slides.grid import tile_grid
 from sarcnet.slides.opening import SlideInfo, open_slide
 from sarcnet.slides.reading import TileReader, plan
@@ -60,6 +61,8 @@ def measure(*, tiles: int = 320, jobs: int = 2, batch_tiles: int = 8, side_px: i
             seconds = {
                 "encoder alone": _timed(lambda: list(pool.map(lambda _: encoder.encode(batch), calls))),
                 "reading alone": _timed(lambda: list(pool.map(lambda corner: reader.tile(*corner), corners))),
+                "reading, naive loop": _timed(lambda: [naive_tile(path, *corner) for corner in corners]),
+                "end to end, naive loop": _timed(lambda: _naive(path, corners, encoder, batch_tiles)),
                 "end to end": _timed(lambda: list(extract)),
                 "encoder alone, again": _timed(lambda: list(pool.map(lambda _: encoder.encode(batch), calls))),
             }
@@ -67,6 +70,19 @@ def measure(*, tiles: int = 320, jobs: int = 2, batch_tiles: int = 8, side_px: i
     table = pd.DataFrame({"step": list(seconds), "tiles_per_second": [counts[s] / t for s, t in seconds.items()]})
     ceiling = table.loc[table["step"].str.startswith("encoder"), "tiles_per_second"].mean()
     return table.assign(ratio=table["tiles_per_second"] / ceiling)
+
+
+def naive_tile(path: Path, x_px: int, y_px: int) -> np.ndarray:
+    """What most tutorials do: open, read level 0, drop the alpha channel, resize."""
+    with openslide.OpenSlide(str(path)) as slide:
+        side = round(TILE_UM / float(slide.properties[openslide.PROPERTY_NAME_MPP_X]))
+        region = slide.read_region((x_px, y_px), 0, (side, side)).convert("RGB")
+    return np.asarray(region.resize((TILE_PX, TILE_PX)))
+
+
+def _naive(path: Path, corners: list[tuple[int, int]], encoder: EncoderRuntime, batch_tiles: int) -> None:
+    for first in range(0, len(corners), batch_tiles):
+        encoder.encode(np.stack([naive_tile(path, *corner) for corner in corners[first : first + batch_tiles]]))
 
 
 def _timed(work: Callable[[], object]) -> float:

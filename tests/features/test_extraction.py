@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
+from sarcnet.features import ahead
+from sarcnet.features.ahead import rotated
 from sarcnet.features.choice import choose_tiles
 from sarcnet.features.encoders import Encoder
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort, feature_key
+from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key
 from sarcnet.features.projection import two_axes
 from sarcnet.features.store import is_done, read_features, write_features
 from sarcnet.slides.opening import open_slide
@@ -183,6 +186,27 @@ def test_half_precision_loses_one_part_in_two_thousand(tmp_path):
     write_features(tmp_path / "h.h5", features=features, coords=np.zeros((50, 2)), tiles=np.arange(50), attrs={})
     stored = read_features(tmp_path / "h.h5").features.astype(float)
     assert np.abs(stored - features).max() <= features.max() / 2000
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_parts_begin_apart_and_each_goes_round(slides, parts):
+    orders = [[slide.slide_id for slide in rotated(slides, part=part, parts=parts)] for part in range(parts)]
+    assert all(sorted(order) == ["S0", "S1", "S2"] for order in orders)
+    assert len({order[0] for order in orders}) == min(parts, 3)
+
+
+def test_a_part_that_is_none_is_refused(capsys):
+    assert ahead.main(["smoke", "--part", "4", "--parts", "4"]) == 2
+    assert "counted from 0 to 3" in capsys.readouterr().err
+
+
+def test_seconds_of_all_steps_are_the_threads_time(slides, tmp_path):
+    begin = time.perf_counter()
+    rows = run(slides, tmp_path / "f", jobs=2)
+    elapsed = time.perf_counter() - begin
+    told = sum(row[f"seconds_{step}"] for row in rows for step in STEPS)
+    assert 0 < told <= 2 * elapsed + 0.1  # writing is the main thread's
+    assert all(row["seconds_wait"] >= 0 for row in rows)
 
 
 def test_two_axes_are_orthogonal_ordered_and_their_signs_fixed():
