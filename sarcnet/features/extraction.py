@@ -309,7 +309,7 @@ def _written(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict
     row |= {"n_tiles": len(job.slide.tiles), "n_encoded": len(job.chosen), "n_unreadable": 0, "resumed": job.resumed}
     row |= {"batches_resumed": job.batches_resumed} | {f"seconds_{step}": 0.0 for step in STEPS}
     if job.resumed:
-        encoded = len(store.read_features(job.path).coords)
+        encoded = store.count_tiles(job.path)
         return row | {"n_encoded": encoded, "n_unreadable": len(job.chosen) - encoded}
     seconds = [future.result() for future in job.batches]
     rows = job.journal.rows() if job.journal is not None else np.empty(0, np.int64)

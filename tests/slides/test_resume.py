@@ -6,6 +6,7 @@ import hashlib
 import math
 from dataclasses import fields, replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,6 +14,7 @@ from sarcnet.slides import unit
 from sarcnet.slides.study import report_table, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules
 from sarcnet.slides.unit import slide_key
+from sarcnet.slides.workers import each
 
 RULES = TileRules(
     tile_um=112.0,
@@ -64,6 +66,21 @@ def test_processes_do_not_change_the_result(cohort, tmp_path):
     pd.testing.assert_frame_equal(tiles, tiles2)
     pd.testing.assert_frame_equal(report, report2)
     assert pictures == pictures2
+
+
+def test_processes_on_the_same_slide_do_not_collide(cohort, tmp_path):
+    """As several runs on one folder would: all do the work or find it done, and nothing is left half written."""
+    place = unit.Place(tmp_path / "w", tmp_path / "p")
+    for folder in (place.work, place.pictures):
+        folder.mkdir()
+    task = ("S0", cohort[1]["S0"], None, RULES, math.nan, place)
+    results = list(each(unit.run_slide, [task] * 9, jobs=3, seconds_max=60.0))
+    assert {result.report["status"] for result in results} == {"ok"}
+    assert len({result.report["picture_sha256"] for result in results}) == 1
+    for result in results:
+        assert np.array_equal(result.columns["x_px"], results[0].columns["x_px"])
+    assert len(list(place.work.iterdir())) == 2  # report and tiles; no temporary file
+    assert [path.name for path in place.pictures.iterdir()] == ["S0.png"]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TileRules)])
