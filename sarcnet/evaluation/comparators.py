@@ -14,6 +14,7 @@ from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import METASTASIS
 
 FNCLCC, SARCULATOR_VARIABLES, ORACLE = "fnclcc_grade", "sarculator_variables", "oracle"
@@ -73,16 +74,21 @@ def cox_risk(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: 
     histotypes = sorted(set(filled["histotype"]) - {filled["histotype"].mode().iloc[0]})
     design = _design(filled, histotypes)
     varying = [name for name in design if design[name].nunique() > 1]
+    events = int(_metastasis(training).sum())
+    if not varying or not events:
+        raise SarcnetError(
+            f"cannot be fitted on {len(training)} patients with {events} metastases: "
+            + ("none of its variables varies" if events else "there is nothing to learn from")
+            + "."
+        )
     table = design[varying].assign(months=training["mfs_months"].to_numpy(float), event=_metastasis(training))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lifelines warns of columns with little variance; the penalty is for them
             model = CoxPHFitter(penalizer=PENALTY).fit(table, duration_col="months", event_col="event")
     except (ConvergenceError, ValueError) as error:
-        events = int(table["event"].sum())
         raise SarcnetError(
-            f"Cox's model on the Sarculator's variables cannot be fitted on {len(table)} patients with {events} "
-            f"metastases: {str(error).splitlines()[0]}"
+            f"cannot be fitted on {len(table)} patients with {events} metastases: {str(error).splitlines()[0]}"
         ) from None
     survival = model.predict_survival_function(_design(filler(patients), histotypes)[varying], times=[horizon_months])
     return 1 - survival.to_numpy()[0]
@@ -92,8 +98,24 @@ def _metastasis(patients: pd.DataFrame) -> np.ndarray:
     return (patients["mfs_event"].to_numpy(float) == METASTASIS).astype(float)
 
 
-def out_of_fold(patients: pd.DataFrame, folds: pd.DataFrame, *, horizon_months: float) -> pd.DataFrame:
+def unseen(training: pd.DataFrame, patients: pd.DataFrame) -> list[str]:
+    """A sentence when `patients` hold histotypes that no training patient has: the Cox model knows nothing of them."""
+    new = patients.loc[patients["histotype"].notna(), "histotype"]
+    strange = new[~new.isin(training["histotype"].dropna().unique())]
+    if strange.empty:
+        return []
+    return [
+        f"{len(strange)} of {len(patients)} patients have a histotype that no training patient has "
+        f"({', '.join(sorted(strange.unique()))}); Cox's model takes them for the commonest histotype."
+    ]
+
+
+def out_of_fold(
+    patients: pd.DataFrame, folds: pd.DataFrame, *, horizon_months: float, tried: Attempts | None = None
+) -> pd.DataFrame:
     """Both comparators for every patient and repeat, fitted without the patient's fold.
+
+    A fold in which a comparator cannot be fitted gets no risks (NaN), with a sentence in `tried`.
 
     Args:
         patients: the training series with known outcomes.
@@ -107,10 +129,7 @@ def out_of_fold(patients: pd.DataFrame, folds: pd.DataFrame, *, horizon_months: 
     for (repeat, fold), rows in folds.groupby(["repeat", "fold"]):
         held = table.loc[rows["patient_id"]]
         training = table.drop(index=rows["patient_id"])
-        scores = {
-            FNCLCC: grade_score(training, held),
-            SARCULATOR_VARIABLES: cox_risk(training, held, horizon_months=horizon_months),
-        }
+        scores = _scores(training, held, horizon_months=horizon_months, tried=tried)
         for model, risk in scores.items():
             frame = held[["patient_id", "centre"]].reset_index(drop=True)
             made.append(frame.assign(model=model, repeat=repeat, fold=fold, risk=risk))
@@ -123,13 +142,31 @@ def oracle(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
     return own[["patient_id", "centre"]].assign(model=ORACLE, risk=own["risk_5y_true"])
 
 
-def for_new_patients(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float) -> pd.DataFrame:
-    """Both comparators for patients of another series, fitted on all training patients: patient_id, centre, model, risk."""
+def _scores(
+    training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, tried: Attempts | None
+) -> dict[str, np.ndarray]:
+    """Risks of both comparators; NaN and a sentence where one cannot be fitted."""
+    tried = tried or Attempts()
+    tried.say(*unseen(training, patients))
+    grade = tried("the FNCLCC grade", grade_score, training, patients)
+    cox = tried("Cox on the Sarculator's variables", cox_risk, training, patients, horizon_months=horizon_months)
+    nothing = np.full(len(patients), np.nan)
+    return {
+        FNCLCC: nothing if grade is None else grade,
+        SARCULATOR_VARIABLES: nothing if cox is None else cox,
+    }
+
+
+def for_new_patients(
+    training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, tried: Attempts | None = None
+) -> pd.DataFrame:
+    """Both comparators for patients of another series, fitted on all training patients.
+
+    Returns:
+        patient_id, centre, model, risk (NaN, with a sentence in `tried`, where one cannot be fitted).
+    """
     if patients.empty:
         return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
-    scores = {
-        FNCLCC: grade_score(training, patients),
-        SARCULATOR_VARIABLES: cox_risk(training, patients, horizon_months=horizon_months),
-    }
+    scores = _scores(training, patients, horizon_months=horizon_months, tried=tried)
     frame = patients[["patient_id", "centre"]].reset_index(drop=True)
     return pd.concat([frame.assign(model=model, risk=risk) for model, risk in scores.items()], ignore_index=True)

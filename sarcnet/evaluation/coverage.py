@@ -191,7 +191,7 @@ def main() -> int:
     )
     if given.json:
         write_json(given.json, plain({"rows": found.reset_index().to_dict("records"), "studies": given.studies}))
-    outside = found[~found["coverage"].between(*WANTED)]
+    outside = found[~found["coverage"].round(9).between(*WANTED)]
     for (quantity, method), row in outside.iterrows():
         print(f"{quantity}, {method}: {row['coverage']:.3f}, wanted {WANTED[0]} to {WANTED[1]}.")
     return 1 if len(outside) else 0

@@ -1,4 +1,4 @@
-"""Figures of notebook 05."""
+"""Figures of notebook 05 that compare models: AUCs with intervals, in subgroups, and over the horizon."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.evaluation.survival import HIGH, LOW, Curves
+from sarcnet.evaluation.subgroups import Subgroups
 from sarcnet.evaluation.tables import PAPER, in_order, label
 
 OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]
-GROUP_COLOURS = {HIGH: PALETTE[1], LOW: PALETTE[0]}
 
 
 def draw_forest(table: pd.DataFrame) -> Figure:
@@ -50,60 +48,71 @@ def draw_forest(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_survival(found: dict[str, Curves], *, horizon_months: float) -> Figure:
-    """Kaplan–Meier curves of high and low risk in each series, with numbers at risk."""
-    figure, axes = plt.subplots(1, len(found), figsize=(5.0 * len(found), 4.4), sharey=True, squeeze=False)
-    for ax, (name, curves) in zip(axes[0], found.items(), strict=True):
-        for group, own in curves.steps.groupby("group", sort=False):
-            colour = GROUP_COLOURS[str(group)]
-            ax.step(own["months"], own["free"], where="post", color=colour, label=group)
-            ax.fill_between(own["months"], own["low"], own["high"], step="post", color=colour, alpha=0.15, linewidth=0)
-        shown = [float(month) for month in curves.at_risk.columns]
-        ax.axvline(horizon_months, color="0.6", linewidth=1, linestyle=":")
-        ax.set(xlim=(0, shown[-1]), ylim=(0, 1.02), xlabel="months since diagnosis", xticks=shown)
-        n = int(curves.at_risk.iloc[:, 0].sum())
-        p = "" if np.isnan(curves.p) else f", log-rank P {'< 0.001' if curves.p < 0.001 else f'= {curves.p:.3f}'}"
-        ax.set_title(f"{name}, n = {n}{p}")
-        for line, (group, numbers) in enumerate(curves.at_risk.iterrows()):
-            y = -0.24 - 0.07 * line
-            transform = ax.get_xaxis_transform()
-            ax.text(
-                -0.06, y, group, transform=ax.transAxes, ha="right", fontsize="small", color=GROUP_COLOURS[str(group)]
+def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) -> Figure:
+    """AUC of `model` in each subgroup, and beside it how much more than `other` it reaches, with tests of heterogeneity."""
+    rows, tests = found.rows, found.tests.set_index("variable")["p"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 0.36 * len(rows) + 1.9), sharey=True)
+    ticks, place, places = [], 0.0, []
+    for k, row in enumerate(rows.itertuples()):
+        place += 1.0 if k == 0 or row.variable == rows["variable"].iloc[k - 1] else 1.7
+        places.append(place)
+        ticks.append(f"{str(row.level).replace('_', ' ')} ({row.n}, {row.metastases})")
+        colour = "black" if row.variable == "all" else OURS
+        for ax, (value, low, high) in (
+            (left, (row.auc, row.low, row.high)),
+            (right, (row.difference, row.difference_low, row.difference_high)),
+        ):
+            ax.plot([low, high], [place, place], color=colour, linewidth=2)
+            ax.plot(value, place, "o", color=colour, markersize=6)
+    for variable, own in rows.groupby("variable", sort=False):
+        if variable in tests.index:
+            y = float(np.mean([places[i] for i in own.index]))
+            right.text(
+                1.02,
+                y,
+                "P < 0.01" if tests[variable] < 0.01 else f"P = {tests[variable]:.2f}",
+                transform=right.get_yaxis_transform(),
+                va="center",
             )
-            for month, number in zip(shown, numbers, strict=True):
-                ax.text(month, y, str(number), transform=transform, ha="center", fontsize="small")
-        ax.text(-0.06, -0.17, "at risk", transform=ax.transAxes, ha="right", fontsize="small")
-    axes[0][0].set_ylabel("free of metastasis (share)")
-    axes[0][0].legend(loc="lower left")
+    left.axvline(0.5, color="0.6", linewidth=1, linestyle=":")
+    right.axvline(0, color="0.6", linewidth=1, linestyle=":")
+    left.set_yticks(places, ticks)
+    left.invert_yaxis()
+    left.set(xlabel=f"AUC at 5 years ({level:.0%} interval)", title=label(model))
+    right.set(xlabel="difference in AUC", title=f"minus {label(other)}")
+    right.text(1.02, 1.01, "same in all?", transform=right.transAxes, va="bottom")
+    left.text(-0.03, 1.01, "subgroup (patients, metastases)", transform=left.transAxes, ha="right", va="bottom")
+    for ax in (left, right):
+        ax.grid(axis="x", alpha=0.3)
     return figure
 
 
-def draw_calibration(
-    found: dict[str, pd.DataFrame], risks: dict[str, pd.DataFrame], *, horizon_months: float
+def draw_time(
+    aucs: pd.DataFrame, scores: pd.DataFrame, *, horizon_months: float, level: float, sizes: dict[str, int]
 ) -> Figure:
-    """Above: observed against predicted risk by group. Below: how the predicted risk is spread, by what happened."""
-    figure, axes = plt.subplots(
-        2, len(found), figsize=(4.6 * len(found), 6.0), sharex=True, height_ratios=(2.2, 1), squeeze=False
-    )
-    for column, (name, groups) in enumerate(found.items()):
-        ax = axes[0][column]
-        ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
-        errors = [groups["observed"] - groups["low"], groups["high"] - groups["observed"]]
-        ax.errorbar(groups["predicted"], groups["observed"], yerr=errors, fmt="o-", color=OURS, capsize=3)
-        ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{name}, n = {int(groups['n'].sum())}")
-        below, patients = axes[1][column], risks[name]
-        event = (patients["mfs_event"] == 1) & (patients["mfs_months"] <= horizon_months)
-        free = patients["mfs_months"] > horizon_months
-        bins = np.linspace(0, 1, 21)
-        below.hist(
-            [patients.loc[event, "risk"], patients.loc[free, "risk"]],
-            bins=bins,
-            color=[GROUP_COLOURS[HIGH], GROUP_COLOURS[LOW]],
-            label=["metastasis", "free at the horizon"],
-        )
-        below.set(xlabel=f"predicted risk of metastasis by {horizon_months:g} months")
-        below.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0][0].set_ylabel("observed (1 − Kaplan–Meier, 95 % interval)")
-    axes[1][0].set_ylabel("patients")
-    figure.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize="small")
+    """AUC at each horizon in cross-validation, and beside it (where there is one) the Brier score of the validation series."""
+    columns = 1 + (len(scores) > 0)
+    figure, axes = plt.subplots(1, columns, figsize=(5.6 * columns, 4.0), squeeze=False)
+    names = list(dict.fromkeys([*aucs["model"], *scores["model"]]))
+    colour = dict(zip(names, (PALETTE[0], PALETTE[1], PALETTE[6], PALETTE[2]), strict=False))
+    ax = axes[0][0]
+    for model, own in aucs.groupby("model", sort=False):
+        ax.plot(own["months"], own["auc"], "o-", color=colour[model], markersize=4, label=label(str(model)))
+        ax.fill_between(own["months"], own["low"], own["high"], color=colour[model], alpha=0.12, linewidth=0)
+    ax.axhline(0.5, color="0.6", linewidth=1, linestyle=":")
+    ax.axvline(horizon_months, color="0.6", linewidth=1, linestyle=":")
+    ax.set(xlabel="horizon (months)", ylabel=f"AUC at that horizon ({level:.0%} band)", ylim=(None, 1.0))
+    ax.set_title(f"cross-validation, n = {sizes['cross-validation']}")
+    if columns == 2:
+        ax = axes[0][1]
+        for model, own in scores.groupby("model", sort=False):
+            name = f"{label(str(model))}, mean {own['integrated'].iloc[0]:.3f}"
+            ax.plot(own["months"], own["brier"], "o-", color=colour[model], markersize=4, label=name)
+        same = scores[scores["model"] == scores["model"].iloc[0]]
+        text = f"the same risk for everybody, mean {same['integrated_same'].iloc[0]:.3f}"
+        ax.plot(same["months"], same["same"], "--", color="0.5", label=text)
+        ax.set(xlabel="horizon (months)", ylabel="Brier score (0 is perfect)", ylim=(0, None))
+        ax.set_title(f"validation, n = {sizes['validation']}")
+    for ax in axes[0]:
+        ax.legend(fontsize="small", loc="lower right")
     return figure

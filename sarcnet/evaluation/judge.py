@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
@@ -12,7 +13,6 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.auc import Followup, auc, naive_auc
 from sarcnet.evaluation.bootstrap import Resampled, resample_auc
 from sarcnet.evaluation.series import Series
-from sarcnet.evaluation.survival import Curves, calibration, curves, grouped
 from sarcnet.evaluation.tables import auc_table
 
 
@@ -53,6 +53,7 @@ def judge(
     """
     results, unsaid = {}, []
     for series in everyone:
+        unsaid += [*series.unsaid, *doubts(series.followup, horizon_months=horizon_months)]
         try:
             results[series.name] = resample_auc(
                 series.risks,
@@ -73,11 +74,17 @@ def both(first: Judged, second: Judged) -> Judged:
     return Judged(first.results | second.results, first.sizes | second.sizes, first.unsaid + second.unsaid)
 
 
-def survival_of(everyone: Sequence[Series], *, model: str, cut: float, months_shown: list[float]) -> dict[str, Curves]:
-    """Kaplan–Meier curves of the two risk groups of `model` in each series."""
-    return {
-        series.name: curves(grouped(series.with_risk(model), cut=cut), months_shown=months_shown) for series in everyone
-    }
+def doubts(followup: Followup, *, horizon_months: float) -> list[str]:
+    """A sentence for each centre nobody of which was watched beyond the horizon, though others were elsewhere."""
+    said = []
+    for centre in np.unique(followup.centre):
+        own = followup.select(followup.centre == centre)
+        if not (own.months > horizon_months).any():
+            said.append(
+                f"At {centre} nobody was watched for longer than {horizon_months:g} months: none of its {len(own)} patients "
+                "can stand for those without metastasis, so that the result rests on the other centres' patients."
+            )
+    return said if len(said) < len(np.unique(followup.centre)) else []
 
 
 def weightings(everyone: Sequence[Series], *, model: str, horizon_months: float, training: Followup) -> pd.DataFrame:
@@ -98,16 +105,3 @@ def weightings(everyone: Sequence[Series], *, model: str, horizon_months: float,
         except SarcnetError:
             rows[series.name] = {}
     return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index="AUC at the horizon")
-
-
-def calibration_of(
-    everyone: Sequence[Series], *, model: str, horizon_months: float, groups: int
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Calibration table of `model` in each series, and a sentence for each series that has none."""
-    found, unsaid = {}, []
-    for series in everyone:
-        try:
-            found[series.name] = calibration(series.with_risk(model), horizon_months=horizon_months, groups=groups)
-        except SarcnetError as error:
-            unsaid.append(f"{series.name}: {error}")
-    return found, unsaid

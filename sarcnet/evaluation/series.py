@@ -9,6 +9,7 @@ import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.tables import in_order
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Series:
     name: str
     patients: pd.DataFrame
     risks: dict[str, np.ndarray]
+    unsaid: tuple[str, ...] = ()  # a sentence for each model that was left out
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -36,6 +38,11 @@ class Series:
         risks = {model: values[rows] for model, values in self.risks.items()}
         return Series(f"{self.name}, {centre}", self.patients[rows].reset_index(drop=True), risks)
 
+    @property
+    def chief(self) -> str:
+        """The model that the study is about: the federated SarcNet, or the first that there is in the tables' order."""
+        return in_order(list(self.risks))[0]
+
     def with_risk(self, model: str) -> pd.DataFrame:
         """The patients with a column risk: the mean over the repeats."""
         return self.patients.assign(risk=self.risks[model].mean(axis=1))
@@ -44,8 +51,11 @@ class Series:
 def series(name: str, patients: pd.DataFrame, predictions: pd.DataFrame) -> Series:
     """Join patients and tidy predictions (patient_id, model, [repeat,] risk).
 
+    A model that lacks a patient or predicts NaN for one is left out, with a sentence: on fewer patients it could not be
+    compared in pairs.
+
     Raises:
-        SarcnetError: a model lacks a patient or predicts NaN for one; all such models are named.
+        SarcnetError: no model has a risk for every patient; all reasons are listed.
     """
     known = patients.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
     if "repeat" not in predictions:
@@ -56,7 +66,9 @@ def series(name: str, patients: pd.DataFrame, predictions: pd.DataFrame) -> Seri
         missing = wide.index[wide.isna().any(axis=1)]
         if len(missing):
             poor.append(f"{model} has no risk for {len(missing)} patients, the first of them {missing[0]}")
+            continue
         risks[str(model)] = wide.to_numpy(float)
-    if poor:
+    if poor and not risks:
         raise SarcnetError(f"The {name} series cannot be evaluated: {'; '.join(poor)}.")
-    return Series(name, known, risks)
+    unsaid = tuple(f"{name}: {reason}; the model is left out, the others are judged." for reason in poor)
+    return Series(name, known, risks, unsaid)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from sarcnet.compendium.params import Settings
+
+Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class EvaluationSettings(Settings):
@@ -15,3 +19,6 @@ class EvaluationSettings(Settings):
     noninferiority_margin_auc: float = Field(description="AUC, loss that would be tolerated", gt=0, lt=0.5)
     high_risk_share: float = Field(description="share of training patients called high risk", gt=0, lt=1)
     calibration_groups: int = Field(description="groups of patients by predicted risk", ge=2, le=10)
+    treatment_thresholds: list[Probability] = Field(
+        description="risks of metastasis at which chemotherapy might be offered", min_length=1
+    )

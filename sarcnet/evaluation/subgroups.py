@@ -16,9 +16,11 @@ from scipy.stats import chi2
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.auc import METASTASIS
 from sarcnet.evaluation.bootstrap import resample_auc
 from sarcnet.evaluation.series import Series
 
+LEAST = 10  # metastases, and patients watched to the horizon, below which a resampled spread cannot be trusted
 LARGE_MM, OLD_YEARS = 80.0, 65.0  # the hazard flattens above 8 cm (study.md, section 4)
 COMMON = ("UPS", "leiomyosarcoma", "myxofibrosarcoma")
 
@@ -72,6 +74,14 @@ def judge_subgroups(
         places += [(variable, name, (known[variable] == name).to_numpy()) for name in names]
     for variable, name, own in places:
         followup = series.followup.select(own)
+        early = int(((followup.event == METASTASIS) & (followup.months <= horizon_months)).sum())
+        watched = int((followup.months > horizon_months).sum())
+        if variable != "all" and min(early, watched) < LEAST:
+            unsaid.append(
+                f"{variable}, {name}: {early} metastases and {watched} patients watched for longer than {horizon_months:g} "
+                f"months are too few for an interval ({LEAST} of each are needed)."
+            )
+            continue
         risks = {key: series.risks[key][own] for key in (model, other)}
         generator = rng(seed, "subgroups", variable, name)
         try:
@@ -83,7 +93,6 @@ def judge_subgroups(
             continue
         gap, auc = found.difference(model, other), found.estimate(model)
         error = float(np.nanstd(found.draws[model] - found.draws[other]))
-        early = int(((followup.event == 1) & (followup.months <= horizon_months)).sum())
         numbers = (auc.value, auc.low, auc.high, gap.value, gap.low, gap.high, error)
         rows.append((variable, name, int(own.sum()), early, *numbers))
     named = ["variable", "level", "n", "metastases", "auc", "low", "high"]

@@ -1,4 +1,4 @@
-"""Risk groups: who belongs to which, how they fare, and how predicted and observed risk compare."""
+"""Risk groups: who belongs to which, and how they fare, with death censored and with death competing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pandas as pd
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import METASTASIS
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import CENSORED, DEATH, METASTASIS, Followup
+from sarcnet.evaluation.gray import gray_test
+from sarcnet.evaluation.incidence import curve
 
 HIGH, LOW = "high risk", "low risk"
+SWAPPED = {METASTASIS: DEATH, DEATH: METASTASIS, CENSORED: CENSORED}
 
 
 def cut_off(training_risk: pd.Series, *, high_risk_share: float) -> float:
@@ -27,84 +30,75 @@ def grouped(patients: pd.DataFrame, *, cut: float) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Curves:
-    """Kaplan–Meier curves of the two groups.
+    """Curves of the two groups.
 
-    steps: group, months, free, low, high (95 % bounds). at_risk: one row a group, one column a time in months.
-    p: log-rank test between the groups (NaN when one is empty).
+    steps: Kaplan–Meier, death censored: group, months, free, low, high (95 % bounds).
+    incidence: Aalen–Johansen: group, event (metastasis or death without), months, risk, low, high.
+    at_risk: one row a group, one column a time in months.
+    p, gray_p: log-rank and Gray's test between the groups (NaN when one is empty or nobody had a metastasis).
     """
 
     steps: pd.DataFrame
+    incidence: pd.DataFrame
     at_risk: pd.DataFrame
     p: float
+    gray_p: float
 
 
-def curves(patients: pd.DataFrame, *, months_shown: list[float]) -> Curves:
-    """Freedom from metastasis by group, death without metastasis censored.
+def curves(patients: pd.DataFrame, *, months_shown: list[float], tried: Attempts | None = None) -> Curves:
+    """Freedom from metastasis by group, death without metastasis censored, and both incidences, death competing.
 
     Args:
         patients: with mfs_months, mfs_event and group.
         months_shown: times for which the numbers at risk are counted: patients whose follow-up is that long or longer.
+        tried: gets a sentence for each test that cannot be made.
     """
-    steps, risk = [], {}
+    tried = tried or Attempts()
+    steps, incidences, risk = [], [], {}
     for name in (HIGH, LOW):
         own = patients[patients["group"] == name]
         if own.empty:
+            tried.say(f"Nobody is in the group at {name}: there is no second curve and no test.")
             continue
-        months, event = own["mfs_months"].to_numpy(float), own["mfs_event"].to_numpy(float) == METASTASIS
-        fitted = KaplanMeierFitter().fit(months, event)
-        bounds = fitted.confidence_interval_
-        steps.append(
-            pd.DataFrame(
-                {
-                    "group": name,
-                    "months": fitted.survival_function_.index.to_numpy(float),
-                    "free": fitted.survival_function_.to_numpy()[:, 0],
-                    "low": bounds.to_numpy()[:, 0],
-                    "high": bounds.to_numpy()[:, 1],
-                }
-            )
-        )
+        months, event = own["mfs_months"].to_numpy(float), own["mfs_event"].to_numpy(int)
+        steps.append(_kaplan_meier(months, event).assign(group=name))
+        incidences += [
+            _aalen_johansen(months, event, death=death).assign(group=name, event="death" if death else "metastasis")
+            for death in (False, True)
+        ]
         risk[name] = [int((months >= time).sum()) for time in months_shown]
-    p = float("nan")
+    p = gray_p = float("nan")
     if len(risk) == 2:
-        high, low = (patients[patients["group"] == name] for name in (HIGH, LOW))
-        p = float(
-            logrank_test(
-                high["mfs_months"],
-                low["mfs_months"],
-                event_observed_A=high["mfs_event"] == METASTASIS,
-                event_observed_B=low["mfs_event"] == METASTASIS,
-            ).p_value
-        )
-    return Curves(pd.concat(steps, ignore_index=True), pd.DataFrame(risk, index=months_shown).T, p)
+        times, events = patients["mfs_months"].to_numpy(float), patients["mfs_event"].to_numpy(int)
+        found = tried("the two risk groups", gray_test, times, events, patients["group"].to_numpy(str))
+        if found is not None:
+            gray_p, high = found.p, (patients["group"] == HIGH).to_numpy()
+            p = float(
+                logrank_test(
+                    times[high],
+                    times[~high],
+                    event_observed_A=events[high] == METASTASIS,
+                    event_observed_B=events[~high] == METASTASIS,
+                ).p_value
+            )
+    at_risk = pd.DataFrame(risk, index=months_shown).T
+    return Curves(pd.concat(steps, ignore_index=True), pd.concat(incidences, ignore_index=True), at_risk, p, gray_p)
 
 
-def calibration(patients: pd.DataFrame, *, horizon_months: float, groups: int) -> pd.DataFrame:
-    """Predicted against observed risk at the horizon, in groups of equal size by predicted risk.
+def _kaplan_meier(months: np.ndarray, event: np.ndarray) -> pd.DataFrame:
+    fitted = KaplanMeierFitter().fit(months, event == METASTASIS)
+    bounds = fitted.confidence_interval_.to_numpy()
+    return pd.DataFrame(
+        {
+            "months": fitted.survival_function_.index.to_numpy(float),
+            "free": fitted.survival_function_.to_numpy()[:, 0],
+            "low": bounds[:, 0],
+            "high": bounds[:, 1],
+        }
+    )
 
-    Observed is one minus the Kaplan–Meier estimate with its 95 % bounds, death without metastasis censored: what a
-    hazard for metastasis alone predicts.
 
-    Returns:
-        One row a group: predicted (mean), observed, low, high, n.
-
-    Raises:
-        SarcnetError: too few different risks for so many groups.
-    """
-    if patients["risk"].nunique() < groups:
-        raise SarcnetError(f"{patients['risk'].nunique()} different risks cannot be put into {groups} groups.")
-    bins = pd.qcut(patients["risk"].rank(method="first"), groups, labels=False)
-    rows = []
-    for _, own in patients.groupby(bins):
-        fitted = KaplanMeierFitter().fit(own["mfs_months"], own["mfs_event"] == METASTASIS)
-        upto = fitted.confidence_interval_.loc[:horizon_months].iloc[-1]
-        rows.append(
-            {
-                "predicted": own["risk"].mean(),
-                "observed": 1 - float(fitted.predict(horizon_months)),
-                "low": 1 - float(upto.iloc[1]),
-                "high": 1 - float(upto.iloc[0]),
-                "n": len(own),
-            }
-        )
-    return pd.DataFrame(rows)
+def _aalen_johansen(months: np.ndarray, event: np.ndarray, *, death: bool) -> pd.DataFrame:
+    """Incidence of metastasis, or (the two events swapped) of death without one."""
+    seen = np.vectorize(SWAPPED.get)(event) if death else event
+    return curve(Followup(months, seen, np.full(len(months), "")), competing=True)

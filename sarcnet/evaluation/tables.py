@@ -30,6 +30,8 @@ PAPER_NOTE = (
     "nomogram, ours is a Cox model refitted on the same four variables."
 )
 
+NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "high", "p"])
+
 
 def label(model: str) -> str:
     """What a figure or table calls a model."""
@@ -61,7 +63,7 @@ def auc_table(results: dict[str, Resampled], *, sizes: dict[str, int]) -> pd.Dat
                     "paper": str(paper) if paper else "",
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["series", "n", "model", "label", "auc", "low", "high", "paper"])
 
 
 def difference_table(resampled: Resampled, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -80,7 +82,7 @@ def difference_table(resampled: Resampled, pairs: Sequence[tuple[str, str]]) -> 
                     "p": gap.p,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=NO_DIFFERENCES.columns)
 
 
 def non_inferiority(gap: Estimate, *, margin: float, model: str, other: str) -> str:
@@ -95,6 +97,8 @@ def non_inferiority(gap: Estimate, *, margin: float, model: str, other: str) -> 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """An AUC table as people read it: one row a model, one column a series, and the paper's numbers last."""
+    if table.empty:
+        return pd.DataFrame()
     text = table.assign(text=[f"{r.auc:.3f} ({r.low:.3f} to {r.high:.3f})" for r in table.itertuples()])
     heads = {name: f"{name}, n = {n}" for name, n in table.groupby("series", sort=False)["n"].first().items()}
     wide = text.pivot(index="model", columns="series", values="text").reindex(columns=list(heads)).rename(columns=heads)
@@ -103,3 +107,51 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         wide = wide.join(paper)
     wide = wide.reindex(in_order(list(wide.index)))
     return wide.rename(index=label).rename_axis(index="AUC at 5 years", columns=None).fillna("")
+
+
+ABLATION = ("sarcnet_pooled", "image_only", "clinical_only", "sarculator_variables", "fnclcc_grade")
+SHARING = ("sarcnet_fedavg", "sarcnet_pooled", "local_")
+
+
+def pairs(centres: Sequence[str]) -> list[tuple[str, str]]:
+    """The comparisons that were decided on beforehand, each model with the other it is compared to."""
+    return [
+        ("sarcnet_fedavg", "fnclcc_grade"),
+        ("sarcnet_fedavg", "sarculator_variables"),
+        ("sarcnet_fedavg", "sarcnet_pooled"),
+        ("sarcnet_pooled", "clinical_only"),
+        ("sarcnet_pooled", "image_only"),
+        ("sarculator_variables", "fnclcc_grade"),
+        *[("sarcnet_fedavg", f"local_{name}") for name in centres],
+        ("oracle", "sarcnet_fedavg"),
+        ("oracle", "sarculator_variables"),
+    ]
+
+
+def only(wide: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """The rows of a readable table that belong to some models; one that ends in _ stands for all that begin so."""
+    names = {label(model) for model in models}
+    stems = [model for model in models if model.endswith("_")]
+    local = [row for row in wide.index if stems and str(row).startswith("SarcNet, ") and str(row).endswith(" alone")]
+    return wide[[row in names or row in local for row in wide.index]]
+
+
+def with_p(wide: pd.DataFrame, resampled: Resampled, *, chief: str) -> pd.DataFrame:
+    """A readable table with the difference of each model from the chief one, and its P."""
+    found: dict[str, tuple[str, str]] = {}
+    for model in resampled.point:
+        if model != chief and chief in resampled.point:
+            gap = resampled.difference(chief, model)
+            p = "< 0.001" if gap.p < 0.001 else f"{gap.p:.3f}"
+            found[label(model)] = (f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})", p)
+    extra = pd.DataFrame.from_dict(found, orient="index", columns=[f"{label(chief)} minus this", "P"])
+    return wide.join(extra).fillna("")
+
+
+def threshold_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers at thresholds as people read them: one row a threshold, one column a measure, value (interval)."""
+    if table.empty:
+        return pd.DataFrame()
+    text = table.assign(text=[f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in table.itertuples()])
+    wide = text.pivot(index="threshold", columns="measure", values="text")
+    return wide.reindex(columns=list(dict.fromkeys(table["measure"]))).rename_axis(columns=None)

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.comparators import FNCLCC, SARCULATOR_VARIABLES, cox_risk, for_new_patients, out_of_fold
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.comparators import FNCLCC, SARCULATOR_VARIABLES, cox_risk, for_new_patients, out_of_fold, unseen
 from sarcnet.evaluation.judge import judge
 from sarcnet.evaluation.series import series
-from sarcnet.evaluation.survival import HIGH, LOW, calibration, curves, cut_off, grouped
+from sarcnet.evaluation.survival import HIGH, LOW, curves, cut_off, grouped
 
 
 @pytest.fixture
@@ -85,8 +86,11 @@ def test_a_variable_that_nobody_has_is_named(patients):
 def test_a_model_that_lacks_a_patient_is_named(patients, folds):
     oof = out_of_fold(patients, folds, horizon_months=60.0)
     oof.loc[(oof["model"] == FNCLCC) & (oof["patient_id"] == "P007"), "risk"] = np.nan
-    with pytest.raises(SarcnetError, match=r"fnclcc_grade has no risk for 1 patients, the first of them P007"):
-        series("training", patients, oof)
+    found = series("training", patients, oof)
+    assert found.unsaid[0].startswith("training: fnclcc_grade has no risk for 1 patients, the first of them P007")
+    assert list(found.risks) == [SARCULATOR_VARIABLES]
+    with pytest.raises(SarcnetError, match="cannot be evaluated: fnclcc_grade has no risk"):
+        series("training", patients, oof[oof["model"] == FNCLCC])
 
 
 def test_a_series_without_events_is_told_and_the_others_are_judged(patients, folds):
@@ -120,18 +124,36 @@ def test_one_empty_group_leaves_one_curve_and_no_p(patients):
     assert np.isnan(found.p)
 
 
-def test_calibration_of_true_risks_lies_on_the_diagonal():
-    generator = np.random.default_rng(1)
-    risk = generator.uniform(0.05, 0.9, 6000)
-    months = generator.exponential(-60 / np.log(1 - risk))
-    frame = pd.DataFrame({"risk": risk, "mfs_months": np.minimum(months, 100), "mfs_event": (months < 100).astype(int)})
-    table = calibration(frame, horizon_months=60.0, groups=4)
-    assert table["n"].tolist() == [1500] * 4
-    assert np.allclose(table["predicted"], table["observed"], atol=0.04)
-    assert (table["low"] <= table["observed"]).all()
-    assert (table["high"] >= table["observed"]).all()
+def test_curves_count_both_events_and_test_both_ways(patients):
+    patients["mfs_event"] = np.where(np.arange(len(patients)) % 11 == 0, 2, patients["mfs_event"])
+    found = curves(grouped(patients.assign(risk=patients["size_mm"]), cut=80.0), months_shown=[0.0, 60.0])
+    both = found.incidence.groupby(["group", "event"])["risk"].max().unstack()
+    assert (both["death"] > 0).all()
+    assert (both.sum(axis=1) <= 1).all()
+    free = found.steps.groupby("group")["free"].min()
+    assert (1 - free >= both["metastasis"] - 1e-9).all(), "censoring deaths never lowers the incidence"
+    assert 0 <= found.gray_p <= 1
 
 
-def test_too_few_different_risks_cannot_be_grouped(patients):
-    with pytest.raises(SarcnetError, match="1 different risks cannot be put into 4 groups"):
-        calibration(patients.assign(risk=0.5), horizon_months=60.0, groups=4)
+def test_an_unseen_histotype_is_told(patients):
+    new = patients.iloc[:4].assign(histotype=["ups", "strange", None, "strange"])
+    assert unseen(patients, new) == [
+        "2 of 4 patients have a histotype that no training patient has (strange); Cox's model takes them for the "
+        "commonest histotype."
+    ]
+    assert unseen(patients, patients) == []
+
+
+def test_a_fold_without_metastases_is_told_and_its_model_left_out(patients, folds):
+    patients.loc[folds["fold"] != 0, "mfs_event"] = 0
+    tried = Attempts()
+    oof = out_of_fold(patients, folds, horizon_months=60.0, tried=tried)
+    assert any("metastases: there is nothing to learn from" in sentence for sentence in tried.unsaid)
+    assert list(series("s", patients, oof).risks) == [FNCLCC]
+
+
+def test_constant_variables_are_no_variables(patients):
+    same = patients.assign(age_years=60.0, fnclcc_grade=3, histotype="ups")
+    assert len(np.unique(cox_risk(same, same, horizon_months=60.0))) > 50
+    with pytest.raises(SarcnetError, match="none of its variables varies"):
+        cox_risk(same.assign(size_mm=80.0), same, horizon_months=60.0)

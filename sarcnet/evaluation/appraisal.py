@@ -1,0 +1,189 @@
+"""Beyond the AUC: calibration, risk groups, decisions and moves between groups, for every series that allows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.bootstrap import resample_counts
+from sarcnet.evaluation.calibration import Calibration, by_group, calibrate
+from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.decision import decision_curve, threshold_table
+from sarcnet.evaluation.reclassification import Moves, moves
+from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.survival import Curves, curves, grouped
+
+HIGH_GRADE = 3.0
+CURVE_THRESHOLDS = tuple(float(p) for p in np.round(np.arange(0.05, 0.8, 0.025), 3))
+
+
+def survival_of(
+    everyone: Sequence[Series], *, model: str, cut: float, months_shown: list[float], tried: Attempts
+) -> dict[str, Curves]:
+    """Kaplan–Meier and Aalen–Johansen curves of the two risk groups of `model` in each series."""
+    return {
+        series.name: curves(grouped(series.with_risk(model), cut=cut), months_shown=months_shown, tried=tried)
+        for series in everyone
+        if model in series.risks and len(series)
+    }
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """Of one model: against Aalen–Johansen (`lived`) and Kaplan–Meier (`net`) by series, and groups against the former."""
+
+    lived: dict[str, Calibration]
+    net: dict[str, Calibration]
+    groups: dict[str, pd.DataFrame]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a series and way to treat death: mean predicted, observed, intercept, slope, ICI (text with interval)."""
+        rows = [
+            (name, how, f"{c.predicted:.3f}", f"{c.observed:.3f}", str(c.intercept), str(c.slope), str(c.ici))
+            for how, found in (("competes", self.lived), ("censored", self.net))
+            for name, c in found.items()
+        ]
+        columns = ["series", "death", "predicted (mean)", "observed", "intercept (0)", "slope (1)", "ICI (0)"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def calibration_of(
+    everyone: Sequence[Series],
+    *,
+    model: str,
+    horizon_months: float,
+    groups: int,
+    samples: int,
+    level: float,
+    seed: int,
+    tried: Attempts,
+) -> Calibrations:
+    """Calibration of `model` (its mean risk over the repeats) in each series; `tried` gets a sentence for what is not."""
+    found = Calibrations({}, {}, {})
+    for series in (item for item in everyone if model in item.risks and len(item)):
+        risk, followup = series.with_risk(model)["risk"].to_numpy(float), series.followup
+        counts = resample_counts(followup.centre, samples=samples, rng=rng(seed, "calibration", series.name))
+        for competing, kept in ((True, found.lived), (False, found.net)):
+            made = tried(
+                f"{series.name}, calibration",
+                calibrate,
+                risk,
+                followup,
+                horizon_months=horizon_months,
+                competing=competing,
+                level=level,
+                counts=counts,
+            )
+            if made is not None:
+                kept[series.name] = made
+        table = tried(
+            f"{series.name}, groups of risk",
+            by_group,
+            risk,
+            followup,
+            horizon_months=horizon_months,
+            groups=groups,
+            competing=True,
+            level=level,
+        )
+        if table is not None:
+            found.groups[series.name] = table
+    return found
+
+
+def decisions_of(
+    series: Series,
+    models: Sequence[str],
+    *,
+    horizon_months: float,
+    samples: int,
+    level: float,
+    seed: int,
+    tried: Attempts,
+) -> pd.DataFrame:
+    """Decision curve of the models' mean risks, and of treating whoever has grade 3; empty where there is none."""
+    counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "decision", series.name))
+    policies = {
+        model: series.with_risk(model)["risk"].to_numpy(float)
+        for model in models
+        if model in series.risks and model != FNCLCC
+    }
+    if FNCLCC in series.risks:
+        policies[FNCLCC] = (series.with_risk(FNCLCC)["risk"].to_numpy() >= HIGH_GRADE).astype(float)
+    found = tried(
+        f"{series.name}, decision curve",
+        decision_curve,
+        policies,
+        series.followup,
+        horizon_months=horizon_months,
+        thresholds=CURVE_THRESHOLDS,
+        counts=counts,
+        level=level,
+    )
+    return pd.DataFrame(columns=["model", "threshold", "benefit", "low", "high"]) if found is None else found
+
+
+def thresholds_of(
+    series: Series,
+    model: str,
+    *,
+    horizon_months: float,
+    thresholds: Sequence[float],
+    samples: int,
+    level: float,
+    seed: int,
+    tried: Attempts,
+) -> pd.DataFrame:
+    """Sensitivity, specificity, predictive values and net benefit of `model` at stated risks; empty where there are none."""
+    counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "thresholds", series.name))
+    found = tried(
+        f"{series.name}, thresholds",
+        threshold_table,
+        series.with_risk(model)["risk"].to_numpy(float),
+        series.followup,
+        horizon_months=horizon_months,
+        thresholds=thresholds,
+        counts=counts,
+        level=level,
+    )
+    return pd.DataFrame(columns=["threshold", "measure", "value", "low", "high"]) if found is None else found
+
+
+def moves_of(
+    series: Series,
+    model: str,
+    others: Mapping[str, float],
+    *,
+    cut: float,
+    horizon_months: float,
+    samples: int,
+    level: float,
+    seed: int,
+    tried: Attempts,
+) -> dict[str, Moves]:
+    """Who changes group when `model` with its cut-off replaces each other score with its own; by other model."""
+    counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "moves", series.name))
+    found = {}
+    new = series.with_risk(model)["risk"].to_numpy(float) >= cut
+    for other, edge in others.items():
+        if other in series.risks:
+            old = series.with_risk(other)["risk"].to_numpy(float) >= edge
+            made = tried(
+                f"{series.name}, moves",
+                moves,
+                old,
+                new,
+                series.followup,
+                horizon_months=horizon_months,
+                counts=counts,
+                level=level,
+            )
+            if made is not None:
+                found[other] = made
+    return found

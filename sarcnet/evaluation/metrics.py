@@ -1,0 +1,119 @@
+"""All single numbers of discrimination and accuracy side by side, and how the AUC changes with the horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import Followup, auc, naive_auc
+from sarcnet.evaluation.bootstrap import resample_auc
+from sarcnet.evaluation.brier import accuracy_index, brier, brier_in_time, integrated, over_time
+from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.concordance import concordance
+from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.tables import in_order, label
+
+
+def metrics_table(series: Series, *, horizon_months: float, fitted: Followup | None, tried: Attempts) -> pd.DataFrame:
+    """One row a model: AUC weighted and naive, Uno's and Harrell's C, Brier score and index of prediction accuracy.
+
+    Each is the mean over the repeats. The grade is no probability and has no Brier score.
+
+    Args:
+        fitted: patients on whom the censoring is estimated; None for the series' own.
+        tried: gets a sentence for each number that does not exist.
+    """
+    at, t = series.followup, horizon_months
+    rows = {}
+    for model in in_order(list(series.risks)):
+        risks = series.risks[model].T
+        ways = {
+            "AUC": lambda r: auc(r, at, horizon_months=t, fitted=fitted),
+            "naive AUC": lambda r: naive_auc(r, at, horizon_months=t),
+            "Uno's C": lambda r: concordance(r, at, upto_months=t, weighted=True, fitted=fitted),
+            "Harrell's C": lambda r: concordance(r, at, upto_months=t, weighted=False),
+        }
+        if model != FNCLCC:
+            ways |= {
+                "Brier score": lambda r: brier(r, at, horizon_months=t, fitted=fitted),
+                "prediction accuracy": lambda r: accuracy_index(r, at, horizon_months=t),
+            }
+        found = {name: [tried(f"{series.name}, {name}", way, r) for r in risks] for name, way in ways.items()}
+        rows[label(model)] = {
+            name: float(np.mean([v for v in values if v is not None])) if None not in values else np.nan
+            for name, values in found.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index=series.name)
+
+
+def auc_in_time(
+    series: Series,
+    models: Sequence[str],
+    *,
+    months: Sequence[float],
+    samples: int,
+    level: float,
+    seed: int,
+    fitted: Followup | None,
+    tried: Attempts,
+) -> pd.DataFrame:
+    """AUC of each model at each horizon with its pointwise interval: model, months, auc, low, high, metastases (so far).
+
+    The risk is the same throughout: that of the study's horizon. Horizons at which no AUC exists are left out, with a
+    sentence in `tried`.
+    """
+    rows = []
+    for t in months:
+        found = tried(
+            series.name,
+            resample_auc,
+            {model: series.risks[model] for model in models if model in series.risks},
+            series.followup,
+            horizon_months=t,
+            samples=samples,
+            level=level,
+            rng=rng(seed, "auc in time", series.name, f"{t:g}"),
+            fitted=fitted,
+        )
+        if found is not None:
+            early = int(((series.followup.event == 1) & (series.followup.months <= t)).sum())
+            estimates = {model: found.estimate(model) for model in found.point}
+            rows += [(model, t, e.value, e.low, e.high, early) for model, e in estimates.items()]
+    return pd.DataFrame(rows, columns=["model", "months", "auc", "low", "high", "metastases"])
+
+
+def brier_table(
+    series: Series,
+    models: Sequence[str],
+    *,
+    months: Sequence[float],
+    horizon_months: float,
+    training: Followup,
+    tried: Attempts,
+) -> pd.DataFrame:
+    """Brier score of each model in time and integrated, for patients none of whom was learnt from.
+
+    The risk in time follows the training patients' cumulative hazard (:func:`sarcnet.evaluation.brier.over_time`).
+
+    Returns:
+        model, months, brier, same (the same risk for everybody), integrated, integrated_same.
+    """
+    frames = []
+    for model in (name for name in models if name in series.risks and name != FNCLCC):
+        risks = over_time(
+            series.risks[model].mean(axis=1), horizon_months=horizon_months, months=months, fitted=training
+        )
+        found = tried(
+            f"{series.name}, Brier score", brier_in_time, risks, series.followup, months=months, fitted=training
+        )
+        if found is not None:
+            times = found["months"].to_numpy()
+            whole = {f"integrated{tail}": integrated(times, found[name].to_numpy()) for name, tail in
+                     (("brier", ""), ("same", "_same"))}  # fmt: skip
+            frames.append(found.assign(model=model, **whole))
+    columns = ["model", "months", "brier", "same", "integrated", "integrated_same"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
