@@ -38,6 +38,7 @@ repeats: int = 2  # times the patients are dealt into folds anew
 clinical_variables: list[str] = ["age_years", "sex", "size_mm", "depth", "site", "histotype", "fnclcc_grade"]  # columns
 horizon_months: float = 60.0  # months, horizon of the predicted risk
 hazard_edges_months: list[float] = [6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0]  # months, upper edges of the intervals
+aggregator: str = "abmil"  # rule by which a patient's tiles count: mean, abmil or chowder
 embedding_dim: int = 32  # numbers that describe a tile inside the network
 epochs: int = 30  # passes over the training patients
 batch_patients: int = 32  # patients in a batch
@@ -124,7 +125,7 @@ protocol = Protocol(
     seed=seed, folds=folds, repeats=repeats, centres=sorted(known["centre"].unique()),
     clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months, horizon_months=horizon_months,
     encoder=bags.encoder, feature_dim=bags.feature_dim, embedding_dim=embedding_dim, epochs=epochs,
-    batch_patients=batch_patients, learning_rate=learning_rate, weight_decay=weight_decay,
+    batch_patients=batch_patients, learning_rate=learning_rate, weight_decay=weight_decay, aggregator=aggregator,
 )
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
@@ -162,7 +163,9 @@ first.pivot_table(index=["centre", "metastasis"], columns="fold", values="patien
 # \eta = \underbrace{\sum_t a_t \, (w^\top h_t - r)}_{\text{image}}
 # + \underbrace{\sum_j v_j \, \hat c_j}_{\text{clinical}} .$$
 #
-# The attention $a_t$ of a patient's tiles sums to one. $\hat c_j$ are the clinical variables, standardised
+# The attention $a_t$ of a patient's tiles sums to one. (`aggregator` chooses other rules for $a_t$: `mean`, where every
+# tile counts alike, and `chowder`, where only the most and the least suspicious ones do; each is one file in
+# `sarcnet/model/aggregators`.) $\hat c_j$ are the clinical variables, standardised
 # likewise; a missing value is set to the mean, and a column beside it says that it was missing. $r$ is what the
 # average patient's image adds, so a tile above it raises the risk and one below lowers it. Nothing else happens
 # between image and clinic: the score is a **sum**, and notebook 06 can say exactly how much each tile and each

@@ -3,10 +3,10 @@
 For one member, a patient with tiles x_1..x_T (features of a frozen encoder) and clinical values c:
 
     h_t = relu(W x̂_t / √d + b)                                     x̂ standardised on the member's training patients
-    a_t = softmax_t( u · (tanh(V h_t + b_V) ⊙ sigmoid(U h_t + b_U)) )   gated attention (Ilse et al., ICML 2018) s_img
-    = Σ_t a_t (w · h_t - r)                                   r: the average training patient's image score (0 until
-    centred) s_cli = v · ĉ                                                   ĉ standardised; missing → 0 η = s_img +
-    s_cli
+    s_img = Σ_t a_t (w · h_t - r)         a_t: by an aggregator (sarcnet.model.aggregators), gated attention by default
+                                          r: the average training patient's image score (0 until centred)
+    s_cli = v · ĉ                         ĉ standardised; missing → 0
+    η = s_img + s_cli
 
 There is no hidden fusion: a tile's a_t (w · h_t - r) and a variable's v_j ĉ_j sum exactly to η. Members never mix:
 each has its own slice of every tensor (leading axis), its own standardisation and its own place in the loss. What is
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import torch_rng
+from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.hazard import HazardCounts
 from sarcnet.model.moments import Moments
 
@@ -34,8 +35,8 @@ from sarcnet.model.moments import Moments
 class StackShape:
     """Sizes of a stack.
 
-    Members E, tile features d, clinical columns p, embedding h, attention a, hazard intervals K; and which branches
-    it has.
+    Members E, tile features d, clinical columns p, embedding h, attention a, hazard intervals K; which branches
+    it has, and the name of its aggregator.
     """
 
     members: int
@@ -46,11 +47,12 @@ class StackShape:
     intervals: int
     image: bool = True
     clinical: bool = True
+    aggregator: str = "abmil"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a score is made of: tile (B, T, E) a_t (w·h_t - r), attention (B, T, E), clinical (B, E, p) v_j ĉ_j.
+    """What a score is made of: tile (B, T, E) a_t (w·h_t - r), attention a_t (B, T, E), clinical (B, E, p) v_j ĉ_j.
 
     Absent branch: zeros.
     """
@@ -70,11 +72,6 @@ class StackedNetwork(nn.Module):
 
     tile_weight: Tensor
     tile_bias: Tensor
-    attention_tanh_weight: Tensor
-    attention_tanh_bias: Tensor
-    attention_gate_weight: Tensor
-    attention_gate_bias: Tensor
-    attention_score: Tensor
     image_weight: Tensor
     clinical_weight: Tensor
     log_odds: Tensor
@@ -87,23 +84,18 @@ class StackedNetwork(nn.Module):
     def __init__(self, shape: StackShape) -> None:
         super().__init__()
         self.shape = shape
-        E, d, p, h, a = shape.members, shape.feature_dim, shape.clinical_dim, shape.embedding_dim, shape.attention_dim
+        E, d, p, h = shape.members, shape.feature_dim, shape.clinical_dim, shape.embedding_dim
+        self._aggregator = AGGREGATORS[shape.aggregator]
+        own = self._aggregator.sizes(members=E, embedding_dim=h, attention_dim=shape.attention_dim)
+        image = {"tile_weight": (E, h, d), "tile_bias": (E, h), **own, "image_weight": (E, h)}
+        self.aggregator_names = tuple(own) if shape.image else ()
         sizes = {
-            "tile_weight": (E, h, d),
-            "tile_bias": (E, h),
-            "attention_tanh_weight": (E, h, a),
-            "attention_tanh_bias": (E, a),
-            "attention_gate_weight": (E, h, a),
-            "attention_gate_bias": (E, a),
-            "attention_score": (E, a),
-            "image_weight": (E, h),
-            "clinical_weight": (E, p),
+            **(image if shape.image else {}),
+            **({"clinical_weight": (E, p)} if shape.clinical else {}),
             "log_odds": (E, shape.intervals),
         }
-        used = [k for k in sizes if shape.image or not k.startswith(("tile", "attention", "image"))]
-        used = [k for k in used if shape.clinical or not k.startswith("clinical")]
-        for name in used:
-            self.register_parameter(name, nn.Parameter(torch.zeros(sizes[name])))
+        for name, size in sizes.items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(size)))
         self.register_buffer("tile_mean", torch.zeros(E, d))
         self.register_buffer("tile_inverse_std", torch.ones(E, d))
         self.register_buffer("clinical_mean", torch.zeros(E, p))
@@ -122,9 +114,13 @@ class StackedNetwork(nn.Module):
         with torch.no_grad():
             for e, name in enumerate(names):
                 generator = torch_rng(seed, *name)
-                for weight in (self.tile_weight, self.attention_tanh_weight, self.attention_gate_weight):
-                    fan = 1.0 if weight is self.tile_weight else math.sqrt(self.shape.embedding_dim)
-                    weight[e] = torch.randn(weight.shape[1:], generator=generator) / fan
+                self.tile_weight[e] = torch.randn(self.tile_weight.shape[1:], generator=generator)
+                for own, parameter in self._aggregator_parameters().items():
+                    size = tuple(parameter.shape[1:])
+                    parameter[e] = self._aggregator.start(own, size=size, generator=generator)
+
+    def _aggregator_parameters(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.aggregator_names}
 
     def set_statistics(self, *, tiles: Moments | None, clinical: Moments, hazard: HazardCounts) -> None:
         """Take standardisation and starting hazard from each member's training patients (or from the sum over
@@ -148,17 +144,6 @@ class StackedNetwork(nn.Module):
         z = nn.functional.linear(tiles, weight.reshape(E * h, d), bias.reshape(E * h))  # (B, T, E·h)
         return torch.relu(z).view(*tiles.shape[:2], E, h)
 
-    def attend(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, E): attention, summing to 1 over a patient's tiles; 0 on padding and for an empty bag.
-
-        Mask (B, T) True on tiles.
-        """
-        up = torch.einsum("bteh,eha->btea", embedded, self.attention_tanh_weight) + self.attention_tanh_bias
-        gate = torch.einsum("bteh,eha->btea", embedded, self.attention_gate_weight) + self.attention_gate_bias
-        logit = torch.einsum("btea,ea->bte", torch.tanh(up) * torch.sigmoid(gate), self.attention_score)
-        logit = logit.masked_fill(~mask[:, :, None], torch.finfo(logit.dtype).min)
-        return torch.softmax(logit, dim=1) * mask[:, :, None]
-
     def standardise_clinical(self, clinical: Tensor) -> Tensor:
         """(B, E, p): ĉ; missing (NaN) → 0, the training mean. clinical (B, p)."""
         return torch.nan_to_num((clinical[:, None, :] - self.clinical_mean) * self.clinical_inverse_std)
@@ -169,8 +154,10 @@ class StackedNetwork(nn.Module):
         tile = attention = torch.zeros(B, T, self.shape.members)
         if self.shape.image and T:
             embedded = self.embed(tiles)  # (B, T, E, h)
-            attention = self.attend(embedded, mask)  # (B, T, E)
             value = torch.einsum("bteh,eh->bte", embedded, self.image_weight) - self.image_centre
+            attention = self._aggregator.weigh(
+                self._aggregator_parameters(), embedded=embedded, value=value, mask=mask
+            )  # (B, T, E)
             tile = attention * value
         part = torch.zeros(B, self.shape.members, self.shape.clinical_dim)
         if self.shape.clinical:

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.crossval import Member
 from sarcnet.model.hazard import check_edges
@@ -21,6 +22,7 @@ class Protocol:
     """Settings of notebook 03. Same protocol, same folds, same patients: same model.
 
     optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
+    aggregator: rule by which tiles count, a name in sarcnet.model.aggregators.
     embedding_rate: share of the learning rate at which the embedding of the tiles moves.
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
     """
@@ -39,6 +41,7 @@ class Protocol:
     batch_patients: int
     learning_rate: float
     weight_decay: float
+    aggregator: str = "abmil"
     attention_dim: int = 16
     tiles_per_bag: int = 16
     embedding_rate: float = 0.1
@@ -51,6 +54,8 @@ class Protocol:
         clinical_columns(self.clinical_variables)
         if self.optimizer not in ("adamw", "sgd"):
             raise SarcnetError(f"optimizer is '{self.optimizer}': choose adamw or sgd.")
+        if self.aggregator not in AGGREGATORS:
+            raise SarcnetError(f"aggregator is '{self.aggregator}': choose {', '.join(AGGREGATORS)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""
@@ -88,6 +93,7 @@ def build_stack(
             intervals=len(protocol.hazard_edges_months),
             image=image,
             clinical=clinical,
+            aggregator=protocol.aggregator,
         )
     )
     stack.initialise(protocol.seed, names=[("member", m.repeat, m.fold) for m in members])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from sarcnet.compendium.params import Settings
@@ -19,6 +21,7 @@ class ModelSettings(Settings):
     hazard_edges_months: list[float] = Field(
         min_length=1, description="upper edges of the hazard's intervals, months; the horizon is one of them"
     )
+    aggregator: Literal["mean", "abmil", "chowder"] = Field(description="rule by which a patient's tiles count")
     embedding_dim: int = Field(ge=1, le=1024, description="numbers that describe a tile inside the network")
     epochs: int = Field(ge=1, le=10_000, description="passes over the training patients")
     batch_patients: int = Field(ge=1, description="patients in a batch")

@@ -82,7 +82,7 @@ class StackTraining(pl.LightningModule):
         for name, parameter in self.stack.named_parameters():
             if name == "tile_weight":
                 key = (slow, decay * rate / slow)  # the same pull per step as the other weights
-            elif name.endswith("bias") or name in ("log_odds", "clinical_weight"):
+            elif name.endswith("bias") or name.startswith("rank") or name in ("log_odds", "clinical_weight"):
                 key = (rate, 0.0)
             else:
                 key = (rate, decay)
