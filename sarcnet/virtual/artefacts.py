@@ -188,16 +188,29 @@ def place_of(artefact: Artefact, *, shape: tuple[int, int], mpp: float) -> Place
     return Place(rows, columns, depth.astype(np.float32), along, across)
 
 
+def torn(
+    artefact: Artefact, *, shape: tuple[int, int], mpp: float, grid: tuple[int, int], grid_um: float
+) -> np.ndarray:
+    """Where a tear took the tissue away, as a mask (h, w) of `grid` cells of `grid_um`."""
+    y, x = np.mgrid[: grid[0], : grid[1]]
+    spots = pd.DataFrame({"x_um": (x.ravel() + 0.5) * grid_um, "y_um": (y.ravel() + 0.5) * grid_um})
+    return _in_tear(spots, artefact=artefact, shape=shape, mpp=mpp).reshape(grid)
+
+
 def without_torn(nuclei: pd.DataFrame, *, artefact: Artefact, shape: tuple[int, int], mpp: float) -> pd.DataFrame:
     """The nuclei (columns x_um, y_um) that a tear leaves on a slide of `shape` pixels."""
+    return nuclei[~_in_tear(nuclei, artefact=artefact, shape=shape, mpp=mpp)].reset_index(drop=True)
+
+
+def _in_tear(spots: pd.DataFrame, *, artefact: Artefact, shape: tuple[int, int], mpp: float) -> np.ndarray:
     place = place_of(artefact, shape=shape, mpp=mpp)
     row, column = (
-        np.floor((nuclei[name].to_numpy() - lines.start * mpp) / STEP_UM).astype(int)
+        np.floor((spots[name].to_numpy() - lines.start * mpp) / STEP_UM).astype(int)
         for name, lines in (("y_um", place.rows), ("x_um", place.columns))
     )
     near = (row >= 0) & (column >= 0) & (row < place.depth.shape[0]) & (column < place.depth.shape[1])
     near[near] = place.depth[row[near], column[near]] > 0
-    return nuclei[~near].reset_index(drop=True)
+    return near
 
 
 def spoil(picture: np.ndarray, *, artefact: Artefact, scanner: Scanner) -> np.ndarray:

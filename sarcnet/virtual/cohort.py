@@ -26,16 +26,34 @@ from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path, sha256, write_json
 from sarcnet.compendium.paths import shown
 from sarcnet.compendium.seeds import rng
-from sarcnet.virtual import artefacts, centres, layout, nuclei, pyramid, render, stain, vessels
+from sarcnet.virtual import (
+    adipose,
+    artefacts,
+    centres,
+    layout,
+    nuclei,
+    pyramid,
+    render,
+    stain,
+    strokes,
+    textures,
+    vessels,
+)
+from sarcnet.virtual import (
+    regions as region_maps,
+)
 from sarcnet.virtual.artefacts import Artefact, settle, truth_table
 from sarcnet.virtual.centres import Scanner, virtual_centre
 from sarcnet.virtual.controls import Control, controlled, stain_strength
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
 from sarcnet.virtual.pyramid import write_svs
+from sarcnet.virtual.regions import write_regions
 from sarcnet.virtual.render import render_slide
 
-_CODE = (artefacts, centres, layout, nuclei, pyramid, render, stain, vessels)
+_CODE = (
+    *(adipose, artefacts, centres, layout, nuclei, pyramid, region_maps, render, stain, strokes, textures, vessels),
+)
 TRUTH = "truth"
 MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
@@ -179,6 +197,11 @@ def truth_path(folder: Path, *, slide_id: str) -> Path:
     return folder / TRUTH / "slides" / f"{slide_id}.parquet"
 
 
+def regions_path(folder: Path, *, slide_id: str) -> Path:
+    """Where the map of a slide's regions lies."""
+    return folder / TRUTH / "slides" / f"{slide_id}.regions.png"
+
+
 def artefacts_path(folder: Path) -> Path:
     """Where the table of spoilt slides lies."""
     return folder / TRUTH / "artefacts.parquet"
@@ -212,14 +235,17 @@ def paint_order(folder: Path, *, order: SlideOrder) -> str:
     )
     with atomic_path(truth) as part:
         slide.truth().to_parquet(part, index=False)
-    write_json(receipt, {"key": order.key(), "sha256": [sha256(target), sha256(truth)]})
+    regions = regions_path(folder, slide_id=order.slide_id)
+    write_regions(regions, region=slide.layout.region)
+    write_json(receipt, {"key": order.key(), "sha256": [sha256(file) for file in (target, truth, regions)]})
     return order.slide_id
 
 
 def is_done(folder: Path, *, order: SlideOrder) -> bool:
     """Whether slide and nuclei are there, painted to this very order and not changed since."""
     truth = truth_path(folder, slide_id=order.slide_id)
-    files = (slide_path(folder, centre=order.centre, slide_id=order.slide_id), truth)
+    regions = regions_path(folder, slide_id=order.slide_id)
+    files = (slide_path(folder, centre=order.centre, slide_id=order.slide_id), truth, regions)
     try:
         known = json.loads(truth.with_suffix(".json").read_text())
         return known["key"] == order.key() and known["sha256"] == [sha256(file) for file in files]
@@ -271,10 +297,14 @@ def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
     """Take away virtual slides and truths of patients who are not in this cohort, and tables of absent hospitals."""
     wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id) for o in orders}
     wanted |= {
-        truth_path(folder, slide_id=o.slide_id).with_suffix(suffix) for o in orders for suffix in (".parquet", ".json")
+        truth_path(folder, slide_id=o.slide_id).with_suffix(suffix)
+        for o in orders
+        for suffix in (".parquet", ".json", ".regions.png")
     }
     for centre in _centres(_card(folder / TRUTH / MARK)):
-        ours = re.compile(rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+)?\.(svs|parquet|json)")  # with half files
+        ours = re.compile(
+            rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+){{0,2}}\.(svs|parquet|json|png)"
+        )  # with half files
         for file in [*(folder / centre / "slides").glob("*"), *(folder / TRUTH / "slides").glob("*")]:
             if ours.fullmatch(file.name) and file not in wanted:
                 file.unlink()

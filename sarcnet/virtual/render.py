@@ -1,36 +1,60 @@
-"""A slide painted from its layout and nuclei, in amounts of haematoxylin, eosin and saffron per pixel."""
+"""A slide painted from its layout and nuclei, in amounts of haematoxylin, eosin and saffron per pixel.
+
+Everything is painted band by band, in bands that stay in the processor's cache: fibres are looked up in textures by
+their direction, cell bodies and nuclei are drawn as outlines, and the stains' amounts follow from both.
+"""
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.virtual.artefacts import BLANK, Artefact, without_torn
+from sarcnet.virtual.adipose import against_walls, draw_web, fat_web, muscle_bands
+from sarcnet.virtual.artefacts import BLANK, Artefact, torn, without_torn
 from sarcnet.virtual.centres import Scanner
-from sarcnet.virtual.layout import FAT, GRID_UM, REGIONS, Layout, enlarge, lay_out, smooth_noise
-from sarcnet.virtual.nuclei import Look, draw_nuclei, place_nuclei
-from sarcnet.virtual.stain import ROWS, scan
-from sarcnet.virtual.vessels import draw_vessels
+from sarcnet.virtual.layout import (
+    GLASS,
+    GRID_UM,
+    MUSCLE,
+    MYXOID,
+    NECROSIS,
+    REGIONS,
+    TUMOUR,
+    Layout,
+    lay_out,
+    smooth_noise,
+)
+from sarcnet.virtual.nuclei import Look, place_nuclei
+from sarcnet.virtual.stain import Dyes, optics
+from sarcnet.virtual.strokes import TONE, UNIT, draw_bodies, draw_nuclei
+from sarcnet.virtual.textures import DIRECTIONS, LEVELS, SIDE, chromatin, fibres, looked_at
+from sarcnet.virtual.vessels import LUMEN, WALL, Vessels, draw_vessels
 
-STAMP = 1024  # side of the grain textures, a power of two
-# Amounts by region: glass, tumour, septum, myxoid, necrosis, fat. Where there is saffron, collagen takes it up instead.
-EOSIN = (0.0, 0.27, 0.34, 0.10, 0.40, 0.02)
-EOSIN_BESIDE_SAFFRON = (0.0, 0.26, 0.20, 0.10, 0.38, 0.02)
-HAEMATOXYLIN = (0.0, 0.055, 0.02, 0.075, 0.045, 0.0)
-SAFFRON = (0.0, 0.05, 0.30, 0.03, 0.05, 0.01)
-GRAIN = 0.27  # deviation of eosin from fibre to fibre, relative
-CYTOPLASM = 0.10  # likewise from granule to granule
+ROWS = 64
+# Amounts by region, in the order of REGIONS. Where there is saffron, collagen takes it up instead of eosin.
+EOSIN = (0.0, 0.31, 0.40, 0.11, 0.39, 0.0, 0.40, 0.10, 0.2)
+EOSIN_BESIDE_SAFFRON = (0.0, 0.30, 0.24, 0.11, 0.38, 0.0, 0.42, 0.10, 0.2)
+HAEMATOXYLIN = (0.0, 0.085, 0.02, 0.090, 0.060, 0.0, 0.02, 0.06, 0.02)
+SAFFRON = (0.0, 0.05, 0.34, 0.03, 0.05, 0.01, 0.03, 0.06, 0.1)
+CLEFT = (-9.0, -1.7, -0.85, -1.6, -2.3, -9.0, -9.0, -1.4, -9.0)  # bundles paler than this are empty space
+SHARPNESS = 16.0  # bytes of texture from tissue to empty space
+FIBRIL, BUNDLE, GRANULE = 0.22, 0.20, 0.16  # deviation of eosin, relative, between cells
+WITHIN = 0.55  # the same within a cell body, as a share
+CHROMATIN = 0.27  # deviation of haematoxylin within a nucleus, relative
+NUCLEAR_EOSIN = 0.13
+BETWEEN_CELLS = 0.72  # eosin between cell bodies against that in them
+SPINDLE = (1.7, 3.6, 2.4, 3.2, 1.5, 1.8)  # length / width of cell bodies, by histotype
 
 
 @dataclass(frozen=True)
 class Slide:
-    """`picture` (h, w, 3) uint8 RGB; `nuclei` with positions in µm from the top left; `layout` of the regions."""
+    """`picture` (h, w, 3) uint8 RGB; `nuclei` with positions in µm from the top left; `layout` of the regions, in which
+    vessels are marked and what a tear took away is glass."""
 
     picture: np.ndarray
     nuclei: pd.DataFrame
@@ -66,6 +90,7 @@ def render_slide(
         painting,
         layout=layout,
         nuclei=nuclei,
+        histotype=look.histotype,
         scanner=scanner,
         width_um=width_um,
         height_um=height_um,
@@ -79,106 +104,173 @@ def paint(
     *,
     layout: Layout,
     nuclei: pd.DataFrame,
+    histotype: int,
     scanner: Scanner,
     width_um: float,
     height_um: float,
     artefact: Artefact | None = None,
     stain_strength: float = 1.0,
 ) -> Slide:
-    """Lay grain, fat, vessels and nuclei over each other and scan the result."""
-    mpp, saffron_used = scanner.mpp, any(scanner.saffron)
-    shape = (round(height_um / mpp), round(width_um / mpp))
-    grain = _grain(layout, shape=shape, mpp=mpp, generator=generator)  # (h, w), deviation 1
-    chromatin = _stamped(_chromatin(mpp), shape=shape, generator=generator)  # (h, w), deviation 1
-    inside = enlarge(layout.tissue, shape=shape, smooth=True)
-    inside = np.clip((inside + np.float32(0.006) * grain) * 60 + np.float32(0.5), 0, 1)
-    thickness = 1 + 0.06 * smooth_noise(generator, shape=layout.region.shape, cells=60)
-    weave = np.float32(GRAIN) * grain
-    weave += np.float32(CYTOPLASM) * chromatin
-    weave += 1
-    np.maximum(weave, 0, out=weave)
-    weave *= inside
-    eosin = weave * _spread(layout, levels=EOSIN_BESIDE_SAFFRON if saffron_used else EOSIN, by=thickness, shape=shape)
-    haematoxylin = _spread(layout, levels=HAEMATOXYLIN, by=thickness, shape=shape) * inside
-    saffron = weave * _spread(layout, levels=SAFFRON, by=thickness, shape=shape) if saffron_used else None
-    if (layout.region == FAT).any():
-        eosin += _fat_membranes(layout, shape=shape, generator=generator) * inside
-    vessels = draw_vessels(layout, shape=shape, mpp=mpp, generator=generator)
-    vessels.stain(eosin, haematoxylin=haematoxylin, saffron=saffron)
-    nuclei = vessels.with_endothelium(nuclei)
-    stained = draw_nuclei(nuclei, shape=shape, mpp=mpp, generator=generator)
-    covered = np.flatnonzero(stained > 0)  # pixels under a nucleus
-    texture = np.maximum(1 + np.float32(0.22) * chromatin.ravel()[covered], 0.15)
-    haematoxylin.ravel()[covered] = stained.ravel()[covered] * texture
-    eosin.ravel()[covered] *= np.float32(0.55)
-    dye = np.exp(np.array([0.07, 0.09, 0.12]) * generator.standard_normal(3)) * stain_strength  # this slide's batch
-    picture = scan((haematoxylin, eosin, saffron), scanner=scanner, dye=dye, generator=generator, artefact=artefact)
+    """Lay fibres, cells, fat, vessels and nuclei over each other and scan the result."""
+    mpp, shape = scanner.mpp, (round(height_um / scanner.mpp), round(width_um / scanner.mpp))
+    for_vessels, for_fat, for_bodies, for_nuclei, for_ground, for_noise = generator.spawn(6)
+    vessels = draw_vessels(layout, shape=shape, mpp=mpp, generator=for_vessels)
+    ends = fat_web(layout, generator=for_fat)
+    nuclei = vessels.with_endothelium(against_walls(nuclei, ends=ends))
+    alive = np.isin(layout.region, (TUMOUR, MYXOID))
+    count = max(1, int(nuclei["class"].isin(["tumour", "mitosis"]).sum()))
+    strokes = Strokes(
+        nuclei=draw_nuclei(nuclei, shape=shape, mpp=mpp, generator=for_nuclei),
+        bodies=draw_bodies(
+            nuclei,
+            shape=shape,
+            mpp=mpp,
+            spacing_um=float(np.sqrt(max(alive.sum(), 1) * GRID_UM**2 / count)),
+            spindle=SPINDLE[histotype],
+            generator=for_bodies,
+        ),
+        web=draw_web(ends, layout=layout, shape=shape, mpp=mpp),
+        vessels=vessels,
+    )
+    light = _light(layout, strokes=strokes, scanner=scanner, strength=stain_strength, generator=for_ground)
+    picture = optics(light, scanner=scanner, generator=for_noise, artefact=artefact)
+    layout = replace(layout, region=vessels.mapped(layout.region))
     if artefact is not None and artefact.kind == "tear":
         nuclei = without_torn(nuclei, artefact=artefact, shape=shape, mpp=mpp)
+        gone = torn(artefact, shape=shape, mpp=mpp, grid=layout.region.shape, grid_um=GRID_UM)
+        layout = replace(layout, region=np.where(gone, GLASS, layout.region).astype(np.uint8))
     return Slide(picture, nuclei, layout)
 
 
-def _spread(layout: Layout, *, levels: tuple[float, ...], by: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Amount by region times `by` (coarse), borders blurred over a few µm, at full resolution (h, w)."""
-    coarse = gaussian_filter(np.array(levels, np.float32)[layout.region], 1.2) * by
-    return enlarge(np.maximum(coarse, 0), shape=shape).copy()
+@dataclass(frozen=True)
+class Strokes:
+    """What is drawn as outlines, each (h, w) uint8: nuclei, cell bodies, walls of fat cells; and the vessels."""
+
+    nuclei: np.ndarray
+    bodies: np.ndarray
+    web: np.ndarray | None
+    vessels: Vessels
 
 
-@functools.lru_cache(maxsize=4)
-def _fibres(mpp: float) -> np.ndarray:
-    """Periodic noise (STAMP, STAMP), deviation 1, drawn out along its rows: fibres about 20 µm long, 1.5 µm thick."""
-    noise = rng(0, "grain of fibres").standard_normal((STAMP, STAMP)).astype(np.float32)
-    fine = gaussian_filter(noise, (0.55 / mpp, 7 / mpp), mode="wrap")
-    coarse = gaussian_filter(noise[::-1], (1.9 / mpp, 13 / mpp), mode="wrap")
-    both = fine / fine.std() + 0.7 * coarse / coarse.std()
-    return (both / both.std()).astype(np.float32)
-
-
-@functools.lru_cache(maxsize=4)
-def _chromatin(mpp: float) -> np.ndarray:
-    """Periodic noise (STAMP, STAMP), deviation 1, in clumps of about 1 µm."""
-    noise = gaussian_filter(
-        rng(0, "chromatin").standard_normal((STAMP, STAMP)).astype(np.float32), 0.5 / mpp, mode="wrap"
-    )
-    return (noise / noise.std()).astype(np.float32)
-
-
-def _stamped(stamp: np.ndarray, *, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """A periodic stamp repeated over (h, w) from a random origin."""
-    rows = (np.arange(shape[0]) + int(generator.integers(STAMP))) & (STAMP - 1)
-    columns = (np.arange(shape[1]) + int(generator.integers(STAMP))) & (STAMP - 1)
-    return stamp[rows[:, None], columns[None, :]]
-
-
-def _grain(layout: Layout, *, shape: tuple[int, int], mpp: float, generator: np.random.Generator) -> np.ndarray:
-    """Fibre texture along each cell's direction, or turning around its centre, slightly wavy, (h, w)."""
-    coarse = layout.cell.shape
-    cell = layout.cell  # coarse (h, w)
-    gy, gx = np.mgrid[: coarse[0], : coarse[1]] * GRID_UM
-    x, y = gx - layout.centre[cell, 0], gy - layout.centre[cell, 1]  # µm from the cell's centre
-    cos, sin = np.cos(layout.angle)[cell], np.sin(layout.angle)[cell]
-    along, across = x * cos + y * sin, y * cos - x * sin
-    if layout.storiform:  # arms that leave the centre in curves: the cartwheel
-        radius = np.hypot(x, y)
-        across = 0.55 * across + 30 * np.sin(2 * np.arctan2(y, x) + radius / 45)
-    across = across + 3.5 * smooth_noise(generator, shape=coarse, cells=7) + 61.0 * cell
-    u, v = (enlarge(f / mpp + 64 * STAMP, shape=shape) for f in (along, across))
-    fibres, grain = _fibres(mpp).ravel(), np.empty(shape, np.float32)
+def _light(
+    layout: Layout, *, strokes: Strokes, scanner: Scanner, strength: float, generator: np.random.Generator
+) -> np.ndarray:
+    """What comes through the slide, (h, w, 3) uint8."""
+    shape, mpp = strokes.nuclei.shape, scanner.mpp
+    dyes = Dyes.of(scanner, batch=np.exp(np.array([0.07, 0.09, 0.12]) * generator.standard_normal(3)) * strength)
+    thickness = 1 + 0.06 * smooth_noise(generator, shape=layout.region.shape, cells=60)
+    origin = tuple(int(o) for o in generator.integers(SIDE, size=2))
+    direction = _direction(layout, shape=shape, mpp=mpp, generator=generator)
+    grains = looked_at(chromatin(mpp), width=shape[1], origin=(origin[1], origin[0]))
+    eosin_level = _spread(layout, levels=EOSIN_BESIDE_SAFFRON if dyes.saffron else EOSIN, by=thickness, shape=shape)
+    haem_level = _spread(layout, levels=HAEMATOXYLIN, by=thickness, shape=shape)
+    saffron_level = _spread(layout, levels=SAFFRON, by=thickness, shape=shape) if dyes.saffron else None
+    cleft_level = _spread(layout, levels=tuple(128 + LEVELS * z for z in CLEFT), by=1.0, shape=shape)
+    tissue = cv2.resize(layout.tissue.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
+    muscle, dead = (_share(layout, region=region, shape=shape) for region in (MUSCLE, NECROSIS))
+    table, columns = fibres(mpp), ((np.arange(shape[1]) + origin[1]) & (SIDE - 1)).astype(np.int32)
+    picture = np.empty((*shape, 3), np.uint8)
     for top in range(0, shape[0], ROWS):
-        row = (v[top : top + ROWS].astype(np.int32) & (STAMP - 1)) * STAMP
-        np.take(fibres, row + (u[top : top + ROWS].astype(np.int32) & (STAMP - 1)), out=grain[top : top + ROWS])
-    return grain
+        rows = slice(top, min(top + ROWS, shape[0]))
+        lines = ((np.arange(rows.start, rows.stop) + origin[0]) & (SIDE - 1)).astype(np.int32)
+        place = direction[rows].astype(np.int32) * np.int32(SIDE * SIDE)
+        place += lines[:, None] * np.int32(SIDE)
+        place += columns
+        both = np.take(table, place)  # (rows, w)
+        bundle = (both >> 8).astype(np.float32)
+        fibril = (both & 255).astype(np.float32)
+        fibril -= 128
+        granule = grains[np.arange(rows.start, rows.stop) & (SIDE - 1)]
+        body = strokes.bodies[rows]
+        in_cell = body > 0
+        full = np.clip((bundle - cleft_level[rows]) * np.float32(1 / SHARPNESS), 0, 1)
+        np.maximum(full, np.float32(0.75), out=full, where=in_cell)
+        full *= np.clip((tissue[rows] + np.float32(0.0025 / LEVELS) * fibril) * 60 + np.float32(0.5), 0, 1)
+        weave = np.float32(FIBRIL / LEVELS) * fibril
+        weave += np.float32(BUNDLE / LEVELS) * (bundle - 128)
+        weave += np.float32(GRANULE) * granule
+        np.multiply(weave, np.float32(WITHIN), out=weave, where=in_cell)
+        weave += 1
+        weave *= full
+        np.maximum(weave, 0, out=weave)
+        haematoxylin = haem_level[rows] * weave
+        saffron = saffron_level[rows] * weave if saffron_level is not None else None
+        tone = _TONES[body]
+        if muscle is not None and (share := muscle[rows]).any():
+            striped = muscle_bands(layout, rows=rows, width=shape[1], mpp=mpp)
+            weave += share * (striped * (1 + np.float32(0.04) * granule) - weave) * (full > 0)
+            tone = np.maximum(tone, share)
+        if dead is not None and (share := dead[rows]).any():  # smudged and granular, with specks of old chromatin
+            smudged = (1 + np.float32(0.05 / LEVELS) * fibril + np.float32(0.19) * granule) * full
+            weave += share * (np.maximum(smudged, 0) - weave)
+            tone = np.maximum(tone, share)
+            haematoxylin += share * np.maximum(granule - np.float32(1.9), 0) * np.float32(0.35)
+        eosin = eosin_level[rows] * weave
+        eosin *= tone
+        haematoxylin *= tone
+        if strokes.web is not None:
+            eosin += strokes.web[rows] * np.float32(0.36 / 255) * (full > 0.5)
+        _vessels(strokes.vessels, rows, eosin=eosin, haematoxylin=haematoxylin, saffron=saffron, weave=weave)
+        nuclear = strokes.nuclei[rows] * np.float32(1 / UNIT)
+        covered = nuclear > np.float32(0.02)
+        nuclear *= np.maximum(1 + np.float32(CHROMATIN) * granule, np.float32(0.4))
+        np.maximum(haematoxylin, nuclear, out=haematoxylin, where=covered)
+        np.multiply(eosin, np.float32(0.5), out=eosin, where=covered)
+        np.add(eosin, np.float32(NUCLEAR_EOSIN), out=eosin, where=covered)
+        picture[rows] = dyes.light(haematoxylin, eosin=eosin, saffron=saffron)
+    return picture
 
 
-def _fat_membranes(layout: Layout, *, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """Eosin of the thin walls between fat cells of about 70 µm, (h, w)."""
-    step = GRID_UM / 2
-    fine = (layout.region.shape[0] * 2, layout.region.shape[1] * 2)
-    count = max(4, round(fine[0] * fine[1] * step**2 / 70**2))
-    centres = generator.random((count, 2)) * (fine[1] * step, fine[0] * step)
-    fat = np.kron(layout.region == FAT, np.ones((2, 2), bool))
-    rows, columns = np.nonzero(fat)
-    nearest = cKDTree(centres).query(np.column_stack([columns, rows]) * step, k=2)[0]
-    walls = np.zeros(fine, np.float32)
-    walls[rows, columns] = 0.30 * np.exp(-(((nearest[:, 1] - nearest[:, 0]) / 3.5) ** 2))
-    return enlarge(walls, shape=shape)
+# Eosin by the byte of the cell body; its border is a little paler than what lies between cells.
+_TONES = np.where(np.arange(256) > 0, np.maximum(np.arange(256) / TONE, 0.58), BETWEEN_CELLS).astype(np.float32)
+
+
+def _share(layout: Layout, *, region: int, shape: tuple[int, int]) -> np.ndarray | None:
+    """How much each pixel belongs to a region, (h, w) float32 in 0..1; None if none does."""
+    mask = layout.region == region
+    return cv2.resize(mask.astype(np.float32), shape[::-1]) if mask.any() else None
+
+
+def _vessels(
+    vessels: Vessels,
+    rows: slice,
+    *,
+    eosin: np.ndarray,
+    haematoxylin: np.ndarray,
+    saffron: np.ndarray | None,
+    weave: np.ndarray,
+) -> None:
+    """Put walls, lumina and blood into the amounts of a band, in place."""
+    part = vessels.part[rows]
+    if not part.any():
+        return
+    wall, lumen = part == WALL, part == LUMEN
+    blood = vessels.blood[rows][lumen] * np.float32(1 / 255)
+    eosin[wall] = 0.14 + 0.24 * weave[wall]
+    eosin[lumen], haematoxylin[lumen] = 0.05 + 0.52 * blood, 0.0
+    if saffron is not None:
+        saffron[wall], saffron[lumen] = 0.14, 0.22 * blood
+
+
+def _spread(layout: Layout, *, levels: tuple[float, ...], by: np.ndarray | float, shape: tuple[int, int]) -> np.ndarray:
+    """Amount by region times `by` (coarse), borders blurred over a few µm, at full resolution (h, w)."""
+    coarse = gaussian_filter(np.array(levels, np.float32)[layout.region], 0.9) * by
+    return cv2.resize(coarse.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _direction(layout: Layout, *, shape: tuple[int, int], mpp: float, generator: np.random.Generator) -> np.ndarray:
+    """Step of direction of the fibres at each pixel, (h, w) uint8; borders between bundles are frayed."""
+    steps = (np.rint(layout.angle * (DIRECTIONS / np.pi)).astype(np.int32) % DIRECTIONS).astype(np.uint8)  # coarse
+    fine = (-(-shape[0] // 2), -(-shape[1] // 2))  # pairs of pixels
+    stamp = chromatin(mpp)
+    y, x = (
+        (np.arange(n, dtype=np.float32) * np.float32(2 * mpp / GRID_UM)).reshape(form)
+        for n, form in zip(fine, ((-1, 1), (1, -1)), strict=True)
+    )
+    frayed = []
+    for axis, place in enumerate((y, x)):
+        shift = looked_at(stamp, width=fine[1], origin=tuple(generator.integers(SIDE, size=2)))
+        shift = shift[np.arange(fine[0]) & (SIDE - 1)] * np.float32(0.45)
+        frayed.append(np.clip((place + shift).astype(np.int32), 0, steps.shape[axis] - 1))
+    chosen = steps[frayed[0], frayed[1]]
+    return cv2.resize(chosen, (2 * fine[1], 2 * fine[0]), interpolation=cv2.INTER_NEAREST)[: shape[0], : shape[1]]

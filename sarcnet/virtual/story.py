@@ -12,7 +12,7 @@ from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.virtual.cohort import TRUTH, artefacts_path, generate, truth_path
+from sarcnet.virtual.cohort import TRUTH, artefacts_path, generate, regions_path, truth_path
 from sarcnet.virtual.settings import CohortSettings
 
 READERS = ("05_evaluation", "06_interpretability")
@@ -70,7 +70,8 @@ def register_truth(stage: Stage[CohortSettings], *, cohort: Cohort, folder: Path
     table = stage.output("truth/patients.parquet", path=folder / TRUTH / "patients.parquet", readers=READERS)
     stage.output("truth/artefacts.parquet", path=artefacts_path(folder), readers=READERS)
     for slide_id in cohort.slides["slide_id"]:
-        stage.output(f"truth/slides/{slide_id}.parquet", path=truth_path(folder, slide_id=slide_id), readers=READERS)
+        for path in (truth_path(folder, slide_id=slide_id), regions_path(folder, slide_id=slide_id)):
+            stage.output(f"truth/slides/{path.name}", path=path, readers=READERS)
     stage.write_json("control.json", {"control": stage.settings.cohort_control}, readers=READERS)
     return pd.read_parquet(table)
 

@@ -104,13 +104,16 @@ def covered(artefact, tiles, *, scanner, depth_um: float = 0.0) -> np.ndarray:
 @pytest.mark.parametrize("centre", CENTRES)
 @pytest.mark.parametrize(("kind", "reason", "depth_um"), [("pen", "pen", 0.0), ("out_of_focus", "blurred", 20.0)])
 def test_pen_and_blur_are_caught_at_the_usual_thresholds(tmp_path, centre, kind, reason, depth_um):
-    """Tiles that lie mostly in a pen mark, or well inside a place out of focus, are left out for that reason."""
+    """Tiles that lie nearly wholly in a pen mark, or well inside a place out of focus, are left out for that reason.
+
+    Variance is averaged over the tile: a sharp corner of a tenth of it is enough to pass the usual threshold.
+    """
     scanner, caught, kept = CENTRES[centre].scanner, 0, 0
     for number in range(4):
         artefact = artefact_of(kind, number=number)
         found = tiled(tmp_path, artefact, scanner=scanner, number=number)
         caught += int(found.report[f"n_rejected_{reason}"])
-        kept += int((covered(artefact, found.tiles, scanner=scanner, depth_um=depth_um) >= 0.8).sum())
+        kept += int((covered(artefact, found.tiles, scanner=scanner, depth_um=depth_um) >= 0.9).sum())
     assert caught >= 10
     assert kept <= 0.1 * (caught + kept)
 
