@@ -274,8 +274,8 @@ if len(subgroups.rows):
 
 # %% [markdown]
 # Left, how well the model tells patients of one kind apart; right, how much better than the clinical score. The *P* asks
-# whether the gain is the same in all rows of its kind. With few patients it seldom says no, and among six tests one
-# says so by chance now and then. Subgroups with fewer than ten metastases are left out, and named at the end.
+# whether the gain is the same in all rows of its kind. With few patients it seldom says no, and among seven tests
+# one says so by chance in three studies of ten. Subgroups with fewer than ten metastases are left out, and named at the end.
 #
 # ## 6 · At other horizons, with other measures
 #

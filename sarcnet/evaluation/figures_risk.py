@@ -66,6 +66,8 @@ def draw_survival(found: dict[str, Curves], *, horizon_months: float) -> Figure:
         below.set_title(_p("Gray's test", curves.gray_p))
         below.set_xlabel("months since diagnosis")
         _numbers_at_risk(below, curves.at_risk, shown, named=column == 0)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.set(wspace=0.06)  # type: ignore[call-arg]  # so that two rows of numbers at risk do not run together
     axes[0][0].set_ylabel("free of metastasis (deaths censored)")
     axes[1][0].set_ylabel("incidence (death competes)")
     axes[0][0].legend(loc="lower left")

@@ -154,8 +154,7 @@ ideal), intercept {intercept} (0), ICI {ici} (0). Heterogeneity between subgroup
 
 **Groups.** High risk is a predicted risk of {cut} or more, a quantile of the training patients' own risks.
 
-**Not for.** Care of any patient; hospitals, scanners, stains and histotypes that were not trained on; patients
-without a primary operation.
+**Not for.** Care of any patient; hospitals, scanners, stains and histotypes that were not trained on.
 
 **What it found.** {verdict}
 """

@@ -1,0 +1,174 @@
+"""Data that cannot answer: each question that has no answer gets a sentence, every other one is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.evaluation import appraisal, metrics, tables
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.judge import Judged, doubts, judge, weightings
+from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.subgroups import Subgroups, judge_subgroups
+
+HORIZON = 60.0
+OURS, CLINICAL, GRADE = "sarcnet_fedavg", "sarculator_variables", "fnclcc_grade"
+
+
+@dataclass
+class Everything:
+    """What notebook 05 computes of one series."""
+
+    judged: Judged
+    subgroups: Subgroups
+    in_time: pd.DataFrame
+    numbers: pd.DataFrame
+    weighting: pd.DataFrame
+    calibrated: appraisal.Calibrations
+    survival: dict
+    decisions: pd.DataFrame
+    thresholds: pd.DataFrame
+    moved: dict
+    said: str
+
+
+def evaluate(series: Series) -> Everything:
+    """All of notebook 05's questions to one series."""
+    tried, setting = Attempts(), {"horizon_months": HORIZON, "level": 0.95, "seed": 1, "samples": 60}
+    judged = judge([series], **setting)
+    subgroups = judge_subgroups(series, model=series.chief, other=GRADE, **setting)
+    tried.say(*judged.unsaid, *subgroups.unsaid)
+    few = setting | {"tried": tried}
+    in_time = metrics.auc_in_time(
+        series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, fitted=None, tried=tried
+    )
+    numbers = metrics.metrics_table(series, horizon_months=HORIZON, fitted=None, tried=tried)
+    weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
+    calibrated = appraisal.calibration_of([series], model=OURS, groups=3, **few)
+    survival = appraisal.survival_of([series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tried=tried)
+    decisions = appraisal.decisions_of(series, [OURS, CLINICAL], **few)
+    thresholds = appraisal.thresholds_of(series, OURS, thresholds=[0.4], **few)
+    moved = appraisal.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, **few)
+    return Everything(
+        judged, subgroups, in_time, numbers, weighting, calibrated, survival, decisions, thresholds, moved, str(tried)
+    )
+
+
+@pytest.fixture
+def sound(cohort) -> Series:
+    risk, followup = cohort(150, seed=1)
+    k = np.arange(150)
+    patients = pd.DataFrame(
+        {
+            "patient_id": [f"P{i}" for i in k],
+            "centre": followup.centre,
+            "mfs_months": followup.months,
+            "mfs_event": followup.event,
+            "size_mm": np.where(k % 2, 50.0, 120.0),
+            "fnclcc_grade": 2.0 + (risk > 0.5),
+            "depth": np.where(k % 3, "deep", "superficial"),
+            "histotype": np.where(k % 3, "UPS", "MPNST"),
+            "sex": np.where(k % 7 < 3, "female", "male"),
+            "age_years": np.where(k % 4, 70.0, 50.0),
+        }
+    )
+    grade = patients["fnclcc_grade"].to_numpy()
+    return Series("s", patients, {OURS: risk[:, None], CLINICAL: np.sqrt(risk)[:, None], GRADE: grade[:, None]})
+
+
+def changed(series: Series, **columns: object) -> Series:
+    return Series(series.name, series.patients.assign(**columns), series.risks)
+
+
+def test_sound_data_answer_everything(sound):
+    found = evaluate(sound)
+    assert len(found.judged.table) == 3
+    assert set(found.in_time["months"]) == {24.0, HORIZON}
+    assert found.numbers.drop(index=tables.label(GRADE)).notna().all().all()
+    assert found.calibrated.lived
+    assert len(found.calibrated.table) == 2
+    assert len(found.decisions)
+    assert len(found.thresholds) == 7
+    assert list(found.moved) == [GRADE]
+    assert len(tables.threshold_text(found.thresholds)) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"mfs_event": 0}, "None of 150 patients had a metastasis by 60 months"),
+        ({"mfs_event": 1, "mfs_months": 12.0}, "was watched for longer than 60 months (the longest for 12.0)"),
+        ({"mfs_event": 1, "mfs_months": 80.0}, "None of 150 patients had a metastasis by 60 months"),
+    ],
+    ids=["all censored", "one class only", "no event before the horizon"],
+)
+def test_without_two_kinds_of_patients_there_is_no_auc_but_there_are_curves(sound, columns, sentence):
+    found = evaluate(changed(sound, **columns))
+    assert sentence in found.said
+    assert found.judged.results == {}
+    assert found.numbers["AUC"].isna().all()
+    assert found.decisions.empty
+    assert found.thresholds.empty
+    assert tables.readable(found.judged.table).empty
+    assert tables.threshold_text(found.thresholds).empty
+    assert set(found.survival["s"].at_risk.index) == {"high risk", "low risk"}
+    assert sum(found.survival["s"].at_risk[0.0]) == 150
+
+
+def test_a_horizon_beyond_the_follow_up_is_told_and_earlier_horizons_are_judged(sound):
+    months = np.minimum(sound.patients["mfs_months"], 40.0)
+    found = evaluate(changed(sound, mfs_months=months))
+    assert (
+        "was watched for longer than 60 months (the longest for 40.0); choose an earlier horizon_months" in found.said
+    )
+    assert set(found.in_time["months"]) == {24.0}
+
+
+def test_a_hospital_watched_too_briefly_is_named(sound):
+    centre = sound.patients["centre"]
+    months = np.where(centre == "CLB", np.minimum(sound.patients["mfs_months"], 40.0), sound.patients["mfs_months"])
+    found = evaluate(changed(sound, mfs_months=months))
+    assert "At CLB nobody was watched for longer than 60 months" in found.said
+    assert found.judged.results["s"].point[OURS] > 0.5
+    assert doubts(Followup(months, np.ones(150), np.full(150, "one")), horizon_months=500.0) == []
+
+
+def test_one_hospital_and_constant_variables_leave_nothing_to_compare(sound):
+    found = evaluate(changed(sound, centre="only", depth="deep"))
+    assert "hospital: all patients are alike (only)" in found.said
+    assert "depth: all patients are alike (deep)" in found.said
+    assert found.judged.results["s"].point[OURS] > 0.5
+
+
+def test_equal_risks_have_an_auc_of_a_half_and_no_calibration(sound):
+    risks = sound.risks | {OURS: np.full((150, 1), 0.6)}
+    found = evaluate(Series("s", sound.patients, risks))
+    assert found.judged.results["s"].point[OURS] == 0.5
+    assert "s, calibration: 1 different risks" in found.said
+    assert "Nobody is in the group at low risk" in found.said
+    assert len(found.decisions)
+
+
+def test_missing_risks_are_named_by_model_and_number(sound):
+    broken = sound.risks[CLINICAL].copy()
+    broken[:4] = np.nan
+    found = evaluate(Series("s", sound.patients, sound.risks | {CLINICAL: broken}))
+    assert "Risks are missing (NaN), by model and number: sarculator_variables (4)" in found.said
+    assert "4 of 150 patients have no predicted risk (NaN)" in found.said
+    assert found.numbers.loc[tables.label(OURS)].notna().all()
+    assert found.calibrated.lived
+
+
+def test_a_series_of_nobody_has_empty_tables(sound):
+    nobody = Series("later", sound.patients.iloc[:0], {})
+    judged = judge([nobody], horizon_months=HORIZON, samples=60, level=0.95, seed=1)
+    assert "no patient with a known outcome" in judged.complaints
+    assert tables.readable(judged.table).empty
+    brier = metrics.brier_table(
+        nobody, [OURS], months=[60.0], horizon_months=60.0, training=sound.followup, tried=Attempts()
+    )
+    assert brier.empty

@@ -1,0 +1,117 @@
+"""The report says what the run found, names sections that exist, and can be written for any run."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation import report, tables
+from sarcnet.evaluation.appraisal import Calibrations, calibration_of
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.bootstrap import resample_auc
+from sarcnet.evaluation.checklists import PROBAST_AI, TRIPOD_AI
+from sarcnet.evaluation.series import Series
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOCOL = {
+    "horizon_months": 60.0, "folds": 4, "repeats": 2, "clinical_variables": ["size_mm"], "encoder": "tiny"
+}  # fmt: skip
+SETTINGS = {"noninferiority_margin_auc": 0.05, "bootstrap_samples": 60, "interval_level": 0.95}
+NO_CALIBRATION = Calibrations({}, {}, {})
+NO_TESTS = pd.DataFrame(columns=["variable", "q", "freedom", "p"])
+
+
+@pytest.fixture
+def training(cohort) -> Series:
+    risk, followup = cohort(120, seed=1)
+    patients = pd.DataFrame(
+        {
+            "patient_id": [f"P{i}" for i in range(120)],
+            "centre": followup.centre,
+            "mfs_months": followup.months,
+            "mfs_event": followup.event,
+            "size_mm": np.where(np.arange(120) % 10, 50.0, np.nan),
+        }
+    )
+    return Series("cross-validation", patients, {"sarcnet_fedavg": risk[:, None]})
+
+
+def known(training: Series, *, calibrations=NO_CALIBRATION, kind: str = "simulated", aucs=None) -> dict[str, str]:
+    nobody = Series("validation", training.patients.iloc[:0], {})
+    return report.facts(
+        kind=kind,
+        training=training,
+        validation=nobody,
+        protocol=PROTOCOL,
+        aucs=tables.auc_table({}, sizes={}) if aucs is None else aucs,
+        calibrations=calibrations,
+        tests=NO_TESTS,
+        cut=0.4,
+        settings=SETTINGS,
+        n_unknown=3,
+        verdict="Found.",
+    )
+
+
+@pytest.mark.parametrize("item", [*TRIPOD_AI, *PROBAST_AI], ids=lambda item: item.number)
+def test_each_item_names_facts_and_sections_that_exist(item, training):
+    fields = {name for _, name, _, _ in string.Formatter().parse(item.answer) if name}
+    assert fields <= set(known(training))
+    for notebook, heading in item.where:
+        source = (ROOT / "notebooks" / "src" / f"{notebook}.py").read_text(encoding="utf-8")
+        headings = [line for line in source.splitlines() if line.startswith("# #")]
+        assert any(heading in line for line in headings), f"{notebook} has no heading with '{heading}'"
+
+
+def test_tripod_has_its_27_items_in_order():
+    numbers = [int("".join(c for c in item.number if c.isdigit())) for item in TRIPOD_AI]
+    assert sorted(set(numbers)) == list(range(1, 28))
+    assert numbers == sorted(numbers)
+
+
+def test_another_run_gives_another_report(training, tmp_path):
+    counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
+    made = calibration_of([training], model="sarcnet_fedavg", groups=3, tried=Attempts(), **counts)
+    found = resample_auc(
+        training.risks, training.followup, horizon_months=60.0, samples=60, level=0.95, rng=np.random.default_rng(1)
+    )
+    aucs = tables.auc_table({"cross-validation": found}, sizes={"cross-validation": 120})
+    report.write_report(tmp_path, known(training, calibrations=made, aucs=aucs))
+    card, list_ = ((tmp_path / name).read_text() for name in ("model_card.md", "tripod_ai.md"))
+    auc, slope = found.estimate("sarcnet_fedavg"), made.lived["cross-validation"].slope
+    assert str(auc) in card
+    assert str(auc) in list_
+    assert str(slope) in card
+    assert "simulated" in card
+    metastases = int(((training.followup.event == 1) & (training.followup.months <= 60)).sum())
+    assert f"({metastases} metastases by the horizon)" in card
+    assert "10%" in (tmp_path / "data_card.md").read_text()
+
+
+def test_what_was_not_computed_is_not_invented(training, tmp_path):
+    paths = report.write_report(tmp_path, known(training, kind="private"))
+    assert sorted(path.name for path in paths) == ["data_card.md", "model_card.md", "probast_ai.md", "tripod_ai.md"]
+    texts = {path.name: path.read_text() for path in paths}
+    assert f"Cross-validated AUC {report.ABSENT}" in texts["model_card.md"]
+    assert "simulated" not in "".join(texts.values()).lower().replace("simulated patients have no dates", "")
+    assert "To be stated by who holds the data" in texts["tripod_ai.md"]
+
+
+def test_a_fact_that_there_is_not_is_named():
+    with pytest.raises(SarcnetError, match="names the fact 'aucc', which there is not"):
+        report.filled("{aucc}", {"auc": "0.8"})
+
+
+def test_tables_are_written_twice_and_empty_ones_say_so(tmp_path):
+    frame = pd.DataFrame({"value": [0.12345, np.nan]}, index=pd.Index(["a|b", "c"], name="model"))
+    report.write_tables(tmp_path, {"some_table": frame, "empty": pd.DataFrame()}, kind="simulated")
+    text = (tmp_path / "some_table.md").read_text()
+    assert text.startswith("# some table (simulated data)")
+    assert "| a\\|b | 0.123 |" in text
+    assert "Nothing could be computed." in (tmp_path / "empty.md").read_text()
+    assert pd.read_csv(tmp_path / "some_table.csv")["value"].iloc[0] == pytest.approx(0.12345)
