@@ -43,24 +43,21 @@ jobs: int = 2  # processor cores the simulation may use
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.federated import figures, ledger
-from sarcnet.federated.attacks import inspect_gradient, membership, patient_losses
+from sarcnet.federated import attacks, figures, ledger
 from sarcnet.federated.by_round import predict_rounds, score_by
 from sarcnet.federated.compare import compare
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan, read_protocol_file
+from sarcnet.federated.settings import FederationSettings
 from sarcnet.federated.simulation import simulate
 from sarcnet.model.bags import read_bags
-from sarcnet.model.crossval import training_weights
 from sarcnet.model.patients import assemble_patients
-
-# %%
-from sarcnet.compendium.stage import Stage
-from sarcnet.federated.settings import FederationSettings
 from sarcnet.model.store import save_stack
 
+# %%
 stage = Stage.open("04_federation", FederationSettings, vars())
 
 # %% [markdown]
@@ -309,10 +306,8 @@ display(Markdown(
 #   guess is the model's loss, which tends to be lower for a trained patient (Yeom et al., CSF 2018).
 
 # %%
-inside = training_weights(
-    fold_table, patient_ids=patients.patient_ids, centres=patients.centres, members=run.model.members
-)
-attack = membership(patient_losses(run.model, patients), trained=inside)
+inside = attacks.trained_on(run.model, patients, folds=fold_table)
+attack = attacks.membership(attacks.patient_losses(run.model, patients), trained=inside)
 stage.number("membership_auc", attack.auc, n=len(known), unit="AUC")
 display(Markdown(
     f"A trained patient has a lower loss than a held-out one in **{100 * attack.auc:.0f} %** of pairs (50 % is a coin; "
@@ -325,12 +320,13 @@ display(Markdown(
 # update divides, and reads the record. From a step on many patients only a mixture comes out.
 
 # %%
-read_off = inspect_gradient(run.model, patients, row=0, group=min(32, len(patients)))
+read_off = attacks.inspect_gradient(run.model, patients, row=0, group=min(32, len(patients)))
 read_off.set_index("column").round(2).head(8)
 
 # %% [markdown]
 # *true* are the first patient's standardised values, *from_one* is read off a step on this patient alone, *from_group*
-# off a step on 32. This is why a hospital trains whole epochs on all its patients before it answers.
+# off a step on 32, where the same division gives nothing near. This is why a hospital trains whole epochs on all its
+# patients before it answers.
 #
 # Only deliberate noise (differential privacy) bounds what can be learnt, at a price. The package can add it at the
 # hospital, where it protects a *patient*, or at the server, where it protects a *hospital's* part, and accounts for

@@ -20,6 +20,7 @@ import torch
 from sarcnet.evaluation.auc import weighted_auc
 from sarcnet.federated.patient_privacy import patient_gradients
 from sarcnet.model.clinical import clinical_columns
+from sarcnet.model.crossval import training_weights
 from sarcnet.model.hazard import negative_log_likelihood
 from sarcnet.model.patients import PatientBatches, Patients, all_tiles
 from sarcnet.model.predict import TrainedStack
@@ -51,6 +52,11 @@ def patient_losses(model: TrainedStack, patients: Patients) -> np.ndarray:
             for b in all_tiles(batches)
         ]
     return torch.cat(losses).numpy().astype(np.float64)
+
+
+def trained_on(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame) -> np.ndarray:
+    """(n, E): 1 where the patient trained the member, 0 where it was held out."""
+    return training_weights(folds, patient_ids=patients.patient_ids, centres=patients.centres, members=model.members)
 
 
 def membership(losses: np.ndarray, *, trained: np.ndarray) -> Membership:

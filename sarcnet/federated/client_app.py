@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
@@ -100,17 +102,30 @@ def received_stack(message: Message, protocol: Protocol) -> StackedNetwork:
 
 
 def careful(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-    """Around every question: measure the time, and turn a failure into one sentence.
+    """Around every question: measure the time, compute on one thread, and turn a failure into one sentence.
 
     The full report stays in ``error.txt`` in the hospital's folder.
     """
     started = time.perf_counter()
     try:
-        reply = call_next(message, context)
+        with one_thread():
+            reply = call_next(message, context)
     except Exception as error:
         return Message(Error(CANNOT_ANSWER, _sentence(error, context)), reply_to=message)
     reply.content["work"] = MetricRecord({"seconds": time.perf_counter() - started})
     return reply
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread within the block: sums of floats then come out alike in Ray, in one process and at a hospital,
+    whatever the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _sentence(error: Exception, context: Context) -> str:

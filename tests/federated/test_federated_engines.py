@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
 from flwr.supercore import telemetry
 from flwr.supercore.task_identity import TaskIdentity
 from safetensors.numpy import load_file
 
 from sarcnet.federated import simulation
+from sarcnet.federated.client_app import one_thread
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.private_flower import act_as_server, no_telemetry
 from sarcnet.federated.simulation import quiet_flower, simulate
@@ -53,7 +55,7 @@ def test_ray_equals_inprocess_and_leaves_nothing_behind(cohort, make_plan):
     here = simulate(plan, hospitals=hospitals, rounds_folder=folder / "here", engine="inprocess")
     by_ray = load_file(folder / "ray.safetensors")
     for name, tensor in here.model.network.state_dict().items():
-        np.testing.assert_allclose(by_ray[name], tensor.numpy(), rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(by_ray[name], tensor.numpy(), err_msg=name)
     assert pd.read_parquet(folder / "ray.parquet").equals(here.messages)
     assert json.loads((folder / "seconds.json").read_text())["ray start"] > 0
     assert set(Path("/tmp").glob("ray*")) <= leftover_folders
@@ -109,3 +111,10 @@ def test_flower_still_has_the_private_parts_we_touch():
     assert hasattr(telemetry, "FLWR_TELEMETRY_ENABLED")
     no_telemetry()
     assert telemetry.FLWR_TELEMETRY_ENABLED == "0"
+
+
+def test_a_hospital_computes_on_one_thread_and_gives_the_others_back():
+    torch.set_num_threads(2)
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
