@@ -133,8 +133,8 @@ pd.crosstab(known["centre"], fate, margins=True)
 # the interval of the difference.
 #
 # Is an interval as good as its name? In simulated studies the truth is known, so one can count how often it lies
-# inside: `python -m sarcnet.evaluation.coverage` does, for 500 studies of 611 patients and five kinds of interval; of
-# those named 95 %, between 93 and 96 % held the truth.
+# inside: `python -m sarcnet.evaluation.coverage` counts, over 500 studies of 611 patients and for five kinds of
+# interval.
 
 # %%
 setting = {"horizon_months": horizon_months, "samples": bootstrap_samples, "level": interval_level, "seed": seed}
@@ -432,10 +432,10 @@ for path in report.write_tables(stage.dir / "tables", files, kind=stage.data_kin
 # model card and a data card. Their statements are filled from the numbers above, so they cannot go stale.
 
 # %%
-said = [f"{tables.label(name)} {resampled.estimate(name)}" for name in compared] if resampled else judged.unsaid
+said = [f"{tables.label(name)} {resampled.estimate(name)}" for name in compared] if resampled else ["none exists"]
 gaps = [f"{row.model} minus {row.other}: {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
         for row in differences.head(2).itertuples()]
-verdict = f"Cross-validated AUC, n = {len(crossed)} ({stage.data_kind} data): {'; '.join(said)}. {'; '.join(gaps)}."
+verdict = f"Cross-validated AUC, n = {len(crossed)} ({stage.data_kind} data): {'; '.join([*said, *gaps])}."
 facts = report.facts(
     kind=stage.data_kind, training=crossed, validation=held, protocol=protocol, calibrations=calibrated, cut=cut,
     aucs=pd.concat([table, by_centre.table]), tests=subgroups.tests, settings=stage.settings.model_dump(),

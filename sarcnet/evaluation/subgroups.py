@@ -62,7 +62,7 @@ def judge_subgroups(
     series: Series, *, model: str, other: str, horizon_months: float, samples: int, level: float, seed: int
 ) -> Subgroups:
     """AUC of `model` and its difference from `other` in all patients, in each hospital and in each subgroup."""
-    rows, tests, unsaid = [], [], []
+    rows, tests, unsaid, small = [], [], [], []
     places = [("all", "all patients", np.ones(len(series), bool))]
     known = levels(series.patients)
     for variable in known:
@@ -77,10 +77,7 @@ def judge_subgroups(
         early = int(((followup.event == METASTASIS) & (followup.months <= horizon_months)).sum())
         watched = int((followup.months > horizon_months).sum())
         if variable != "all" and min(early, watched) < LEAST:
-            unsaid.append(
-                f"{variable}, {name}: {early} metastases and {watched} patients watched for longer than {horizon_months:g} "
-                f"months are too few for an interval ({LEAST} of each are needed)."
-            )
+            small.append(f"{name} ({early} and {watched})")
             continue
         risks = {key: series.risks[key][own] for key in (model, other)}
         generator = rng(seed, "subgroups", variable, name)
@@ -95,6 +92,11 @@ def judge_subgroups(
         error = float(np.nanstd(found.draws[model] - found.draws[other]))
         numbers = (auc.value, auc.low, auc.high, gap.value, gap.low, gap.high, error)
         rows.append((variable, name, int(own.sum()), early, *numbers))
+    if small:
+        unsaid.append(
+            f"Subgroups need {LEAST} metastases and {LEAST} patients watched for longer than {horizon_months:g} months; "
+            f"these have too few: {', '.join(small)}."
+        )
     named = ["variable", "level", "n", "metastases", "auc", "low", "high"]
     table = pd.DataFrame(rows, columns=[*named, "difference", "difference_low", "difference_high", "error"])
     for variable, group in table[table["variable"] != "all"].groupby("variable", sort=False):
