@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -101,7 +102,9 @@ def _attempt(
         return failed(_stopped_answering(path, error)), None
     except Exception as error:
         return failed(_unforeseen(path, error)), None
-    return _write(tiled, unit, picture), tiled.columns
+    start = time.perf_counter()
+    report = _write(tiled, unit, picture)
+    return report | {"seconds_write": time.perf_counter() - start}, tiled.columns
 
 
 def _write(tiled: TiledSlide, unit: Path, picture: Path) -> dict[str, object]:

@@ -238,7 +238,7 @@ def test_flipped_bytes_of_headers_give_a_report_and_nothing_else(tmp_path, write
         run_slide("whole", tmp_path / f"{k}.tif", None, RULES, math.nan, Place(tmp_path, tmp_path)) for k in (0, 1)
     ]
     tasks = []
-    for seed in range(80):
+    for seed in range(50):
         rng = np.random.default_rng(seed)
         data = bytearray(wholes[seed % 2])
         for at in rng.choice(header_bytes(bytes(data)), size=int(rng.integers(1, 4))):
@@ -257,5 +257,5 @@ def test_flipped_bytes_of_headers_give_a_report_and_nothing_else(tmp_path, write
             assert str(result.report["advice"]).endswith(".")
         else:
             assert result.report["n_candidates"] > 0
-    assert 10 <= statuses.count("ok") <= 60
+    assert 5 <= statuses.count("ok") <= 40
     assert [result.report["status"] for result in usual] == ["ok", "ok"]
