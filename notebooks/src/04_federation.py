@@ -45,9 +45,8 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.federated import attacks, figures, ledger
+from sarcnet.federated import attacks, compare, figures, ledger
 from sarcnet.federated.by_round import predict_rounds, score_by
-from sarcnet.federated.compare import compare
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan, read_protocol_file
@@ -248,7 +247,7 @@ display(Markdown(
 # without it.
 
 # %%
-others_run = compare(
+others_run = compare.compare(
     plan, compared_strategies, hospitals=hospitals, rounds_folder=stage.dir / "rounds", patients=patients, folds=fold_table
 )
 ways = pd.concat([oof, others_run.oof], ignore_index=True)

@@ -5,7 +5,6 @@ Something only a simulation, which holds everybody's patients, can ask.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from sarcnet.federated.checkpoint import round_file
-from sarcnet.federated.heldout import predict_out_of_fold
+from sarcnet.federated.heldout import copied, predict_out_of_fold
 from sarcnet.federated.server_app import FederatedRun
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
@@ -37,7 +36,7 @@ def predict_rounds(run: FederatedRun, patients: Patients, *, folds: pd.DataFrame
 
 
 def _after(run: FederatedRun, number: int) -> TrainedStack:
-    network = copy.deepcopy(run.model.network)
+    network = copied(run.model)
     network.load_parameter_arrays(load_file(str(round_file(run.rounds_folder, number))))
     network.image_centre.zero_()
     return TrainedStack(run.model.protocol, run.model.members, network)

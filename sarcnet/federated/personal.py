@@ -7,7 +7,6 @@ sent. Held-out patients of a hospital are predicted by that hospital's own model
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated.heldout import predict_out_of_fold
+from sarcnet.federated.heldout import copied, predict_out_of_fold
 from sarcnet.federated.hospital import read_hospital
 from sarcnet.federated.plan import Plan
 from sarcnet.model.patients import Patients
@@ -39,7 +38,7 @@ def fine_tune(common: TrainedStack, *, folder: Path, plan: Plan, rounds_at_home:
     from sarcnet.model.training import fit
 
     hospital = read_hospital(folder, protocol=plan.protocol)
-    network = copy.deepcopy(common.network).train()
+    network = copied(common)
     fit(
         network,
         hospital.patients,
