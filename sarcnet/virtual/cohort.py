@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ from sarcnet.virtual.centres import Scanner, virtual_centre
 from sarcnet.virtual.controls import Control, controlled, stain_strength
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
-from sarcnet.virtual.pyramid import write_svs
+from sarcnet.virtual.pyramid import write_svs, write_tiff
 from sarcnet.virtual.regions import write_regions
 from sarcnet.virtual.render import render_slide
 
@@ -55,6 +55,8 @@ _CODE = (
     *(adipose, artefacts, centres, layout, nuclei, pyramid, region_maps, render, stain, strokes, textures, vessels),
 )
 TRUTH = "truth"
+SVS, TIFF = "svs", "tiff"  # Aperio-style, and plain tiled pyramid
+THIRD_SLIDE = 1 / 3  # share of the patients with several slides who have three
 MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
 
@@ -72,6 +74,7 @@ class SlideOrder:
     height_um: float
     artefact: Artefact | None = None
     stain_strength: float = 1.0
+    container: str = SVS
 
     def key(self) -> str:
         """Name of the result: every parameter and the painting code."""
@@ -109,34 +112,54 @@ def slide_orders(
     height_um: float,
     artefact_share: float = 0.0,
     control: Control = "none",
+    several_slides_share: float = 0.0,
+    tiff_centres: Collection[str] = (),
 ) -> list[SlideOrder]:
-    """One slide a patient; `artefact_share` of them spoilt."""
+    """Slides of every patient, patient by patient.
+
+    Args:
+        cohort: patients by centre.
+        seed: root of all randomness.
+        width_um: of a slide. height_um: likewise.
+        artefact_share: share of slides that are spoilt.
+        control: what must not be found.
+        several_slides_share: share of patients with two slides or, a third of them, three. More slides change none of
+            those that were there.
+        tiff_centres: centres whose slides are plain TIFFs.
+    """
     orders = []
     for name, patients in cohort.items():
         strengths = stain_strength(patients, control=control)
         for row, strength in zip(patients.truth.to_dict("records"), strengths, strict=True):
-            slide_id = f"{row['patient_id']}-S1"
-            orders.append(
-                SlideOrder(
-                    slide_id=slide_id,
-                    patient_id=row["patient_id"],
-                    centre=name,
-                    look=look_of(row),
-                    scanner=virtual_centre(name).scanner,
-                    seed=seed,
-                    width_um=width_um,
-                    height_um=height_um,
-                    artefact=settle(
-                        seed,
+            for number in range(1, 1 + _slides_of(seed, row["patient_id"], several_slides_share=several_slides_share)):
+                slide_id = f"{row['patient_id']}-S{number}"
+                orders.append(
+                    SlideOrder(
                         slide_id=slide_id,
-                        artefact_share=artefact_share,
+                        patient_id=row["patient_id"],
+                        centre=name,
+                        look=look_of(row),
+                        scanner=virtual_centre(name).scanner,
+                        seed=seed,
                         width_um=width_um,
                         height_um=height_um,
-                    ),
-                    stain_strength=float(strength),
+                        artefact=settle(
+                            seed,
+                            slide_id=slide_id,
+                            artefact_share=artefact_share,
+                            width_um=width_um,
+                            height_um=height_um,
+                        ),
+                        stain_strength=float(strength),
+                        container=TIFF if name in tiff_centres else SVS,
+                    )
                 )
-            )
     return orders
+
+
+def _slides_of(seed: int, patient_id: str, *, several_slides_share: float) -> int:
+    die = float(rng(seed, "number of slides", patient_id).random())
+    return 1 + (die < several_slides_share) + (die < THIRD_SLIDE * several_slides_share)
 
 
 def look_of(truth: Mapping[str, object]) -> Look:
@@ -156,6 +179,8 @@ def generate(
     jobs: int,
     artefact_share: float = 0.0,
     control: Control = "none",
+    several_slides_share: float = 0.0,
+    tiff_centres: Collection[str] = (),
 ) -> Iterator[str]:
     """Write the cohort to `folder`, yielding each slide_id as it is done (done before or painted now).
 
@@ -167,9 +192,18 @@ def generate(
     size = {"width_um": width_um, "height_um": height_um}
     card = {"kind": "simulated", "seed": seed, "patients": counts, "slide_um": [width_um, height_um]}
     card |= {"artefact_share": artefact_share, "control": control}
+    card |= {"several_slides_share": several_slides_share, "tiff_centres": sorted(tiff_centres)}
     _claim(folder, card=card)
     cohort = simulate_cohort(seed, counts=counts, control=control)
-    orders = slide_orders(cohort, seed=seed, **size, artefact_share=artefact_share, control=control)
+    orders = slide_orders(
+        cohort,
+        seed=seed,
+        **size,
+        artefact_share=artefact_share,
+        control=control,
+        several_slides_share=several_slides_share,
+        tiff_centres=tiff_centres,
+    )
     _sweep(folder, orders=orders)
     todo = [order for order in orders if not is_done(folder, order=order)]  # nothing to do starts no process
     if todo:
@@ -187,9 +221,9 @@ def generate(
     write_json(folder / "cohort.json", card)
 
 
-def slide_path(folder: Path, *, centre: str, slide_id: str) -> Path:
+def slide_path(folder: Path, *, centre: str, slide_id: str, container: str = SVS) -> Path:
     """Where a slide of the virtual cohort lies."""
-    return folder / centre / "slides" / f"{slide_id}.svs"
+    return folder / centre / "slides" / f"{slide_id}.{container}"
 
 
 def truth_path(folder: Path, *, slide_id: str) -> Path:
@@ -209,7 +243,7 @@ def artefacts_path(folder: Path) -> Path:
 
 def paint_order(folder: Path, *, order: SlideOrder) -> str:
     """Paint one slide and write its nuclei, unless both are there under the same key; returns the slide_id."""
-    target = slide_path(folder, centre=order.centre, slide_id=order.slide_id)
+    target = slide_path(folder, centre=order.centre, slide_id=order.slide_id, container=order.container)
     truth = truth_path(folder, slide_id=order.slide_id)
     receipt = truth.with_suffix(".json")
     if is_done(folder, order=order):
@@ -226,13 +260,12 @@ def paint_order(folder: Path, *, order: SlideOrder) -> str:
         artefact=order.artefact,
         stain_strength=order.stain_strength,
     )
-    write_svs(
-        target,
-        picture=slide.picture,
-        mpp=order.scanner.mpp,
-        quality=order.scanner.jpeg_quality,
-        scanner_name=f"VIRTUAL-{order.centre}",
-    )
+    scanner, picture = order.scanner, slide.picture
+    if order.container == TIFF:
+        write_tiff(target, picture=picture, mpp=scanner.mpp, quality=scanner.jpeg_quality)
+    else:
+        name = f"VIRTUAL-{order.centre}"
+        write_svs(target, picture=picture, mpp=scanner.mpp, quality=scanner.jpeg_quality, scanner_name=name)
     with atomic_path(truth) as part:
         slide.truth().to_parquet(part, index=False)
     regions = regions_path(folder, slide_id=order.slide_id)
@@ -245,7 +278,11 @@ def is_done(folder: Path, *, order: SlideOrder) -> bool:
     """Whether slide and nuclei are there, painted to this very order and not changed since."""
     truth = truth_path(folder, slide_id=order.slide_id)
     regions = regions_path(folder, slide_id=order.slide_id)
-    files = (slide_path(folder, centre=order.centre, slide_id=order.slide_id), truth, regions)
+    files = (
+        slide_path(folder, centre=order.centre, slide_id=order.slide_id, container=order.container),
+        truth,
+        regions,
+    )
     try:
         known = json.loads(truth.with_suffix(".json").read_text())
         return known["key"] == order.key() and known["sha256"] == [sha256(file) for file in files]
@@ -295,7 +332,7 @@ def _card(file: Path) -> dict[str, object]:
 
 def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
     """Take away virtual slides and truths of patients who are not in this cohort, and tables of absent hospitals."""
-    wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id) for o in orders}
+    wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id, container=o.container) for o in orders}
     wanted |= {
         truth_path(folder, slide_id=o.slide_id).with_suffix(suffix)
         for o in orders
@@ -303,7 +340,7 @@ def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
     }
     for centre in _centres(_card(folder / TRUTH / MARK)):
         ours = re.compile(
-            rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+){{0,2}}\.(svs|parquet|json|png)"
+            rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+){{0,2}}\.(svs|tiff|parquet|json|png)"
         )  # with half files
         for file in [*(folder / centre / "slides").glob("*"), *(folder / TRUTH / "slides").glob("*")]:
             if ours.fullmatch(file.name) and file not in wanted:
@@ -318,7 +355,7 @@ def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[Sli
         {
             "slide_id": [order.slide_id for order in orders],
             "patient_id": [order.patient_id for order in orders],
-            "file": [f"slides/{order.slide_id}.svs" for order in orders],
+            "file": [f"slides/{order.slide_id}.{order.container}" for order in orders],
             "mpp": None,
             "stain": [order.scanner.stain for order in orders],
         },

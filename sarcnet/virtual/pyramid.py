@@ -1,4 +1,8 @@
-"""Writing a picture as an Aperio-style SVS: a tiled, JPEG-compressed pyramid that says µm/px and objective."""
+"""Writing a picture as a tiled, JPEG-compressed pyramid: Aperio-style SVS, or a plain TIFF as other scanners export.
+
+An SVS says µm/px and objective in its description; a plain TIFF says µm/px by its resolution tags only, which
+OpenSlide gives as `openslide.mpp-x` of the vendor `generic-tiff`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,16 @@ def write_svs(path: Path, *, picture: np.ndarray, mpp: float, quality: int, scan
         f"Q={quality}|AppMag = 20|MPP = {mpp:.4f}|ScanScope ID = {scanner_name}|Simulated = yes"
     )
     image.set_type(pyvips.GValue.gstr_type, "image-description", text)
+    _save(path, image=image, mpp=mpp, quality=quality)
+
+
+def write_tiff(path: Path, *, picture: np.ndarray, mpp: float, quality: int) -> None:
+    """Write (h, w, 3) uint8 RGB to `path` as a plain pyramidal TIFF, whole or not at all; no objective is named."""
+    image = pyvips.Image.new_from_array(picture).copy(interpretation="srgb")
+    _save(path, image=image, mpp=mpp, quality=quality)
+
+
+def _save(path: Path, *, image: pyvips.Image, mpp: float, quality: int) -> None:
     with atomic_path(path) as part:
         image.tiffsave(
             str(part),
@@ -35,4 +49,5 @@ def write_svs(path: Path, *, picture: np.ndarray, mpp: float, quality: int, scan
             Q=quality,
             xres=1000 / mpp,
             yres=1000 / mpp,
+            resunit="cm",
         )

@@ -182,14 +182,14 @@ def _light(
         fibril -= 128
         granule = grains[np.arange(rows.start, rows.stop) & (SIDE - 1)]
         body = strokes.bodies[rows]
-        in_cell = body > 0
+        in_cell = (body > 0).astype(np.float32)
         full = np.clip((bundle - cleft_level[rows]) * np.float32(1 / SHARPNESS), 0, 1)
-        np.maximum(full, np.float32(0.75), out=full, where=in_cell)
+        np.maximum(full, np.float32(0.75) * in_cell, out=full)
         full *= np.clip((tissue[rows] + np.float32(0.0025 / LEVELS) * fibril) * 60 + np.float32(0.5), 0, 1)
         weave = np.float32(FIBRIL / LEVELS) * fibril
         weave += np.float32(BUNDLE / LEVELS) * (bundle - 128)
         weave += np.float32(GRANULE) * granule
-        np.multiply(weave, np.float32(WITHIN), out=weave, where=in_cell)
+        weave *= 1 - np.float32(1 - WITHIN) * in_cell
         weave += 1
         weave *= full
         np.maximum(weave, 0, out=weave)
@@ -212,11 +212,11 @@ def _light(
             eosin += strokes.web[rows] * np.float32(0.36 / 255) * (full > 0.5)
         _vessels(strokes.vessels, rows, eosin=eosin, haematoxylin=haematoxylin, saffron=saffron, weave=weave)
         nuclear = strokes.nuclei[rows] * np.float32(1 / UNIT)
-        covered = nuclear > np.float32(0.02)
+        covered = (nuclear > np.float32(0.02)).astype(np.float32)
         nuclear *= np.maximum(1 + np.float32(CHROMATIN) * granule, np.float32(0.4))
-        np.maximum(haematoxylin, nuclear, out=haematoxylin, where=covered)
-        np.multiply(eosin, np.float32(0.5), out=eosin, where=covered)
-        np.add(eosin, np.float32(NUCLEAR_EOSIN), out=eosin, where=covered)
+        np.maximum(haematoxylin, nuclear, out=haematoxylin)
+        eosin *= 1 - np.float32(0.5) * covered
+        eosin += np.float32(NUCLEAR_EOSIN) * covered
         picture[rows] = dyes.light(haematoxylin, eosin=eosin, saffron=saffron)
     return picture
 
