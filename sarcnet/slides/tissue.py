@@ -117,4 +117,5 @@ def _clean(mask: np.ndarray, mpp: float) -> np.ndarray:
     cleaned = padded[gap:-gap, gap:-gap]
     px_per_mm2 = (1000 / mpp) ** 2
     cleaned = remove_small_objects(cleaned, max_size=round(OBJECT_MM2 * px_per_mm2))
-    return remove_small_holes(cleaned, max_size=round(HOLE_MM2 * px_per_mm2))
+    framed = np.pad(cleaned, 1)  # glass that the picture's edge cuts off from other glass is no hole
+    return remove_small_holes(framed, max_size=round(HOLE_MM2 * px_per_mm2))[1:-1, 1:-1]

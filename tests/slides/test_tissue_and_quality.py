@@ -64,6 +64,19 @@ def test_large_holes_stay_small_ones_are_filled():
     assert tissue[83, 203]
 
 
+def test_a_corner_of_glass_is_no_hole():
+    image, truth = thumbnail((100, 140)), np.zeros((100, 140), bool)
+    y, x = np.mgrid[0:100, 0:140]
+    truth[:] = (x + y > 14) & (x - y < 120) & (y + 139 - x < 224)  # small corners of glass, as at the rim of a scan
+    truth[40:44, 60:64] = False
+    image[truth] = PINK
+    tissue = mask_of(image).tissue
+    assert not tissue[0:4, 0:4].any()
+    assert not tissue[-4:, 0:4].any()
+    assert tissue[40:44, 60:64].all()
+    assert overlap(tissue, truth) > 0.97
+
+
 @pytest.mark.parametrize(
     "paint",
     [
