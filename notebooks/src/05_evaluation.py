@@ -401,12 +401,13 @@ stage.write_table("oof_all.parquet", predictions, readers=("06_interpretability"
 stage.write_table("validation_predictions.parquet", validation_predictions, readers=("06_interpretability",))
 pairs = tables.pairs(sorted(known["centre"].unique()))
 differences = tables.difference_table(resampled, pairs) if resampled else tables.NO_DIFFERENCES
-stage.write_table("auc.parquet", pd.concat([table, by_centre.table, held_by_centre.table], ignore_index=True))
+whole = both(both(judged, by_centre), both(held_out, held_by_centre)).table
+stage.write_table("auc.parquet", whole)
 stage.write_table("differences.parquet", differences)
 summary = tables.readable(table).reset_index()
 stage.write_json("results.json", {"heading": "AUC at 5 years", "columns": list(summary.columns),
                                   "rows": summary.to_numpy().tolist(), "note": tables.PAPER_NOTE})
-for row in pd.concat([table, by_centre.table, held_by_centre.table]).itertuples():
+for row in whole.itertuples():
     stage.number(f"auc_{row.series}_{row.model}", row.auc, low=row.low, high=row.high, n=row.n, unit="AUC")
 
 # %% [markdown]
@@ -414,7 +415,7 @@ for row in pd.concat([table, by_centre.table, held_by_centre.table]).itertuples(
 # (DeLong, with weights for the lost). It stands in the files beside the bootstrap's.
 
 # %%
-wide = tables.readable(both(both(judged, by_centre), both(held_out, held_by_centre)).table)
+wide = tables.readable(whole)
 closed = tried("validation, DeLong", delong_table, held, pairs, horizon_months=horizon_months, level=interval_level,
                fitted=crossed.followup)
 files = {
@@ -438,7 +439,7 @@ gaps = [f"{row.model} minus {row.other}: {row.difference:+.3f} ({row.low:+.3f} t
 verdict = f"Cross-validated AUC, n = {len(crossed)} ({stage.data_kind} data): {'; '.join([*said, *gaps])}."
 facts = report.facts(
     kind=stage.data_kind, training=crossed, validation=held, protocol=protocol, calibrations=calibrated, cut=cut,
-    aucs=pd.concat([table, by_centre.table]), tests=subgroups.tests, settings=stage.settings.model_dump(),
+    aucs=whole, tests=subgroups.tests, settings=stage.settings.model_dump(),
     n_unknown=len(training) - len(known), verdict=verdict,
 )
 for path in report.write_report(stage.dir / "report", facts):

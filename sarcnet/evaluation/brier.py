@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.auc import METASTASIS, Followup, check, check_probability, weights
 from sarcnet.evaluation.incidence import incidence_at
 
@@ -49,11 +50,19 @@ def over_time(risk: np.ndarray, *, horizon_months: float, months: Sequence[float
     The risk rises in time as the cumulative hazard of metastasis of the patients `fitted` does (Nelson–Aalen, death
     censored): :math:`r(t) = 1 - (1 - r)^{\Lambda(t) / \Lambda(horizon)}`, which assumes proportional hazards (exact
     for a Cox model).
+
+    Raises:
+        SarcnetError: no metastasis by the horizon among the patients `fitted`.
     """
     times = np.unique(fitted.months[fitted.event == METASTASIS])
     jumps = [np.sum((fitted.months == u) & (fitted.event == METASTASIS)) / np.sum(fitted.months >= u) for u in times]
     risen = np.concatenate([[0.0], np.cumsum(jumps)])
     whole = risen[np.searchsorted(times, horizon_months, side="right")]
+    if whole == 0:
+        raise SarcnetError(
+            f"None of {len(fitted)} training patients had a metastasis by {horizon_months:g} months, so nobody knows how "
+            "a risk rises in time."
+        )
     share = risen[np.searchsorted(times, np.asarray(months), side="right")] / whole
     return 1 - (1 - np.asarray(risk)[:, None]) ** share[None, :]
 

@@ -80,7 +80,8 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
     left.invert_yaxis()
     left.set(xlabel=f"AUC at 5 years ({level:.0%} interval)", title=label(model))
     right.set(xlabel="difference in AUC", title=f"minus {label(other)}")
-    right.text(1.02, 1.01, "same in all?", transform=right.transAxes, va="bottom")
+    if len(tests):
+        right.text(1.02, 1.01, "same in all?", transform=right.transAxes, va="bottom")
     left.text(-0.03, 1.01, "subgroup (patients, metastases)", transform=left.transAxes, ha="right", va="bottom")
     for ax in (left, right):
         ax.grid(axis="x", alpha=0.3)

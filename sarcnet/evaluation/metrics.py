@@ -104,9 +104,16 @@ def brier_table(
     """
     frames = []
     for model in (name for name in models if name in series.risks and name != FNCLCC):
-        risks = over_time(
-            series.risks[model].mean(axis=1), horizon_months=horizon_months, months=months, fitted=training
+        risks = tried(
+            "Brier score in time",
+            over_time,
+            series.risks[model].mean(axis=1),
+            horizon_months=horizon_months,
+            months=months,
+            fitted=training,
         )
+        if risks is None:
+            continue
         found = tried(
             f"{series.name}, Brier score", brier_in_time, risks, series.followup, months=months, fitted=training
         )

@@ -66,12 +66,12 @@ def judge_subgroups(
     places = [("all", "all patients", np.ones(len(series), bool))]
     known = levels(series.patients)
     for variable in known:
-        names = sorted(known[variable].dropna().unique())
-        if len(names) < 2:
+        found_levels = sorted(known[variable].dropna().unique())
+        if len(found_levels) < 2:
             unsaid.append(
-                f"{variable}: all patients are alike ({', '.join(names) or 'unknown'}), so there is nothing to compare."
+                f"{variable}: all patients are alike ({', '.join(found_levels) or 'unknown'}), so there is nothing to compare."
             )
-        places += [(variable, name, (known[variable] == name).to_numpy()) for name in names]
+        places += [(variable, name, (known[variable] == name).to_numpy()) for name in found_levels]
     for variable, name, own in places:
         followup = series.followup.select(own)
         early = int(((followup.event == METASTASIS) & (followup.months <= horizon_months)).sum())
@@ -80,7 +80,9 @@ def judge_subgroups(
             small.append(f"{name} ({early} and {watched})")
             continue
         risks = {key: series.risks[key][own] for key in (model, other)}
-        generator = rng(seed, "subgroups", variable, name)
+        # All patients get the very resamples of the main table, so that both say the same.
+        names = ("bootstrap", series.name) if variable == "all" else ("subgroups", variable, name)
+        generator = rng(seed, *names)
         try:
             found = resample_auc(
                 risks, followup, horizon_months=horizon_months, samples=samples, level=level, rng=generator

@@ -172,3 +172,11 @@ def test_a_series_of_nobody_has_empty_tables(sound):
         nobody, [OURS], months=[60.0], horizon_months=60.0, training=sound.followup, tried=Attempts()
     )
     assert brier.empty
+
+
+def test_without_training_metastases_nobody_knows_how_risks_rise(sound):
+    tried = Attempts()
+    free = changed(sound, mfs_event=0).followup
+    brier = metrics.brier_table(sound, [OURS], months=[60.0], horizon_months=60.0, training=free, tried=tried)
+    assert brier.empty
+    assert "None of 150 training patients had a metastasis by 60 months" in str(tried)

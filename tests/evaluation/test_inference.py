@@ -13,6 +13,7 @@ from sarcnet.evaluation.attainable import attained_sentence, share_attained
 from sarcnet.evaluation.auc import Followup, auc
 from sarcnet.evaluation.bootstrap import Resampled, bca_tails, influence, resample_auc, strata_of
 from sarcnet.evaluation.delong import delong, delong_table, influences
+from sarcnet.evaluation.judge import judge
 from sarcnet.evaluation.reclassification import moves
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.subgroups import heterogeneity, judge_subgroups
@@ -144,6 +145,8 @@ def test_subgroups_are_found_counted_and_compared(patients):
     found = judge_subgroups(series, model="m", other="other", horizon_months=HORIZON, samples=200, level=0.95, seed=1)
     rows = found.rows.set_index("level")
     assert rows.loc["all patients", "n"] == 240
+    main = judge([series], horizon_months=HORIZON, samples=200, level=0.95, seed=1).results["s"].estimate("m")
+    assert tuple(rows.loc["all patients", ["auc", "low", "high"]]) == pytest.approx((main.value, main.low, main.high))
     assert rows.loc["grade 3", "n"] == int((table["fnclcc_grade"] == 3).sum())
     assert rows.loc["up to 8 cm", "difference"] == 0
     assert rows.loc["above 8 cm", "difference_low"] > 0.05
