@@ -54,10 +54,10 @@ KNOBS = {
     "case_mix": (0.0, 1.0, 2.0),
 }
 LABELS = {
-    "hospitals": "number of hospitals",
-    "imbalance": "share of patients at the larger of two hospitals",
-    "stain": "stain shift of two hospitals, SD of a feature",
-    "case_mix": "difference in mean severity of two hospitals, SD",
+    "hospitals": "number of hospitals\n",
+    "imbalance": "share of patients at\nthe larger of two hospitals",
+    "stain": "stain shift of two hospitals,\nSD of a feature's noise",
+    "case_mix": "difference in mean severity\nof two hospitals, SD",
 }
 
 

@@ -61,6 +61,6 @@ def test_a_world_is_judged_the_same_twice_and_the_figure_shows_it(tmp_path):
     ]
     fig = draw_heterogeneity(pd.DataFrame(rows), patients=60)
     assert "Simulated" in fig.get_suptitle()
-    assert fig.axes[0].get_xlabel() == "stain shift of two hospitals, SD of a feature"
+    assert fig.axes[0].get_xlabel() == "stain shift of two hospitals,\nSD of a feature's noise"
     assert len(fig.axes[0].containers) == len(MODELS)
     plt.close(fig)
