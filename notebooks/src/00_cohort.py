@@ -48,6 +48,8 @@ seed: int = 2025  # seed of the virtual patients and their slides
 centres: list[str] = ["CLB", "IB"]  # virtual hospitals; any other name gives one drawn by its name
 patients_training: list[int] = [60, 100]  # patients in the training series, hospital by hospital
 patients_validation: list[int] = [24, 32]  # patients in the validation series, hospital by hospital
+several_slides_share: float = 0.1  # share of patients with two slides or three
+tiff_centres: list[str] = []  # hospitals whose slides are plain tiled TIFFs; the others write Aperio's SVS
 slide_width_um: float = 1000.0  # µm, width of a rendered slide
 slide_height_um: float = 900.0  # µm, height of a rendered slide
 artefact_share: float = 0.2  # share of slides that are spoilt by pen, a fold, a bubble, blur, a tear, or blank
@@ -269,7 +271,7 @@ display(Markdown(story.summary(cohort, report=report if simulated else None)))
 #   pipeline works, not that it works on patients.
 # - Who the patients are follows published margins; the dependence between variables, the size of the pathologist's
 #   errors and every hazard coefficient are our assumptions.
-# - One slide a patient, cut from one piece of tumour, at most one artefact on it.
+# - One slide for most patients, at most three, cut from one kind of tumour; at most one artefact on each.
 # - The validation series comes from the same two hospitals: it is later in time, not external.
 #
 # ## Next

@@ -40,7 +40,7 @@ tissue_share_min: float = 0.5  # least share of a tile that is tissue
 pen_share_max: float = 0.2  # largest share of a tile that is pen
 fold_share_max: float = 0.5  # largest share of a tile that lies double
 blank_share_max: float = 0.8  # largest share of pixels as bright as empty glass
-sharpness_min: float = 20.0  # grey levels squared, least variance of the Laplacian at 1 µm/px
+sharpness_min: float = 60.0  # grey levels squared, least variance of the Laplacian at 1 µm/px
 unreadable_share_max: float = 0.2  # share of unreadable tiles at which a slide fails
 jobs: int = 2  # processes, one slide each
 

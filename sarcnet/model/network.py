@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -85,7 +86,6 @@ class StackedNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         E, d, p, h = shape.members, shape.feature_dim, shape.clinical_dim, shape.embedding_dim
-        self._aggregator = AGGREGATORS[shape.aggregator]
         own = self._aggregator.sizes(members=E, embedding_dim=h, attention_dim=shape.attention_dim)
         image = {"tile_weight": (E, h, d), "tile_bias": (E, h), **own, "image_weight": (E, h)}
         self.aggregator_names = tuple(own) if shape.image else ()
@@ -101,6 +101,10 @@ class StackedNetwork(nn.Module):
         self.register_buffer("clinical_mean", torch.zeros(E, p))
         self.register_buffer("clinical_inverse_std", torch.ones(E, p))
         self.register_buffer("image_centre", torch.zeros(E))
+
+    @property
+    def _aggregator(self) -> ModuleType:
+        return AGGREGATORS[self.shape.aggregator]
 
     def initialise(self, seed: int, *, names: Sequence[Sequence[str | int]]) -> None:
         """Draw each member's weights from its own named generator, so a member starts the same alone and in any

@@ -25,6 +25,8 @@ class CohortSettings(Settings):
     centres: list[Name] = Field(min_length=1, max_length=CENTRES_MAX, description="virtual hospitals")
     patients_training: list[Count] = Field(description="virtual patients of the training series, hospital by hospital")
     patients_validation: list[Count] = Field(description="virtual patients of the validation series, likewise")
+    several_slides_share: float = Field(ge=0, le=1, description="share of patients with two slides or three")
+    tiff_centres: list[Name] = Field(description="hospitals whose slides are plain TIFFs; the others write SVS")
     slide_width_um: float = Field(ge=200, le=20000, description="width of a rendered slide, µm")
     slide_height_um: float = Field(ge=200, le=20000, description="height of a rendered slide, µm")
     artefact_share: float = Field(ge=0, le=1, description="share of slides spoilt by pen, a fold, a bubble, blur, …")
@@ -32,9 +34,11 @@ class CohortSettings(Settings):
     jobs: int = Field(ge=1, le=256, description="processes, one slide each")
 
     @model_validator(mode="after")
-    def _one_number_a_hospital(self) -> Self:
+    def _hospitals_fit_together(self) -> Self:
         twice = sorted({name for name in self.centres if self.centres.count(name) > 1})
         faults = [f"centres names {name} more than once; give each hospital a name of its own" for name in twice]
+        strange = sorted(set(self.tiff_centres) - set(self.centres))
+        faults += [f"tiff_centres names {name}, which is not among centres; name one of them" for name in strange]
         for series in SERIES:
             given = len(getattr(self, f"patients_{series}"))
             if given != len(self.centres):

@@ -12,7 +12,15 @@ from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.virtual.cohort import TRUTH, artefacts_path, generate, regions_path, truth_path
+from sarcnet.virtual.cohort import (
+    TRUTH,
+    artefacts_path,
+    generate,
+    regions_path,
+    simulate_cohort,
+    slide_orders,
+    truth_path,
+)
 from sarcnet.virtual.settings import CohortSettings
 
 READERS = ("05_evaluation", "06_interpretability")
@@ -30,16 +38,21 @@ CAPTION_ARTEFACTS = (
 def make(folder: Path, *, settings: CohortSettings) -> int:
     """Generate the virtual cohort of these settings; the number of slides."""
     counts = settings.counts()
-    total = sum(sum(series.values()) for series in counts.values())
+    shape: dict[str, Any] = {
+        "width_um": settings.slide_width_um,
+        "height_um": settings.slide_height_um,
+        "several_slides_share": settings.several_slides_share,
+        "tiff_centres": settings.tiff_centres,
+    }
+    total = len(slide_orders(simulate_cohort(settings.seed, counts=counts), seed=settings.seed, **shape))
     slides = generate(
         folder,
         seed=settings.seed,
         counts=counts,
-        width_um=settings.slide_width_um,
-        height_um=settings.slide_height_um,
         jobs=settings.jobs,
         artefact_share=settings.artefact_share,
         control=settings.cohort_control,
+        **shape,
     )
     return sum(1 for _ in track(slides, total=total, what="slides"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -89,6 +91,14 @@ def test_every_aggregator_learns_the_signal_and_its_parts_add_up(data: SimpleNam
     use = np.ones_like(score, dtype=bool)
     parts = contributions(result.trained, patients, use=use)
     np.testing.assert_allclose(parts.scores["score"], score.mean(axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+def test_a_network_can_be_copied_and_sent_to_another_process(data: SimpleNamespace, aggregator: str) -> None:
+    stack = random_stack(data, aggregator)
+    _, patients = data.make_patients()
+    for other in (copy.deepcopy(stack), pickle.loads(pickle.dumps(stack))):
+        np.testing.assert_array_equal(predict_scores(other, patients), predict_scores(stack, patients))
 
 
 def test_unknown_aggregator_is_refused_with_the_choices(data: SimpleNamespace) -> None:
