@@ -183,8 +183,8 @@ display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}
 #
 # Impressions of tiles are easily had and hardly checked. On a virtual cohort they can be checked: the true nuclei of
 # each slide are known. Within each patient we compare the tiles that raised the score most with those that lowered it
-# most, and count tumour nuclei (*cellularity*), their mean area (*atypia*), and how much the area varies
-# (*anisokaryosis*).
+# most, and count tumour nuclei on living tumour (*cellularity*), their mean area (*atypia*), how much the area varies
+# (*anisokaryosis*), and which share of the tile is dead (*necrosis*, which the paper does not name but the grade counts).
 #
 # Two guards. The patient is the unit, and intervals come from resampling patients. And the same is done with networks
 # whose weights were shuffled and which therefore know nothing: what they show too is no finding.
@@ -194,8 +194,9 @@ has_truth = stage.produced("00_cohort/truth/patients.parquet")
 if has_truth:
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
     nuclei = {path.stem: path for path in stage.inputs("00_cohort/truth/slides/*.parquet").values()}
+    regions = {path.name.split(".")[0]: path for path in stage.inputs("00_cohort/truth/slides/*.png").values()}
     tiles = against_truth.tile_pathology(
-        explained.tiles, nuclei=nuclei, geometry=geometry, nuclei_min=nuclei_per_tile_min
+        explained.tiles, nuclei=nuclei, regions=regions, geometry=geometry, nuclei_min=nuclei_per_tile_min
     )
     gaps = against_truth.gaps_by_patient(tiles, share=tile_share_compared)
     resampling = {"samples": bootstrap_samples, "level": interval_level}
@@ -252,7 +253,7 @@ display(Markdown(f"`{explained_model}`, {stage.data_kind} data. " + " ".join(sen
 # %% [markdown]
 # **Limits.** A contribution says what moved the model, not what causes metastasis. Within patients, patterns that go
 # together in a tile cannot be told apart by such a comparison, and a tile of 112 µm holds too few nuclei to measure
-# variation well. Intervals are not corrected for looking at three patterns. On real slides there is no truth to count;
+# variation well. Intervals are not corrected for looking at four patterns. On real slides there is no truth to count;
 # a blinded review by pathologists takes its place.
 #
 # **Next.** Run the same seven notebooks on your own slides: the README says how.

@@ -1,7 +1,8 @@
 """Do the tiles that raise the score look different, in the truth that only a virtual cohort has?
 
 The abstract of the study names three patterns, found by pathologists looking at tiles: atypia, tumour cellularity and
-anisokaryosis. Here each of them is *counted* from the true nuclei of a tile. Tiles are compared within each patient, the
+anisokaryosis. Here each of them is *counted* from the true nuclei of a tile, cellularity on its living tumour; beside
+them stands necrosis, which the paper does not name but the grade counts. Tiles are compared within each patient, the
 share with the highest contribution against the share with the lowest, and the patient is the unit: differences between
 patients (stage, stain, hospital) cannot pose as differences between tiles, and patients with many tiles count once.
 """
@@ -19,25 +20,39 @@ from sarcnet.interpret.geometry import TileGeometry
 from sarcnet.model.crossval import fold_matrix
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, contributions
+from sarcnet.virtual.layout import GRID_UM, MYXOID, NECROSIS, TUMOUR
+from sarcnet.virtual.regions import read_regions
 
 #: column: (name as in the paper, what is counted, truth of the whole patient)
 PATTERNS = {
     "cellularity_per_mm2": ("tumour cellularity", "tumour nuclei per mm²"),
     "nuclear_area_um2": ("atypia", "mean nuclear area, µm²"),
     "anisokaryosis_cv": ("anisokaryosis", "coefficient of variation of the nuclear area"),
+    "necrosis_fraction": ("necrosis", "share of the tile"),
 }
+LIVING = (TUMOUR, MYXOID)
+LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
 TUMOUR_CLASSES = ("tumour", "mitosis")
 UM2_PER_MM2 = 1e6
 
 
 def tile_pathology(
-    tiles: pd.DataFrame, *, nuclei: Mapping[str, Path], geometry: Mapping[str, TileGeometry], nuclei_min: int
+    tiles: pd.DataFrame,
+    *,
+    nuclei: Mapping[str, Path],
+    regions: Mapping[str, Path],
+    geometry: Mapping[str, TileGeometry],
+    nuclei_min: int,
 ) -> pd.DataFrame:
-    """`tiles` with the true pattern of each: cellularity_per_mm2, nuclear_area_um2, anisokaryosis_cv, nuclei.
+    """`tiles` with the true patterns of each, as in PATTERNS, and the number of its tumour nuclei.
+
+    Cellularity is counted on living tumour (myxoid parts included); a tile with less than LIVING_SHARE_MIN of it has
+    none (NaN), so that a model which looks for necrosis does not pose as one that looks for few nuclei.
 
     Args:
         tiles: slide_id, x_px, y_px (level-0 corner), …
         nuclei: by slide_id, the table of true nuclei (x_um, y_um, area_um2, class).
+        regions: by slide_id, the map of true regions; see :mod:`sarcnet.virtual.regions`.
         geometry: by slide_id.
         nuclei_min: with fewer tumour nuclei a tile has no mean area and no variation (NaN).
     """
@@ -46,24 +61,34 @@ def tile_pathology(
         place = geometry[str(slide_id)]
         table = pd.read_parquet(nuclei[str(slide_id)])
         table = table[table["class"].isin(TUMOUR_CLASSES)]
-        parts.append(own.assign(**_count(own, table, place=place, nuclei_min=nuclei_min)))
+        region = read_regions(regions[str(slide_id)])
+        parts.append(own.assign(**_count(own, table, region=region, place=place, nuclei_min=nuclei_min)))
     return pd.concat(parts).loc[tiles.index] if parts else tiles.assign(**dict.fromkeys([*PATTERNS, "nuclei"], np.nan))
 
 
-def _count(own: pd.DataFrame, table: pd.DataFrame, *, place: TileGeometry, nuclei_min: int) -> dict[str, np.ndarray]:
+def _count(
+    own: pd.DataFrame, table: pd.DataFrame, *, region: np.ndarray, place: TileGeometry, nuclei_min: int
+) -> dict[str, np.ndarray]:
     x, y, area = (table[name].to_numpy(float) for name in ("x_um", "y_um", "area_um2"))
-    counts, means, variations = [], [], []
+    counts, means, variations, living, necrosis = [], [], [], [], []
     for left, top in own[["x_px", "y_px"]].to_numpy(float) * place.mpp:
         inside = area[(x >= left) & (x < left + place.tile_um) & (y >= top) & (y < top + place.tile_um)]
         counts.append(len(inside))
         enough = len(inside) >= nuclei_min
         means.append(inside.mean() if enough else np.nan)
         variations.append(inside.std(ddof=1) / inside.mean() if enough else np.nan)
-    density = np.array(counts) / place.tile_um**2 * UM2_PER_MM2
+        column, row, end = round(left / GRID_UM), round(top / GRID_UM), round(place.tile_um / GRID_UM)
+        there = region[row : row + end, column : column + end]
+        living.append(np.isin(there, LIVING).sum() / end**2)
+        necrosis.append((there == NECROSIS).sum() / end**2)
+    alive = np.array(living)
+    density = np.array(counts) / (np.maximum(alive, LIVING_SHARE_MIN) * place.tile_um**2) * UM2_PER_MM2
+    density[alive < LIVING_SHARE_MIN] = np.nan
     return {
         "cellularity_per_mm2": density,
         "nuclear_area_um2": np.array(means),
         "anisokaryosis_cv": np.array(variations),
+        "necrosis_fraction": np.array(necrosis),
         "nuclei": np.array(counts),
     }
 

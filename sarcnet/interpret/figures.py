@@ -103,7 +103,7 @@ def draw_clinical(clinical: pd.DataFrame) -> Figure:
 
 def draw_pathology(found: pd.DataFrame, reference: pd.DataFrame, correlations: pd.DataFrame, *, level: float) -> Figure:
     """Left: true pattern of high against low tiles, beside networks that learnt nothing. Right: whole tumours."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.0), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.8), sharey=True)
     names = [f"{PATTERNS[name][0]}\n({PATTERNS[name][1]})" for name in found["pattern"]]
     for place, row in enumerate(found.itertuples()):
         shuffled = reference[row.pattern].dropna()

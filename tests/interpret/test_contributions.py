@@ -24,6 +24,8 @@ from sarcnet.model.crossval import make_folds
 from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.protocol import Protocol
+from sarcnet.virtual.layout import NECROSIS, TUMOUR
+from sarcnet.virtual.regions import write_regions
 
 VARIABLES = ("age_years", "size_mm", "histotype")
 EDGES = (12.0, 24.0, 60.0)
@@ -157,10 +159,22 @@ def test_true_patterns_are_counted_as_by_hand(tmp_path):
         (120, 5, 50, "tumour"),
     ]
     geometry = {"s": TileGeometry(0.5, 100.0, 200)}
-    tiles = pd.DataFrame({"slide_id": ["s", "s", "s"], "x_px": [0, 200, 400], "y_px": [0, 0, 0]})
-    found = tile_pathology(tiles, nuclei=nuclei_file(tmp_path, rows), geometry=geometry, nuclei_min=2)
-    assert found["nuclei"].tolist() == [3, 1, 0]
-    assert found["cellularity_per_mm2"].tolist() == [300, 100, 0]
+    tiles = pd.DataFrame({"slide_id": ["s"] * 4, "x_px": [0, 200, 400, 600], "y_px": [0, 0, 0, 0]})
+    region = np.full((25, 100), TUMOUR, np.uint8)
+    region[:, 25:35] = NECROSIS  # two fifths of the second tile
+    region[5:, 75:] = NECROSIS  # four fifths of the fourth
+    write_regions(tmp_path / "s.regions.png", region=region)
+    found = tile_pathology(
+        tiles,
+        nuclei=nuclei_file(tmp_path, rows),
+        regions={"s": tmp_path / "s.regions.png"},
+        geometry=geometry,
+        nuclei_min=2,
+    )
+    assert found["nuclei"].tolist() == [3, 1, 0, 0]
+    assert found["necrosis_fraction"].tolist() == [0, 0.4, 0, 0.8]
+    assert found["cellularity_per_mm2"].tolist()[:3] == pytest.approx([300, 100 / 0.6, 0])
+    assert np.isnan(found["cellularity_per_mm2"].iloc[3])
     assert found["nuclear_area_um2"].tolist()[0] == 60
     assert found["anisokaryosis_cv"].tolist()[0] == pytest.approx(20 / 60)
     assert found[["nuclear_area_um2", "anisokaryosis_cv"]].iloc[1:].isna().all().all()
@@ -175,7 +189,7 @@ def simulated_tiles(*, effect: float, patients: int = 30) -> pd.DataFrame:
         density = level + effect * contribution + generator.normal(size=12)
         for tile in range(12):
             rows.append(
-                (f"p{patient}", f"s{patient}", tile, contribution[tile], density[tile], generator.normal(50), 0.3)
+                (f"p{patient}", f"s{patient}", tile, contribution[tile], density[tile], generator.normal(50), 0.3, 0.0)
             )
     columns = [
         "patient_id",
@@ -185,6 +199,7 @@ def simulated_tiles(*, effect: float, patients: int = 30) -> pd.DataFrame:
         "cellularity_per_mm2",
         "nuclear_area_um2",
         "anisokaryosis_cv",
+        "necrosis_fraction",
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -215,7 +230,7 @@ def test_the_patient_is_the_unit():
 def test_patients_with_too_few_tiles_are_left_out_and_said():
     tiles = simulated_tiles(effect=1.0, patients=3).groupby("patient_id").head(4)
     found = effects(gaps_by_patient(tiles, share=0.33), samples=100, level=0.95, rng=np.random.default_rng(0))
-    assert found["n"].tolist() == [0, 0, 0]
+    assert found["n"].tolist() == [0, 0, 0, 0]
     said = verdicts(found, pd.DataFrame({name: [0.1] for name in found["pattern"]}))
     assert all("cannot be judged: 0 patients" in sentence for sentence in said)
 
@@ -236,7 +251,10 @@ def test_shuffled_networks_are_drawn_from_the_generator_and_leave_the_trained_on
     found = explain(result.trained, patients, folds=folds, oof=result.oof)
     generator = np.random.default_rng(0)
     tiles = found.tiles.assign(
-        cellularity_per_mm2=generator.normal(size=len(found.tiles)), nuclear_area_um2=1.0, anisokaryosis_cv=0.3
+        cellularity_per_mm2=generator.normal(size=len(found.tiles)),
+        nuclear_area_um2=1.0,
+        anisokaryosis_cv=0.3,
+        necrosis_fraction=0.0,
     )
     before = {name: array.copy() for name, array in result.trained.network.parameter_arrays().items()}
     settings = {"folds": folds, "share": 0.5, "networks": 2}
@@ -252,7 +270,8 @@ def test_image_score_follows_a_latent_that_made_it():
     generator = np.random.default_rng(0)
     truth = pd.DataFrame(
         {"patient_id": [f"p{i}" for i in range(60)], "cellularity_per_mm2": generator.normal(size=60),
-         "nuclear_area_um2": generator.normal(size=60), "anisokaryosis_cv": generator.normal(size=60)}
+         "nuclear_area_um2": generator.normal(size=60), "anisokaryosis_cv": generator.normal(size=60),
+         "necrosis_fraction": generator.random(60)}
     )  # fmt: skip
     patients = truth[["patient_id"]].assign(image=np.exp(truth["cellularity_per_mm2"]), n_tiles=5)
     found = score_against_truth(patients, truth, samples=300, level=0.95, rng=generator).set_index("pattern")
