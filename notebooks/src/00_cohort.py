@@ -176,8 +176,10 @@ stage.figure("F2_slides", fig, data=shown, caption=story.caption_slides(chosen))
 
 # %% [markdown]
 # Above each pair the whole slide, below it 160 µm from its middle. In a simulated cohort you should see bundles of
-# long nuclei (*fascicles*) in leiomyosarcoma, whorls with large irregular nuclei in undifferentiated pleomorphic
-# sarcoma (UPS), and pale lakes in myxofibrosarcoma; white bubbles are fat, rings with red cells are vessels.
+# cigar-shaped nuclei (*fascicles*) in leiomyosarcoma, bundles that wheel round a centre (*storiform*) with large
+# irregular nuclei in undifferentiated pleomorphic sarcoma (UPS), pale lakes in myxofibrosarcoma, and waves in MPNST.
+# White nets are fat, rings with red cells vessels, small dark round nuclei lymphocytes; pink grain without living
+# nuclei is *necrosis*: dead tumour.
 
 # %% [markdown]
 # ## 5 · What makes a tumour look dangerous
