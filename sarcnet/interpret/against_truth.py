@@ -113,17 +113,49 @@ def gaps_by_patient(tiles: pd.DataFrame, *, share: float) -> pd.DataFrame:
 
 
 def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Mean gap over patients with a percentile interval from resampling patients: pattern, effect, low, high, n."""
+    """Mean gap over patients, with an interval and a P from resampling patients: pattern, effect, low, high, p, n.
+
+    low, high: percentile interval. p: how often a resampled mean lies on the other side of zero, two-sided, then
+    raised by Holm's rule for the number of patterns looked at.
+    """
     rows = []
     for name in gaps:
         values = gaps[name].dropna().to_numpy()
-        low = high = np.nan
+        low = high = p = np.nan
         if len(values) >= 2:
             means = values[rng.integers(len(values), size=(samples, len(values)))].mean(axis=1)
             low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+            p = min(1.0, 2 * (min((means <= 0).sum(), (means >= 0).sum()) + 1) / (samples + 1))
         effect = values.mean() if len(values) else np.nan
-        rows.append({"pattern": name, "effect": effect, "low": low, "high": high, "n": len(values)})
-    return pd.DataFrame(rows)
+        rows.append({"pattern": name, "effect": effect, "low": low, "high": high, "p": p, "n": len(values)})
+    found = pd.DataFrame(rows)
+    return found.assign(p=holm(found["p"].to_numpy()))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P values (k,) raised for k tests, so that one false alarm among them is no likelier than for one test.
+
+    Holm, Scandinavian Journal of Statistics 1979;6:65-70. NaN, a test that could not be made, is no test.
+    """
+    adjusted = np.full(len(p), np.nan)
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made], kind="stable")]
+    raised = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
+    adjusted[order] = np.minimum(raised, 1.0)
+    return adjusted
+
+
+def effects_by_centre(
+    gaps: pd.DataFrame, patients: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator
+) -> pd.DataFrame:
+    """:func:`effects` in each hospital: centre before its columns. patients: patient_id and centre."""
+    centre = patients.set_index("patient_id")["centre"].reindex(gaps.index)
+    tables = []
+    for name, own in gaps.groupby(centre, sort=True):
+        found = effects(own, samples=samples, level=level, rng=rng)
+        found.insert(0, "centre", name)
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
 
 
 def random_effects(
@@ -184,6 +216,10 @@ def _spearman(pairs: np.ndarray) -> float:
     return float(np.corrcoef(ranks.T)[0, 1])
 
 
+def _spoken(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
 def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
     """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?"""
     said = []
@@ -198,7 +234,7 @@ def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
         else:
             way = "more" if row.effect > 0 else "less"
             said.append(
-                f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; of {len(reference)} networks "
-                f"with shuffled weights {beyond:.0%} react as strongly."
+                f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; P {_spoken(row.p)} for "
+                f"{len(found)} patterns; of {len(reference)} networks with shuffled weights {beyond:.0%} react as strongly."
             )
     return said

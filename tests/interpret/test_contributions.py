@@ -9,7 +9,9 @@ import pytest
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.interpret.against_truth import (
     effects,
+    effects_by_centre,
     gaps_by_patient,
+    holm,
     random_effects,
     score_against_truth,
     tile_pathology,
@@ -214,6 +216,28 @@ def test_a_pattern_that_moves_the_score_is_found_and_a_constant_one_is_not():
     assert abs(none.set_index("pattern").loc["cellularity_per_mm2", "effect"]) < 0.3
 
 
+def test_p_values_are_raised_by_holms_rule():
+    """The worked example: 0.01, 0.04, 0.03, 0.005 become 0.03, 0.06, 0.06, 0.02; what was not tested does not count."""
+    p = np.array([0.01, 0.04, np.nan, 0.03, 0.005])
+    assert holm(p) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
+    assert holm(np.array([0.6, 0.7])).tolist() == [1.0, 1.0]
+
+
+def test_no_effect_has_no_small_p_and_each_hospital_is_judged_by_its_own_patients():
+    tiles = simulated_tiles(effect=1.0)
+    tiles.loc[tiles["patient_id"].isin([f"p{i}" for i in range(15)]), "contribution"] *= -1  # the first half: reversed
+    gaps = gaps_by_patient(tiles, share=0.33)
+    patients = pd.DataFrame({"patient_id": gaps.index})
+    patients["centre"] = np.where(patients["patient_id"].isin([f"p{i}" for i in range(15)]), "CLB", "IB")
+    settings = {"samples": 400, "level": 0.95, "rng": np.random.default_rng(3)}
+    found = effects_by_centre(gaps, patients, **settings).set_index(["centre", "pattern"])
+    assert found.loc[("CLB", "cellularity_per_mm2"), "high"] < 0 < found.loc[("IB", "cellularity_per_mm2"), "low"]
+    assert found.loc[("IB", "cellularity_per_mm2"), "p"] < 0.02
+    assert found.loc[("IB", "nuclear_area_um2"), "p"] > 0.05
+    assert found["n"].groupby("centre").max().tolist() == [15, 15]
+    assert effects(gaps, **settings).set_index("pattern").loc["cellularity_per_mm2", "p"] > 0.05
+
+
 def test_the_patient_is_the_unit():
     """Every patient doubled is twice the patients; every tile doubled is not."""
     tiles = simulated_tiles(effect=0.5, patients=12)
@@ -238,10 +262,11 @@ def test_patients_with_too_few_tiles_are_left_out_and_said():
 def test_verdicts_follow_the_intervals():
     found = pd.DataFrame(
         {"pattern": ["cellularity_per_mm2", "nuclear_area_um2"], "effect": [0.8, 0.1], "low": [0.5, -0.2],
-         "high": [1.1, 0.4], "n": [30, 30]}
+         "high": [1.1, 0.4], "p": [0.0004, 0.6], "n": [30, 30]}
     )  # fmt: skip
     said = verdicts(found, pd.DataFrame({"cellularity_per_mm2": [0.1, -0.9], "nuclear_area_um2": [0.0, 0.0]}))
     assert "show more of it" in said[0]
+    assert "P < 0.001 for 2 patterns" in said[0]
     assert "of 2 networks with shuffled weights 50% react as strongly" in said[0]
     assert "no reaction is shown" in said[1]
 
