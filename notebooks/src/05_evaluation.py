@@ -252,7 +252,7 @@ card = stage.produced("00_cohort/control.json")
 control = json.loads(stage.input("00_cohort/control.json").read_text())["control"] if card else "none"
 if control != "none" and resampled:
     kept = controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"))
-    display(Markdown(f"This cohort is the control `{control}`. {controls.PROMISES[control]}"), kept)
+    display(Markdown(f"This cohort is the control `{control}`. {controls.PROMISES[control]}"), kept.style)
 else:
     display(Markdown("This cohort is no control; `make reproduce PROFILE=no_signal` (or shuffled, confounded) runs one."))
 
