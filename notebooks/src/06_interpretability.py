@@ -231,8 +231,8 @@ if has_truth:
 # %% [markdown]
 # The first table is about tiles within patients, the second the same in each hospital: a pattern that counts in one of
 # them only may be a matter of its stain. *p* is corrected for looking at several patterns (Holm 1979). The third is
-# about whole tumours. The first and the third in one figure: a pattern to the right of zero goes with a higher score. Grey dots are the shuffled
-# networks.
+# about whole tumours. The first and the third in one figure: a pattern to the right of zero goes with a higher score.
+# Grey dots are the shuffled networks.
 
 # %%
 if has_truth:
@@ -264,8 +264,8 @@ display(Markdown(f"`{explained_model}`, {stage.data_kind} data. " + " ".join(sen
 # %% [markdown]
 # **Limits.** A contribution says what moved the model, not what causes metastasis. Within patients, patterns that go
 # together in a tile cannot be told apart by such a comparison, and a tile of 112 µm holds too few nuclei to measure
-# variation well. The P values are corrected for looking at four patterns, the intervals are not. On real slides there is no truth to count;
-# a blinded review by pathologists takes its place.
+# variation well. The P values are corrected for looking at four patterns, the intervals are not. On real slides there
+# is no truth to count; a blinded review by pathologists takes its place.
 #
 # **Next.** Run the same seven notebooks on your own slides: the README says how.
 
