@@ -48,7 +48,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, metrics, report, tables
+from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
 from sarcnet.evaluation.attainable import attained_sentence, share_attained
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.delong import delong_table
@@ -185,6 +185,37 @@ if has_truth and resampled and {"sarculator_variables", "oracle"} <= set(resampl
     stage.number("share_attained", share.value, **bounds, n=len(crossed), unit="share of the headroom")
     display(Markdown(f"Room above the clinical model: {room}. Won by {tables.label(model)}: {won}. "
                      f"{attained_sentence(share, level=interval_level)}"))
+
+# %% [markdown]
+# **Where is the rest lost?** Between SarcNet and the oracle we set Cox models that are spared one difficulty each. *Cox,
+# patterns as read* knows which six patterns matter and has them read by a ridge regression from SarcNet's own features;
+# *Cox, true patterns* is told what they really are. Both learn on the same folds. What is still missing then is the
+# price of learning from so few patients, together with what neither slide nor registry holds.
+
+# %%
+if has_truth and resampled and {"sarculator_variables", "oracle"} <= set(resampled.point):
+    slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
+    features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
+    means, seen = ladder.mean_features(known, slides=slides, feature_files=features)
+    climbed, read = ladder.climb(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
+                                 tried=tried)
+    rungs = series("cross-validation", known, pd.concat([predictions, climbed], ignore_index=True))
+    ladder_judged = judge([rungs], **setting).results["cross-validation"]
+
+# %% [markdown]
+# Left, the way up from the clinical model to the oracle; right, how well each pattern can be read from the features
+# (R² for patients left out), and how much AUC Cox loses when it is told all patterns but this one.
+
+# %%
+if has_truth and resampled and {"sarculator_variables", "oracle"} <= set(resampled.point):
+    steps = ladder.steps(ladder_judged, model=model)
+    patterns = ladder.by_pattern(ladder_judged, read, names=ladder.patterns_of(truth))
+    figure = figures.draw_ladder(steps, patterns, n=len(crossed), level=interval_level)
+    stage.figure("F7_ladder", figure, data={"steps": steps, "patterns": patterns}, caption="From the clinical model to the "
+                 "oracle: what the model wins, what the features hold besides, what no reader of them can see.")
+    for row in steps.itertuples():
+        stage.number(f"step_{row.to}", row.difference, low=row.low, high=row.high, n=len(crossed), unit="AUC")
+    display(Markdown(ladder.sentence(ladder_judged, model=model)))
 
 # %% [markdown]
 # ## 4 · The validation series, opened once

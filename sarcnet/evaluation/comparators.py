@@ -7,6 +7,7 @@ the second is "Cox on the Sarculator's variables", refitted on each training fol
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,11 +61,14 @@ def _design(filled: pd.DataFrame, histotypes: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def cox_risk(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float) -> np.ndarray:
+def cox_risk(
+    training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, further: Sequence[str] = ()
+) -> np.ndarray:
     """(n,) probability of metastasis by the horizon for `patients`, from a Cox model fitted on `training`.
 
     Death without metastasis is censored. Histotypes are told apart when the training patients hold them; the commonest
-    is the reference. Both frames have the columns of patients.csv.
+    is the reference. Both frames have the columns of patients.csv, and the numbers named in `further`, which enter as
+    they stand and may not be missing.
 
     Raises:
         SarcnetError: the model cannot be fitted on these training patients.
@@ -72,7 +76,8 @@ def cox_risk(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: 
     filler = Filler(training)
     filled = filler(training)
     histotypes = sorted(set(filled["histotype"]) - {filled["histotype"].mode().iloc[0]})
-    design = _design(filled, histotypes)
+    further = list(further)
+    design = _design(filled, histotypes).join(training[further])
     varying = [name for name in design if design[name].nunique() > 1]
     events = int(_metastasis(training).sum())
     if not varying or not events:
@@ -90,7 +95,8 @@ def cox_risk(training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: 
         raise SarcnetError(
             f"cannot be fitted on {len(table)} patients with {events} metastases: {str(error).splitlines()[0]}"
         ) from None
-    survival = model.predict_survival_function(_design(filler(patients), histotypes)[varying], times=[horizon_months])
+    new = _design(filler(patients), histotypes).join(patients[further])
+    survival = model.predict_survival_function(new[varying], times=[horizon_months])
     return 1 - survival.to_numpy()[0]
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
+from sarcnet.evaluation.ladder import LABELS as RUNGS
 from sarcnet.evaluation.subgroups import Subgroups
 from sarcnet.evaluation.tables import PAPER, in_order, label
 
@@ -116,4 +117,37 @@ def draw_time(
         ax.set_title(f"validation, n = {sizes['validation']}")
     for ax in axes[0]:
         ax.legend(fontsize="small", loc="lower right")
+    return figure
+
+
+def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: float) -> Figure:
+    """The AUC from rung to rung up to the oracle with the interval of each step; and what each pattern is worth."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.2), width_ratios=(1.5, 1))
+    first = steps.iloc[0]
+    heights = [first["auc"] - first["difference"], *steps["auc"]]
+    names = [first["from"], *steps["to"]]
+    for place, row in enumerate(steps.itertuples(), start=1):
+        start = row.auc - row.difference
+        colour = OURS if place == 1 else PALETTE[1]
+        left.barh(place, row.difference, left=start, color=colour, alpha=0.45, height=0.6)
+        left.plot([start + row.low, start + row.high], [place, place], color=colour, linewidth=1.6)
+        left.annotate(
+            f"{row.difference:+.3f}  {row.meaning}", (0, place - 0.36), xycoords=("axes fraction", "data"),
+            xytext=(4, 0), textcoords="offset points", va="bottom", fontsize="small",
+        )  # fmt: skip
+    left.plot(heights, range(len(heights)), "o", color="black", zorder=3)
+    left.set_yticks(range(len(names)), [RUNGS.get(name, label(name)) for name in names])
+    left.set_ylim(len(names) - 0.5, -0.6)
+    left.set(xlabel=f"cross-validated AUC at 5 years ({level:.0%} interval of each step)", title=f"n = {n}")
+    left.locator_params(axis="x", nbins=6)
+    left.grid(axis="x", alpha=0.3)
+    for place, row in enumerate(patterns.itertuples()):
+        right.plot([row.low, row.high], [place, place], color=OURS, linewidth=2)
+        right.plot(row.worth, place, "o", color=OURS)
+    ticks = [f"{row.pattern.replace('_', ' ')}\nread with R² {row.r2:.2f}" for row in patterns.itertuples()]
+    right.set_yticks(range(len(ticks)), ticks)
+    right.invert_yaxis()
+    right.axvline(0, color="0.6", linewidth=1, linestyle=":")
+    right.set(xlabel="AUC lost without this pattern", title="known exactly, one withheld")
+    right.grid(axis="x", alpha=0.3)
     return figure
