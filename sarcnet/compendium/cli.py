@@ -41,6 +41,20 @@ def parser() -> argparse.ArgumentParser:
         "--tile-um", type=float, metavar="UM", help="side of a tile in µm, where the files do not say it"
     )
     taking.add_argument("--encoder", metavar="NAME", help="name in docs/encoders.md, to check the number of features")
+    cohort = commands.add_parser("cohort", help="make a cohort of public data").add_subparsers(
+        dest="action", required=True
+    )
+    tcga = cohort.add_parser("tcga", help="lay out TCGA-SARC from the GDC's open tables and slides")
+    tcga.add_argument("export", help="folder with clinical.tsv, follow_up.tsv and pathology_detail.tsv of the GDC")
+    tcga.add_argument("--manifest", required=True, metavar="FILE", help="the GDC's manifest of diagnostic slides")
+    tcga.add_argument("--into", default="data/tcga_sarc", metavar="FOLDER", help="the cohort (default: data/tcga_sarc)")
+    tcga.add_argument("--grades", metavar="FILE", help="CSV with columns patient and fnclcc, and perhaps histotype")
+    tcga.add_argument("--slides", metavar="FOLDER", help="where slides lie already, as gdc-client leaves them")
+    tcga.add_argument("--download", action="store_true", help="fetch missing slides (about 1 GB each)")
+    tcga.add_argument("--slides-per-patient", type=int, default=1, metavar="N", help="at most (default: 1)")
+    tcga.add_argument(
+        "--centre-patients-min", type=int, default=15, metavar="N", help="sites with fewer go together (default: 15)"
+    )
     return top
 
 
@@ -59,6 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             where = (options.source, options.hospital, options.into)
             return run_import(*where, tile_um=options.tile_um, encoder=options.encoder)
+        if options.command == "cohort":
+            from sarcnet.cohort.lay_out_tcga import run_lay_out
+
+            chosen = {
+                name: value for name, value in vars(options).items() if name not in ("command", "action", "export")
+            }
+            return run_lay_out(options.export, **chosen)
         from sarcnet.compendium.study import Study
 
         study = Study.load(options.profile)
