@@ -16,9 +16,11 @@ from sarcnet.compendium.readme import table as markdown_table
 from sarcnet.evaluation.appraisal import Calibrations
 from sarcnet.evaluation.auc import CENSORED, METASTASIS, Followup
 from sarcnet.evaluation.bootstrap import Estimate
-from sarcnet.evaluation.checklists import PROBAST_AI, TRIPOD_AI, Item
+from sarcnet.evaluation.checklists import Item
+from sarcnet.evaluation.probast import PROBAST_AI
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import label
+from sarcnet.evaluation.tripod import TRIPOD_AI
 
 EVENTS_WANTED = 100
 ABSENT = "not computed"

@@ -14,8 +14,9 @@ from sarcnet.evaluation import report, tables
 from sarcnet.evaluation.appraisal import Calibrations, calibration_of
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.bootstrap import resample_auc
-from sarcnet.evaluation.checklists import PROBAST_AI, TRIPOD_AI
+from sarcnet.evaluation.probast import PROBAST_AI
 from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.tripod import TRIPOD_AI
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = {
