@@ -19,11 +19,15 @@ POWERS = {"none": 0, "linear": 1, "quadratic": 2}
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the bounds of its interval, and the tiles (and patients) that it rests on; NaN where undefined."""
+    """A value with the bounds of its interval, and the tiles (and patients) that it rests on; NaN where undefined.
+
+    p: how often a resample lies on the other side of zero, two-sided, as in `against_truth.effects`.
+    """
 
     value: float
     low: float
     high: float
+    p: float
     tiles: int
     patients: int
 
@@ -115,13 +119,14 @@ def with_interval(
     names = np.asarray(clusters, dtype=object)[used]
     counted = {"tiles": int(used.sum()), "patients": len(set(names))}
     if not used.any():
-        return Estimate(np.nan, np.nan, np.nan, **counted)
+        return Estimate(np.nan, np.nan, np.nan, np.nan, **counted)
     weights = np.zeros((samples, len(used)))
     weights[:, used] = cluster_weights(names, samples=samples, rng=rng)
     value = float(statistic(used.astype(float)[None])[0])
     many = statistic(weights)
     many = many[np.isfinite(many)]
-    low = high = np.nan
+    low = high = p = np.nan
     if len(many) >= 0.9 * samples and counted["patients"] > 1:
         low, high = np.quantile(many, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), **counted)
+        p = min(1.0, 2 * (min((many <= 0).sum(), (many >= 0).sum()) + 1) / (len(many) + 1))
+    return Estimate(value, float(low), float(high), float(p), **counted)

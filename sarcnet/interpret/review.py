@@ -155,6 +155,6 @@ def _check(number: int, *, side: int, rng: np.random.Generator) -> tuple[np.ndar
     picture = Image.fromarray(glass)
     draw = ImageDraw.Draw(picture)
     for row, line in enumerate(("For this picture", "please answer 3", "in every row")):
-        font = ImageFont.load_default(size=side / 11)
+        font = ImageFont.load_default(size=max(4.0, side / 11))
         draw.text((side / 2, side * (0.34 + 0.15 * row)), line, fill=(60, 40, 80), font=font, anchor="mm")
     return np.asarray(picture), {"kind": "check", "expected": "3"}
