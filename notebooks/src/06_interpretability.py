@@ -40,6 +40,7 @@ tiles_per_patient_max: int = 1  # tiles of one patient among those shown at one 
 tile_share_compared: float = 0.33  # share of a patient's tiles that count as high, and as low
 nuclei_per_tile_min: int = 8  # nuclei that a tile needs before their size is averaged
 random_networks: int = 20  # networks with shuffled weights to compare with
+review_tiles: int = 60  # tiles on the review sheet, before repeats and checks
 bootstrap_samples: int = 2000  # resamples of the patients
 interval_level: float = 0.95  # coverage of the intervals
 
@@ -243,6 +244,70 @@ if has_truth:
         stage.number(f"effect_{row.pattern}", row.effect, low=row.low, high=row.high, n=row.n, unit="standard deviations")
     for row in between.itertuples():
         stage.number(f"rho_{row.pattern}", row.rho, low=row.low, high=row.high, n=row.n, unit="rank correlation")
+
+# %% [markdown]
+# ## Pathologist review
+#
+# On real slides there is no truth to count, and pathologists have to say what the tiles show, as they did in the study.
+# They must not know what the model made of a tile, so they get a *blinded* sheet: tiles from both ends of the
+# contributions and from between, at most two of a patient, under random codes and in random order. One tile in five
+# comes back turned, to see whether readers agree with themselves, and two pictures check that they look. The sheet is
+# one HTML file that works without a network; the key stays here.
+
+# %%
+from sarcnet.interpret import readers, review, review_analysis, review_figures, review_import, review_sheet
+
+drawing = stage.rng("interpret", "review")
+chosen = review.choose_tiles(explained.tiles, count=review_tiles, per_patient_max=2, rng=drawing)
+asked = review.make_review(
+    see_tiles(chosen, files=files, geometry=geometry), repeats=review_tiles // 5, checks=2, rng=drawing
+)
+folder = stage.dir / "review"
+written = review_sheet.write_review(
+    asked, for_readers=folder / "for_readers", key=folder / "key.csv", note=f"Data: {stage.data_kind}"
+)
+for path in written:
+    stage.output(path.relative_to(stage.dir).as_posix(), path=path)
+display(Markdown(f"{len(asked.items)} pictures of {chosen['patient_id'].nunique()} patients; hand on `review/for_readers`."))
+
+# %% [markdown]
+# `sarcnet review export` writes a sheet of any size, and `sarcnet review import` reads what comes back. Before you ask
+# pathologists for an evening, try the whole way with **simulated readers**. They know the true category of a tile and
+# say it with a stated probability, else one category too high or too low. From this error the agreement follows that
+# the analysis ought to find.
+
+# %%
+if has_truth:
+    chances = {"A": 0.8, "B": 0.7, "C": 0.6}  # of the right answer
+    team = [readers.SimulatedReader(name, right) for name, right in chances.items()]
+    key = review_import.read_key(folder / "key.csv")
+    categories = readers.truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
+    sheets = readers.simulate_sheets(team, key, categories, folder=folder / "filled", rng=drawing)
+    filled = review_import.read_sheets(sheets, key=key)
+    display(Markdown(review_import.told(filled)), review_analysis.check_readers(filled, key))
+
+# %% [markdown]
+# Whatever cannot be used (unknown codes, words for numbers, contradictions, gaps) would be named and counted here.
+# κ is agreement beyond chance: Fleiss' κ takes the categories without their order, the weighted κ forgives near
+# misses. Then the question itself: does the contribution of a tile rise with what readers see in it?
+
+# %%
+if has_truth:
+    agreed = review_analysis.agreement_table(filled, key, **resampling, rng=stage.rng("interpret", "agreement"))
+    twice = key.loc[key["kind"] == "repeat", "first_item_id"]
+    agreed = readers.with_implied(agreed, team, categories, repeated=twice)
+    related = review_analysis.association_table(
+        filled, key, **resampling, rng=stage.rng("interpret", "association")
+    )
+    figure = review_figures.draw_review(agreed, related, level=interval_level, readers=f"{len(team)} simulated readers")
+    stage.figure("F14_review", figure, data={"agreement": agreed, "association": related},
+                 caption="Review of tiles by simulated readers: agreement, and correlation with the contributions.")
+
+# %% [markdown]
+# Left, black ticks are the κ that the readers' error implies; about one interval in twenty may miss its tick. The same
+# tile twice is seen seldom, hence the long bars: ask for more repeats if this matters to you. Right, tiles come from
+# both ends on purpose, so the correlation says *which* patterns the model reacts to and not how much of the score they
+# explain. These readers are simulated: the figure shows that the instrument works, not what pathologists see.
 
 # %% [markdown]
 # ## 7 · Kept

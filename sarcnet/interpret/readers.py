@@ -157,3 +157,43 @@ def with_implied(
         for row in table.itertuples()
     ]  # fmt: skip
     return table.assign(implied=implied)
+
+
+def truth_of_items(
+    key: pd.DataFrame, tiles: pd.DataFrame, *, nuclei: Mapping[str, Path], geometry: Mapping[str, TileGeometry]
+) -> pd.DataFrame:
+    """True categories of the tiles of a key, by item_id.
+
+    Args:
+        key: of the review.
+        tiles: of `against_truth.tile_pathology`, all tiles of the cohort: the quartiles are theirs, but for mitoses, which
+            are counted on the tiles of the key only.
+        nuclei, geometry: by slide_id.
+
+    Raises:
+        SarcnetError: the key names a tile that is not among `tiles`.
+    """
+    shown = key.loc[key["kind"] == "tile", ["item_id", "slide_id", "tile"]]
+    known = shown.merge(
+        tiles.drop(columns="item_id", errors="ignore"), on=["slide_id", "tile"], how="left", indicator=True
+    )
+    strange = known.loc[known["_merge"] != "both", "item_id"]
+    if len(strange):
+        raise SarcnetError(f"The truth of {len(strange)} tiles of the key is unknown, for example {strange.iloc[0]}.")
+    known["mitoses"] = mitoses_in_tiles(known, nuclei=nuclei, geometry=geometry)
+    return true_categories(known, among=tiles).set_index(known["item_id"])
+
+
+def simulate_sheets(
+    readers: Sequence[SimulatedReader],
+    key: pd.DataFrame,
+    categories: pd.DataFrame,
+    *,
+    folder: Path,
+    rng: np.random.Generator,
+) -> list[Path]:
+    """The tables that these readers would send back, one file each."""
+    paths = [folder / f"simulated_reader_{reader.name}.csv" for reader in readers]
+    for reader, path in zip(readers, paths, strict=True):
+        fill_sheet(reader, key, categories, path=path, rng=rng)
+    return paths
