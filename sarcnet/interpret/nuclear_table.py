@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pandas as pd
-from scipy.ndimage import find_objects
+
+from sarcnet.interpret.nuclei import solidities
 
 COLUMNS = ("x_um", "y_um", "area_um2", "eccentricity", "solidity", "chromatin_od", "texture_cv", "cut", "counts")
 PIXEL_VARIANCE = 1 / 12  # of a pixel's own extent, so that a single pixel is a square and not a point
@@ -24,8 +24,7 @@ def nuclear_table(labels: np.ndarray, density: np.ndarray, *, mpp: float) -> pd.
         counts: is counted by the rule of Gundersen (J Microsc 1977;111:219-223), which counts a nucleus on the edge of
             two neighbouring tiles in one of them only: those that touch the left or upper edge are left out.
     """
-    boxes = find_objects(labels)
-    number = len(boxes) + 1
+    number = int(labels.max(initial=0)) + 1
     flat = labels.ravel()
     size = np.bincount(flat, minlength=number).astype(float)
     there = np.flatnonzero(size[1:]) + 1
@@ -45,7 +44,7 @@ def nuclear_table(labels: np.ndarray, density: np.ndarray, *, mpp: float) -> pd.
             "y_um": (row + 0.5) * mpp,
             "area_um2": size[there] * mpp**2,
             "eccentricity": _eccentricity(mean(x * x) - column**2, mean(y * y) - row**2, mean(x * y) - row * column),
-            "solidity": [_solidity(labels[boxes[label - 1]] == label) for label in there],
+            "solidity": solidities(labels)[there],
             "chromatin_od": dark,
             "texture_cv": spread / np.maximum(dark, 1e-6),
             "cut": (left_or_top | other)[there],
@@ -58,13 +57,6 @@ def _eccentricity(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> np.ndarray:
     xx, yy = xx + PIXEL_VARIANCE, yy + PIXEL_VARIANCE
     half, root = (xx + yy) / 2, np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     return np.sqrt(np.clip(1 - (half - root) / (half + root), 0, 1))
-
-
-def _solidity(mask: np.ndarray) -> float:
-    """Share of the convex hull that belongs to the nucleus; the hull goes around whole pixels, not through their middle."""
-    rows, columns = np.nonzero(mask)
-    corners = np.concatenate([np.column_stack([columns + dx, rows + dy]) for dx in (0, 1) for dy in (0, 1)])
-    return float(len(rows) / cv2.contourArea(cv2.convexHull(corners.astype(np.int32))))
 
 
 def _edges(labels: np.ndarray, *, number: int) -> tuple[np.ndarray, np.ndarray]:

