@@ -55,6 +55,24 @@ def parser() -> argparse.ArgumentParser:
     tcga.add_argument(
         "--centre-patients-min", type=int, default=15, metavar="N", help="sites with fewer go together (default: 15)"
     )
+    review = commands.add_parser("review", help="tiles for pathologists, and their answers").add_subparsers(
+        dest="action", required=True
+    )
+    asking = review.add_parser("export", help="write a blinded sheet from a finished run")
+    asking.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
+    asking.add_argument("--into", required=True, metavar="FOLDER", help="gets for_readers/ and key.csv")
+    asking.add_argument("--tiles", type=int, default=60, metavar="N", help="tiles (default: 60)")
+    asking.add_argument("--repeats", type=int, default=12, metavar="N", help="tiles seen twice (default: 12)")
+    asking.add_argument("--checks", type=int, default=2, metavar="N", help="attention checks (default: 2)")
+    asking.add_argument("--patient-tiles-max", type=int, default=2, metavar="N", help="of one patient (default: 2)")
+    asking.add_argument("--seed", type=int, required=True, help="keep it to yourself: it decides codes and order")
+    reading = review.add_parser("import", help="check filled sheets, and say what readers agree on and see")
+    reading.add_argument("key", help="key.csv of the review")
+    reading.add_argument("sheets", nargs="+", help="filled tables, one for each reader")
+    reading.add_argument("--into", required=True, metavar="FOLDER", help="folder that gets the tables")
+    reading.add_argument("--bootstrap-samples", type=int, default=2000, metavar="N", help="default: 2000")
+    reading.add_argument("--interval-level", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
+    reading.add_argument("--seed", type=int, default=2025, help="of the resamples (default: 2025)")
     return top
 
 
@@ -80,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 name: value for name, value in vars(options).items() if name not in ("command", "action", "export")
             }
             return run_lay_out(options.export, **chosen)
+        if options.command == "review":
+            return review(options)
         from sarcnet.compendium.study import Study
 
         study = Study.load(options.profile)
@@ -104,6 +124,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def review(options: argparse.Namespace) -> int:
+    """`sarcnet review export` and `sarcnet review import`."""
+    from pathlib import Path
+
+    from sarcnet.interpret.review_commands import run_export, run_import
+
+    if options.action == "import":
+        bootstrap = {"samples": options.bootstrap_samples, "level": options.interval_level, "seed": options.seed}
+        return run_import(
+            Path(options.key), [Path(path) for path in options.sheets], into=Path(options.into), **bootstrap
+        )
+    from sarcnet.compendium.study import Study
+
+    run_dir = Study.load(options.profile).run_dir
+    names = ("tiles", "repeats", "checks", "patient_tiles_max", "seed")
+    return run_export(run_dir, into=Path(options.into), **{name: getattr(options, name) for name in names})
 
 
 def status(study) -> int:  # type: ignore[no-untyped-def]
