@@ -139,6 +139,7 @@ def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: f
     left.set_yticks(range(len(names)), [RUNGS.get(name, label(name)) for name in names])
     left.set_ylim(len(names) - 0.5, -0.6)
     left.set(xlabel=f"cross-validated AUC at 5 years ({level:.0%} interval of each step)", title=f"n = {n}")
+    left.margins(x=0.08)
     left.locator_params(axis="x", nbins=6)
     left.grid(axis="x", alpha=0.3)
     for place, row in enumerate(patterns.itertuples()):

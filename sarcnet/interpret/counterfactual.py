@@ -1,0 +1,285 @@
+"""What if this tumour had larger nuclei? The same slide painted again with one knob turned, and what the model says.
+
+Only a virtual cohort allows it. Everything but the knob keeps its random numbers: tissue, stain, scanner and noise stay,
+so the change of the risk is due to the knob. Beside the model's change stands that of the true risk, by the hazard from
+which the patients' fates were drawn. The clinical variables stay as the registry has them: it is the image's own effect.
+
+Three comparisons must show nothing, or little: hyperchromasia, which changes the picture but no fate; the strength of
+the stain, which is the laboratory's; and another part of the same tumour, which says how much the choice of the section
+alone moves the risk.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from sarcnet.cohort.schema import HISTOTYPES
+from sarcnet.features.encoders import encoder_named
+from sarcnet.features.runtime import EncoderRuntime, runtime_for
+from sarcnet.features.store import DTYPE
+from sarcnet.model.bags import Bags
+from sarcnet.model.crossval import fold_matrix
+from sarcnet.model.hazard import Intervals
+from sarcnet.model.patients import Patients
+from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
+from sarcnet.slides.opening import SlideFault, open_slide
+from sarcnet.slides.reading import TileReader, plan
+from sarcnet.slides.tiling import TileRules, tile_slide
+from sarcnet.slides.units import TilePx, Um
+from sarcnet.virtual.centres import virtual_centre
+from sarcnet.virtual.cohort import look_of
+from sarcnet.virtual.draws import Draws
+from sarcnet.virtual.nuclei import Look
+from sarcnet.virtual.outcome import LOG_HR, true_risk
+from sarcnet.virtual.pathology import HISTOTYPE_MALIGNANCY, LOADINGS, pathology
+from sarcnet.virtual.pyramid import write_svs
+from sarcnet.virtual.render import render_slide
+
+KNOBS = {
+    "nuclear_area": "atypia (nuclear area)",
+    "cellularity": "tumour cellularity",
+    "anisokaryosis": "anisokaryosis",
+    "mitoses": "mitoses",
+    "necrosis": "necrosis",
+    "hyperchromasia": "hyperchromasia",
+}
+STAIN, ELSEWHERE = "stain", "another part of the tumour"
+CONTROLS = (STAIN, ELSEWHERE)
+STAIN_PER_STEP = 0.15  # of the strength, for one step: what laboratories differ by from day to day
+BASE = "as it is"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One slide to paint: whose tumour, which knob, by how many standard units."""
+
+    patient_id: str
+    centre: str
+    knob: str
+    step: float
+    look: Look
+    section: str
+    stain_strength: float = 1.0
+
+
+def chosen_patients(scores: pd.DataFrame, *, count: int) -> list[str]:
+    """`count` patients evenly spread over the image score. scores: patient_id, image, n_tiles."""
+    seen = scores[scores["n_tiles"] > 0].sort_values(["image", "patient_id"])
+    places = np.linspace(0, len(seen) - 1, min(count, len(seen))).round().astype(int)
+    return seen["patient_id"].iloc[np.unique(places)].tolist()
+
+
+def turned(row: Mapping[str, Any], *, knob: str, by: float) -> Look:
+    """The look of one row of the truth with one latent moved by `by` standard units, the others as they are."""
+    histotype = HISTOTYPES.index(str(row["histotype"]))
+    hidden = float(row["malignancy"])
+    latents = {name: float(row[f"z_{name}"]) + (by if name == knob else 0.0) for name in LOADINGS}
+    own = {name: (latents[name] - rho * hidden) / math.sqrt(1 - rho**2) for name, rho in LOADINGS.items()}
+    normal = {"malignancy": hidden - HISTOTYPE_MALIGNANCY[histotype], **own}
+    table = pathology(Draws({k: np.array([v]) for k, v in normal.items()}, {}), histotype=np.array([histotype]))
+    return look_of({**table.iloc[0].to_dict(), "histotype": row["histotype"]})
+
+
+def variants(truth: pd.DataFrame, *, patients: Sequence[str], steps: Sequence[float]) -> list[Variant]:
+    """The tumours as they are, then every knob and control at every step. truth: one row a patient."""
+    rows = truth.set_index("patient_id", drop=False).loc[list(patients)].to_dict("records")
+    made = []
+    for row in rows:
+        base = Variant(str(row["patient_id"]), str(row["centre"]), BASE, 0.0, look_of(row), "counterfactual")
+        made.append(base)
+        for step in steps:
+            made += [replace(base, knob=k, step=step, look=turned(row, knob=k, by=step)) for k in KNOBS]
+            made.append(replace(base, knob=STAIN, step=step, stain_strength=1 + STAIN_PER_STEP * step))
+            made.append(replace(base, knob=ELSEWHERE, step=step, section=f"counterfactual {step:+g}"))
+    return made
+
+
+@dataclass(frozen=True)
+class Studio:
+    """How variants are painted and looked at: as the cohort's slides, only smaller.
+
+    seed: the cohort's. side_um: of the painted square. rules: notebook 01's. encoder: name of notebook 02's.
+    """
+
+    seed: int
+    side_um: float
+    rules: TileRules
+    encoder: str
+
+    def features(self, variant: Variant, *, runtime: EncoderRuntime) -> np.ndarray:
+        """(T, d) features of a variant's tiles; T is 0 where no tile passes.
+
+        The picture takes the way of any slide: JPEG in a pyramid, tissue, grid, quality, the encoder, float16.
+        """
+        scanner = virtual_centre(variant.centre).scanner
+        picture = render_slide(
+            self.seed,
+            slide_id=f"{variant.patient_id} {variant.section}",
+            look=variant.look,
+            scanner=scanner,
+            width_um=self.side_um,
+            height_um=self.side_um,
+            stain_strength=variant.stain_strength,
+        ).picture
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "variant.svs"
+            name = f"VIRTUAL-{variant.centre}"
+            write_svs(path, picture=picture, mpp=scanner.mpp, quality=scanner.jpeg_quality, scanner_name=name)
+            try:
+                corners = tile_slide(path, rules=self.rules).tiles[["x_px", "y_px"]].to_numpy(float)
+            except SlideFault:
+                return np.zeros((0, runtime.encoder.dim), np.float32)
+            handle, info = open_slide(path)
+            read = plan(info, tile_um=Um(self.rules.tile_um), tile_px=TilePx(self.rules.tile_px))
+            with TileReader(handle, info, read) as reader:
+                tiles = np.stack([reader.tile(x, y) for x, y in corners])
+        return runtime.encode(tiles).astype(DTYPE).astype(np.float32)
+
+
+def paint_and_encode(studio: Studio, made: Sequence[Variant], *, jobs: int) -> Iterator[np.ndarray]:
+    """Features of each variant, in order, by `jobs` processes."""
+    parts = np.array_split(np.arange(len(made)), max(1, len(made) // 8))
+    work = (joblib.delayed(_some)(studio, [made[i] for i in part]) for part in parts)
+    for some in joblib.Parallel(n_jobs=jobs, return_as="generator")(work):
+        yield from some
+
+
+def _some(studio: Studio, made: Sequence[Variant]) -> list[np.ndarray]:
+    runtime = runtime_for(encoder_named(studio.encoder))
+    return [studio.features(variant, runtime=runtime) for variant in made]
+
+
+def respond(
+    model: TrainedStack,
+    patients: Patients,
+    made: Sequence[Variant],
+    features: Sequence[np.ndarray],
+    *,
+    folds: pd.DataFrame,
+    truth: pd.DataFrame,
+    ages: pd.Series,
+    horizon_months: float,
+) -> pd.DataFrame:
+    """What the model and the truth say to each variant.
+
+    Only networks that were not trained on the patient are asked, as in the evaluation.
+
+    Args:
+        model: the explained stack.
+        patients: training series, with the clinical values that stay.
+        made: from `variants`.
+        features: (T, d) of each of them.
+        folds: patient_id, repeat, fold.
+        truth: one row a patient: linear_predictor.
+        ages: years at diagnosis by patient_id.
+        horizon_months: horizon of both risks.
+
+    Returns:
+        One row a variant: patient_id, centre, knob, step, n_tiles, score, risk (mean over the networks; NaN without
+        tiles), true_risk.
+    """
+    names = [f"{k}" for k in range(len(made))]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in features])]).astype(np.int64)
+    flat = np.concatenate(list(features))
+    where = pd.DataFrame({"slide_id": np.repeat(names, np.diff(offsets)), "tile": 0, "x_px": 0, "y_px": 0})
+    rows = [patients.patient_ids.index(variant.patient_id) for variant in made]
+    bags = Bags(tuple(names), flat, offsets, where, patients.bags.encoder)
+    varied = Patients(bags, patients.clinical[rows], _outcomes(patients, rows), tuple(v.centre for v in made))
+    scores = predict_scores(model.network, varied)  # (v, E)
+    dealt = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members)[rows] == 1
+    has = np.diff(offsets) > 0
+    eta = truth.set_index("patient_id")["linear_predictor"]
+    table = pd.DataFrame([{n: getattr(v, n) for n in ("patient_id", "centre", "knob", "step")} for v in made])
+    shift = [LOG_HR.get(f"z_{v.knob}", 0.0) * v.step for v in made]
+    true = true_risk(
+        eta.loc[table["patient_id"]].to_numpy(float) + np.array(shift),
+        age_years=ages.loc[table["patient_id"]].to_numpy(float),
+        horizon_years=horizon_months / 12,
+    )
+    return table.assign(
+        n_tiles=np.diff(offsets),
+        score=np.where(has, _mean(scores, dealt), np.nan),
+        risk=np.where(has, _mean(scores_to_risks(model, scores), dealt), np.nan),
+        true_risk=true,
+    )
+
+
+def _outcomes(patients: Patients, rows: Sequence[int]) -> Intervals:
+    return Intervals(patients.outcome.at_risk[rows], patients.outcome.event[rows])
+
+
+def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return (values * chosen).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
+
+
+def responses(table: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Mean change of the risk against the tumour as it is, over patients, with intervals from resampling patients.
+
+    Returns:
+        One row a knob and step: knob, step, n (patients with tiles in both), model, low, high, truth (mean change of
+        the true risk of the same patients), score (mean change of the log-odds).
+    """
+    base = table[table["knob"] == BASE].set_index("patient_id")
+    rows = []
+    for (knob, step), own in table[table["knob"] != BASE].groupby(["knob", "step"], sort=False):
+        own = own.set_index("patient_id")
+        gap = own[["risk", "score", "true_risk"]] - base.loc[own.index, ["risk", "score", "true_risk"]]
+        gap = gap.dropna()
+        low = high = np.nan
+        if len(gap) >= 2:
+            draws = rng.integers(len(gap), size=(samples, len(gap)))
+            low, high = np.quantile(gap["risk"].to_numpy()[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        rows.append({"knob": knob, "step": step, "n": len(gap), "model": gap["risk"].mean(), "low": low, "high": high,
+                     "truth": gap["true_risk"].mean(), "score": gap["score"].mean()})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def slopes(table: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Change of the log-odds for one standard unit of each knob: least squares within each patient, then the mean.
+
+    Returns:
+        One row a knob: knob, n, slope, low, high (from resampling patients), truth (its log hazard ratio).
+    """
+    base = table[table["knob"] == BASE].set_index("patient_id")["score"]
+    rows = []
+    for knob in (*KNOBS, STAIN):
+        own = table[table["knob"] == knob].dropna(subset=["score"])
+        gap = own["score"].to_numpy() - base.loc[own["patient_id"]].to_numpy()
+        step = own["step"].to_numpy(float)
+        sums = pd.DataFrame({"who": own["patient_id"].to_numpy(), "xy": step * gap, "xx": step**2}).dropna()
+        each = sums.groupby("who")[["xy", "xx"]].sum()
+        values = (each["xy"] / each["xx"]).to_numpy()
+        low = high = np.nan
+        if len(values) >= 2:
+            draws = rng.integers(len(values), size=(samples, len(values)))
+            low, high = np.quantile(values[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        mean = values.mean() if len(values) else np.nan
+        rows.append({"knob": knob, "n": len(values), "slope": mean, "low": low, "high": high,
+                     "truth": LOG_HR.get(f"z_{knob}", 0.0)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def verdicts(found: pd.DataFrame) -> list[str]:
+    """A sentence a knob: does the risk move when it alone is turned, and how does that compare with the truth?"""
+    said = []
+    for row in found.itertuples():
+        name = KNOBS.get(row.knob, "the strength of the stain")
+        size = f"{row.slope:+.2f} ({row.low:+.2f} to {row.high:+.2f}) log-odds a standard unit, n = {row.n}"
+        if np.isnan(row.low):
+            said.append(f"**{name}**: too few tumours could be painted again to say.")
+        elif row.low <= 0 <= row.high:
+            said.append(f"**{name}**: {size}; no response is shown (truth {row.truth:+.2f}).")
+        elif not row.truth:
+            said.append(f"**{name}**: {size}; the risk moves, though no fate hangs on it.")
+        else:
+            said.append(f"**{name}**: {size}; {row.slope / row.truth:.0%} of the true {row.truth:+.2f}.")
+    return said
