@@ -198,6 +198,17 @@ else:
     display(Markdown("Skipped: nobody can turn the knobs of real tissue, and its truth is not known."))
 
 # %% [markdown]
+# Mitoses are rare even where there are many: 20 in ten high-power fields, the highest class of the FNCLCC score, are 20 in
+# 1.7 mm², so that a field of 200 µm shows half a figure on average. Enlarged, they look as pathologists count them: black
+# clumps of chromosomes without a membrane in a cleared cell, as a plate, a ring, a pair, or with three poles. Below them
+# giant nuclei, some cells with several.
+
+# %%
+if simulated:
+    fig = knobs.draw_cells(values, centre="IB", seed=seed)
+    stage.figure("F2_cells", fig, data=values.loc[["high"]], caption=story.CAPTION_CELLS)
+
+# %% [markdown]
 # Turn them yourself: start in the middle, move one slider, and ask what a pathologist would write.
 
 # %%

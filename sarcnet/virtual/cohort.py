@@ -29,8 +29,11 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.virtual import (
     adipose,
     artefacts,
+    brush,
     centres,
     layout,
+    light,
+    mitoses,
     nuclei,
     pyramid,
     render,
@@ -52,7 +55,8 @@ from sarcnet.virtual.regions import write_regions
 from sarcnet.virtual.render import render_slide
 
 _CODE = (
-    *(adipose, artefacts, centres, layout, nuclei, pyramid, region_maps, render, stain, strokes, textures, vessels),
+    *(adipose, artefacts, brush, centres, layout, light, mitoses, nuclei, pyramid, region_maps, render, stain),
+    *(strokes, textures, vessels),
 )
 TRUTH = "truth"
 SVS, TIFF = "svs", "tiff"  # Aperio-style, and plain tiled pyramid

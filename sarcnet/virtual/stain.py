@@ -55,12 +55,30 @@ def optics(
         generator: sensor noise.
         artefact: laid over what the optics see.
     """
-    seen = cv2.GaussianBlur(light, (0, 0), scanner.blur_um / scanner.mpp)
-    wide = cv2.GaussianBlur(seen, (0, 0), 0.6 / scanner.mpp)
-    picture = cv2.addWeighted(seen, 1 + SHARPENING, wide, -SHARPENING, 0)
+    picture = seen_by(light, scanner=scanner)
     if artefact is not None:
         picture = spoil(picture, artefact=artefact, scanner=scanner)
-    return _add_noise(picture, scale=scanner.noise, generator=generator)
+    for top in range(0, picture.shape[0], STAMP):
+        for left in range(0, picture.shape[1], STAMP):
+            add_noise(
+                picture[top : top + STAMP, left : left + STAMP],
+                scale=scanner.noise,
+                origin=tuple(generator.integers(STAMP, size=2)),
+            )
+    return picture
+
+
+def seen_by(light: np.ndarray, *, scanner: Scanner) -> np.ndarray:
+    """(h, w, 3) uint8 after the blur of the optics and the scanner's sharpening."""
+    seen = _blurred(light, sigma=scanner.blur_um / scanner.mpp)
+    wide = _blurred(seen, sigma=0.6 / scanner.mpp)
+    return cv2.addWeighted(seen, 1 + SHARPENING, wide, -SHARPENING, 0)
+
+
+def _blurred(light: np.ndarray, *, sigma: float) -> np.ndarray:
+    """Gaussian blur, `sigma` in px, cut off where a byte no longer notices."""
+    side = 2 * int(2.3 * sigma + 0.4) + 1
+    return cv2.GaussianBlur(light, (side, side), sigma)
 
 
 @functools.lru_cache(maxsize=4)
@@ -69,13 +87,18 @@ def _noise(scale: float) -> np.ndarray:
     return np.rint(rng(0, "sensor noise").normal(0, scale, (STAMP, STAMP, 3))).astype(np.int16)
 
 
-def _add_noise(picture: np.ndarray, *, scale: float, generator: np.random.Generator) -> np.ndarray:
-    """Add noise block by block, each from another origin of the stamp."""
-    noisy = np.empty_like(picture)
-    for top in range(0, picture.shape[0], STAMP):
-        for left in range(0, picture.shape[1], STAMP):
-            block = picture[top : top + STAMP, left : left + STAMP]
-            stamp = np.roll(_noise(scale), generator.integers(STAMP, size=2), axis=(0, 1))
-            cut = np.ascontiguousarray(stamp[: block.shape[0], : block.shape[1]])
-            noisy[top : top + STAMP, left : left + STAMP] = cv2.add(block, cut, dtype=cv2.CV_8U)
-    return noisy
+def add_noise(block: np.ndarray, *, scale: float, origin: tuple[int, int]) -> None:
+    """Add the stamp of noise, moved by `origin` (rows, columns), to a block of at most (STAMP, STAMP, 3), in place."""
+    stamp = _noise(scale)
+    for down, above in _halves(block.shape[0], origin[0]):
+        for right, beside in _halves(block.shape[1], origin[1]):
+            part = block[down, right]
+            part[:] = cv2.add(part, stamp[above, beside], dtype=cv2.CV_8U)
+
+
+def _halves(size: int, shift: int) -> list[tuple[slice, slice]]:
+    """Places in a block and in the stamp that fall on each other when the stamp is rolled by `shift`."""
+    shift = int(shift)
+    early, late = min(shift, size), max(size - shift, 0)
+    pairs = [(slice(0, early), slice(STAMP - shift, STAMP - shift + early)), (slice(early, size), slice(0, late))]
+    return [pair for pair in pairs if pair[0].stop > pair[0].start]

@@ -26,7 +26,12 @@ from sarcnet.virtual.settings import CohortSettings
 READERS = ("05_evaluation", "06_interpretability")
 CAPTION_KNOBS = (
     "One pathology feature at a time at its 5th, 50th and 95th percentile among the virtual patients, all others in "
-    "the middle (no necrosis); undifferentiated pleomorphic sarcoma, H&E, 200 µm wide."
+    "the middle (no necrosis); undifferentiated pleomorphic sarcoma, H&E, 200 µm wide. Mitoses are pointed at, in the "
+    "field of the slide that has most of them."
+)
+CAPTION_CELLS = (
+    "Mitotic figures and giant nuclei of one tumour with both at their 95th percentile among the virtual patients; "
+    "undifferentiated pleomorphic sarcoma, H&E."
 )
 
 CAPTION_ARTEFACTS = (

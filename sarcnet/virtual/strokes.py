@@ -1,174 +1,179 @@
 """Nuclei and cell bodies drawn with smooth edges: outlines with their true area, membrane, chromatin, nucleoli.
 
 What is drawn follows what pathologists look for: coarse, vesicular chromatin and large nucleoli in large nuclei, deep
-lobes and several nuclei in giant cells, metaphase plates and anaphase pairs in a cleared cell, ghosts and debris in
-necrosis. Amounts are kept in bytes, UNIT for an amount of 1.
+lobes, smudged chromatin and several nuclei in giant cells, ghosts and debris in necrosis. Shapes are drawn first, by
+chance, and then painted, without any: so a part of a slide can be painted like the whole. Amounts are kept in bytes,
+UNIT for an amount of 1.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from sarcnet.virtual.brush import UNIT, disc, fill, fixed
 from sarcnet.virtual.layout import MYXOID
+from sarcnet.virtual.mitoses import draw_mitosis
 from sarcnet.virtual.nuclei import CLASSES
 
-UNIT = 120.0
-CORNERS = 24
-_SHIFT = 4  # bits of sub-pixel precision in OpenCV's drawing
+CORNERS = 22
+BODY_CORNERS = 18
 TUMOUR, MITOSIS, FIBROBLAST, LYMPHOCYTE, ENDOTHELIUM, NECROTIC = range(len(CLASSES))
 TONE = 100.0  # byte of the tone of an average cell body
-GIANT = 2.1  # times the median area from which on a nucleus is a giant
+CLEARED = 45.0  # of a dividing cell, whose cytoplasm is cleared
+BETWEEN = 73  # between cells
+BORDER = 60.0  # of the narrow gap between a cell and the next
+BORDER_UM = 0.5
+SEVERAL = 0.5  # share of giants with several nuclei
+REACH_UM = 5.5  # how far the cytoplasm reaches beyond the nucleus, at most
 
 
-def outlines(nuclei: pd.DataFrame, *, generator: np.random.Generator) -> np.ndarray:
-    """(n, CORNERS, 2) µm around each centre, with the area that the table says.
+@dataclass(frozen=True)
+class Shapes:
+    """Of n nuclei: `corners` (n, CORNERS, 2) in µm around each centre, `dice` (n, 8) for what is inside."""
+
+    corners: np.ndarray
+    dice: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Of m cells, in the order in which they are painted: `outer` and `inner` (m, BODY_CORNERS, 2) in µm from the
+    slide's top left, and `tone` (m,)."""
+
+    outer: np.ndarray
+    inner: np.ndarray
+    tone: np.ndarray
+
+
+def nuclear_shapes(nuclei: pd.DataFrame, *, generator: np.random.Generator) -> Shapes:
+    """Outlines with the area that the table says.
 
     Ellipses bent by three harmonics, more the larger the nucleus: bizarre giants, calm small ones.
     """
     n = len(nuclei)
     turn = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     area, aspect, angle = (nuclei[name].to_numpy()[:, None] for name in ("area_um2", "aspect", "angle"))
-    bend = 0.03 + 0.11 * np.clip((area - 60) / 250, 0, 1)
+    bend = 0.03 + 0.11 * np.clip((area - 60) / 250, 0, 1) + 0.06 * nuclei["giant"].to_numpy()[:, None]
     radius = np.ones((n, CORNERS))
-    for harmonic in (2, 3, 5):
-        radius += bend * generator.standard_normal((n, 1)) * np.cos(harmonic * turn + generator.uniform(0, 6.3, (n, 1)))
+    for harmonic, weight in ((2, 1.2), (3, 1.0), (5, 0.45)):
+        radius += (
+            weight
+            * bend
+            * generator.standard_normal((n, 1))
+            * np.cos(harmonic * turn + generator.uniform(0, 6.3, (n, 1)))
+        )
     radius = np.clip(radius, 0.5, 1.6)
     radius *= np.sqrt(area / np.pi) / np.sqrt((radius**2).mean(1, keepdims=True))
     along, across = radius * np.cos(turn) * np.sqrt(aspect), radius * np.sin(turn) / np.sqrt(aspect)
     across += 0.012 * generator.standard_normal((n, 1)) * (along**2 - (along**2).mean(1, keepdims=True))  # banana
     cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([along * cos - across * sin, along * sin + across * cos], axis=-1)
+    corners = np.stack([along * cos - across * sin, along * sin + across * cos], axis=-1)
+    return Shapes(corners, generator.random((n, 8)))
 
 
 def draw_nuclei(
-    nuclei: pd.DataFrame, *, shape: tuple[int, int], mpp: float, generator: np.random.Generator
+    nuclei: pd.DataFrame,
+    *,
+    shapes: Shapes,
+    shape: tuple[int, int],
+    mpp: float,
+    origin_px: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
-    """Haematoxylin of nuclei, (h, w) uint8 in units of 1 / UNIT; 0 elsewhere."""
+    """Haematoxylin of nuclei, (h, w) uint8 in units of 1 / UNIT; 0 elsewhere.
+
+    Args:
+        nuclei: to draw, in this order.
+        shapes: of these nuclei.
+        shape: pixels of the picture. mpp: its µm/px.
+        origin_px: where on the slide the picture's top left lies, (x, y).
+    """
     canvas = np.zeros(shape, np.uint8)
-    shapes = outlines(nuclei, generator=generator)  # µm
-    radius = np.sqrt(nuclei["area_um2"].to_numpy() / np.pi)
-    middle = nuclei[["x_um", "y_um"]].to_numpy()
-    kind, amount = nuclei["class"].cat.codes.to_numpy(), nuclei["amount"].to_numpy()
-    angle = nuclei["angle"].to_numpy()
-    inner = np.clip(1 - 0.75 / (radius * np.sqrt(1 / nuclei["aspect"].to_numpy())), 0.45, 0.9)  # membrane of 0.75 µm
-    outer_px = _fixed((shapes + middle[:, None]) / mpp)
-    inner_px = _fixed((shapes * inner[:, None, None] + middle[:, None]) / mpp)
-    dice = generator.random((len(nuclei), 8))
-    tumour = kind == TUMOUR
-    open_chromatin = np.clip(1.02 - 0.0020 * nuclei["area_um2"].to_numpy(), 0.66, 0.95)
-    giant = (
-        np.where(tumour, nuclei["area_um2"].to_numpy() / np.median(nuclei["area_um2"][tumour]), 0) > GIANT
-        if (tumour.any())
-        else np.zeros(len(nuclei), bool)
+    area, aspect, kind = (
+        nuclei["area_um2"].to_numpy(),
+        nuclei["aspect"].to_numpy(),
+        nuclei["class"].cat.codes.to_numpy(),
     )
+    radius = np.sqrt(area / np.pi)
+    middle = nuclei[["x_um", "y_um"]].to_numpy()
+    inner = np.clip(1 - 0.75 / (radius * np.sqrt(1 / aspect)), 0.45, 0.9)  # membrane of 0.75 µm
+    outer_px = fixed((shapes.corners + middle[:, None]) / mpp, origin_px=origin_px)
+    inner_px = fixed((shapes.corners * inner[:, None, None] + middle[:, None]) / mpp, origin_px=origin_px)
+    centre, dice = middle / mpp - np.asarray(origin_px), shapes.dice
+    tumour, giant = kind == TUMOUR, nuclei["giant"].to_numpy(bool)
+    value = nuclei["amount"].to_numpy() * UNIT
+    rim = value * np.where(tumour, 1.30, 1.08)
+    inside = value * np.where(giant, 1.05, np.clip(1.02 - 0.0020 * area, 0.66, 0.95))  # smudged, or vesicular if large
     for k in range(len(nuclei)):
-        value = amount[k] * UNIT
         if kind[k] == MITOSIS:
-            _mitosis(canvas, middle[k] / mpp, angle=angle[k], radius=radius[k] / mpp, value=value, dice=dice[k])
+            draw_mitosis(
+                canvas, centre[k], angle=nuclei["angle"].iat[k], radius=radius[k] / mpp, value=value[k], dice=dice[k]
+            )
         elif kind[k] == NECROTIC:
-            _dying(canvas, outer_px[k], inner_px[k], middle[k] / mpp, value=value, mpp=mpp, dice=dice[k])
-        elif giant[k] and dice[k, 7] < 0.55:
-            _many(canvas, shapes[k] / mpp, middle[k] / mpp, value=value, dice=dice[k], mpp=mpp)
+            _dying(canvas, outer_px[k], inner_px[k], centre[k], value=value[k], mpp=mpp, dice=dice[k])
+        elif giant[k] and dice[k, 7] < SEVERAL:
+            _many(canvas, shapes.corners[k] / mpp, centre[k], value=value[k], dice=dice[k], mpp=mpp)
         else:
-            _fill(canvas, outer_px[k], value * (1.30 if tumour[k] else 1.08))
+            fill(canvas, outer_px[k], rim[k])
             if tumour[k]:
-                _fill(canvas, inner_px[k], value * open_chromatin[k])
-                _nucleoli(canvas, shapes[k], middle[k], value=value, dice=dice[k], reach=radius[k], mpp=mpp)
+                fill(canvas, inner_px[k], inside[k])
+                _nucleoli(
+                    canvas, shapes.corners[k] / mpp, centre[k], value=value[k], dice=dice[k], reach=radius[k], mpp=mpp
+                )
     return canvas
 
 
-def draw_bodies(
-    nuclei: pd.DataFrame,
-    *,
-    shape: tuple[int, int],
-    mpp: float,
-    spacing_um: float,
-    spindle: float,
-    generator: np.random.Generator,
-) -> np.ndarray:
-    """Tone of the cell bodies, (h, w) uint8: TONE on average, more where eosinophilic, 0 between cells.
+def cell_bodies(nuclei: pd.DataFrame, *, spacing_um: float, spindle: float, generator: np.random.Generator) -> Bodies:
+    """Outlines of the cytoplasm around tumour nuclei and mitoses.
 
     Args:
-        spacing_um: distance between neighbours, to which bodies reach.
+        nuclei: of all classes.
+        spacing_um: distance between neighbours, to which bodies reach if it is not too far.
         spindle: length / width of a body.
     """
-    canvas = np.zeros(shape, np.uint8)
     chosen = nuclei[nuclei["class"].isin(["tumour", "mitosis"])]
     n = len(chosen)
-    if not n:
-        return canvas
-    turn = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
-    mitotic = (chosen["class"] == "mitosis").to_numpy()
+    turn = np.linspace(0, 2 * np.pi, BODY_CORNERS, endpoint=False)
+    mitotic, giant = (chosen["class"] == "mitosis").to_numpy(), chosen["giant"].to_numpy(bool)
     loose = (chosen["region"] == MYXOID).to_numpy()
     own = np.sqrt(chosen["area_um2"].to_numpy() / np.pi)
-    size = np.maximum(own * 1.35, spacing_um * generator.uniform(0.48, 0.68, n))
+    size = np.maximum(own * 1.35, np.minimum(spacing_um * generator.uniform(0.48, 0.68, n), own * 1.25 + REACH_UM))
     size = np.where(loose, own * generator.uniform(1.15, 1.5, n), size)
-    ratio = np.where(mitotic, 1.1, spindle * np.exp(0.2 * generator.standard_normal(n)))[:, None]
-    wobble = np.ones((n, CORNERS))
+    size = np.where(mitotic, np.maximum(own * 1.9, 6.8), np.where(giant, own * 1.6, size))
+    ratio = np.where(mitotic, 1.1, spindle * np.exp(0.2 * generator.standard_normal(n)))
+    ratio = np.where(giant, 1 + 0.3 * (ratio - 1), ratio)[:, None]
+    wobble = np.ones((n, BODY_CORNERS))
+    uneven = np.where(mitotic, 0.02, 0.07)[:, None]
     for harmonic in (2, 3, 4):
-        wobble += 0.07 * generator.standard_normal((n, 1)) * np.cos(harmonic * turn + generator.uniform(0, 6.3, (n, 1)))
+        wobble += (
+            uneven * generator.standard_normal((n, 1)) * np.cos(harmonic * turn + generator.uniform(0, 6.3, (n, 1)))
+        )
     pointed = np.abs(np.cos(turn)) ** 3 * np.clip(ratio - 1, 0, 2) * 0.3
     reach = size[:, None] * wobble
     along = reach * (np.cos(turn) * np.sqrt(ratio) * (1 + pointed))
     across = reach * np.sin(turn) / np.sqrt(ratio)
     cos, sin = (f(chosen["angle"].to_numpy())[:, None] for f in (np.cos, np.sin))
     corners = np.stack([along * cos - across * sin, along * sin + across * cos], axis=-1)
-    polygons = _fixed((corners + chosen[["x_um", "y_um"]].to_numpy()[:, None]) / mpp)
-    rims = _fixed((corners * 0.93 + chosen[["x_um", "y_um"]].to_numpy()[:, None]) / mpp)
-    tone = np.where(mitotic, 45, TONE * np.exp(0.15 * generator.standard_normal(n)))
-    tone = np.where(loose, 1.7 * tone, tone)
-    for k in range(n):
-        _fill(canvas, polygons[k], tone[k] * 1.15)
-        _fill(canvas, rims[k], tone[k])
-    return cv2.GaussianBlur(canvas, (0, 0), 0.45 / mpp)
+    middle = chosen[["x_um", "y_um"]].to_numpy()[:, None]
+    inset = (1 - BORDER_UM / (size / np.sqrt(ratio[:, 0])))[:, None, None]
+    tone = np.where(mitotic, CLEARED, TONE * np.exp(0.16 * generator.standard_normal(n)))
+    tone = np.where(loose, 1.7 * tone, np.where(giant, 1.12 * tone, tone))
+    return Bodies(corners + middle, corners * inset + middle, tone)
 
 
-def _mitosis(
-    canvas: np.ndarray, centre: np.ndarray, *, angle: float, radius: float, value: float, dice: np.ndarray
-) -> None:
-    """A metaphase plate, an anaphase pair, a prometaphase clump or a three-armed figure, of the nucleus's area."""
-    turn = angle + np.pi * dice[0]
-    way = np.array([np.cos(turn), np.sin(turn)])
-    if dice[1] < 0.40:
-        _bar(canvas, centre, turn, length=2.9 * radius, width=1.1 * radius, value=value, dice=dice)
-    elif dice[1] < 0.62:
-        side = np.array([-way[1], way[0]]) * radius * (0.9 + 0.5 * dice[2])
-        for sign in (-1, 1):
-            _bar(canvas, centre + sign * side, turn, length=2.3 * radius, width=0.7 * radius, value=value, dice=dice)
-    elif dice[1] < 0.86:
-        corners = np.linspace(0, 2 * np.pi, 17)[:-1]
-        rough = radius * (0.9 + 0.35 * np.sin(corners * 5 + 6 * dice[2]) * np.sin(corners * 3 + 6 * dice[3]))
-        rough *= 1 + 0.25 * (np.arange(16) % 2)
-        spiky = np.stack([np.cos(corners) * rough, np.sin(corners) * rough * 0.8], axis=-1)
-        _fill(canvas, _fixed(spiky + centre), value)
-    else:
-        for arm in range(3):
-            leg = turn + arm * 2 * np.pi / 3
-            tip = centre + 0.75 * radius * np.array([np.cos(leg), np.sin(leg)])
-            _bar(canvas, tip, leg, length=1.5 * radius, width=0.65 * radius, value=value, dice=dice)
-
-
-def _bar(
-    canvas: np.ndarray,
-    centre: np.ndarray,
-    turn: float,
-    *,
-    length: float,
-    width: float,
-    value: float,
-    dice: np.ndarray,
-) -> None:
-    """A bar of chromosomes with an uneven border."""
-    steps = np.linspace(-1, 1, 7)
-    uneven = 1 + 0.35 * np.sin(steps * 9 + 6 * dice[4])
-    top = np.stack([steps * length / 2, uneven * width / 2], axis=-1)
-    low = np.stack([steps[::-1] * length / 2, -(2 - uneven[::-1]) * width / 2], axis=-1)
-    both = np.concatenate([top, low])
-    cos, sin = np.cos(turn), np.sin(turn)
-    turned = np.stack([both[:, 0] * cos - both[:, 1] * sin, both[:, 0] * sin + both[:, 1] * cos], axis=-1)
-    _fill(canvas, _fixed(turned + centre), value)
+def draw_bodies(
+    bodies: Bodies, *, shape: tuple[int, int], mpp: float, origin_px: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """Tone of the cell bodies, (h, w) uint8: TONE on average, more where eosinophilic, BETWEEN between cells."""
+    canvas = np.full(shape, BETWEEN, np.uint8)
+    outer, inner = (fixed(part / mpp, origin_px=origin_px) for part in (bodies.outer, bodies.inner))
+    for k in range(len(bodies.tone)):
+        fill(canvas, outer[k], BORDER)
+        fill(canvas, inner[k], bodies.tone[k])
+    return cv2.GaussianBlur(canvas, (3, 3), 0.3 / mpp) if len(bodies.tone) else canvas
 
 
 def _dying(
@@ -184,30 +189,30 @@ def _dying(
     """A shrunken black nucleus, crumbs of one, or the ghost of an outline."""
     if value > 0.7 * UNIT:
         if dice[0] < 0.5:
-            _fill(canvas, outer, value)
+            fill(canvas, outer, value)
             return
         for k in range(4):
             turn, out = 2 * np.pi * dice[k + 1], (0.6 + 2.6 * dice[k]) / mpp
             spot = centre + out * np.array([np.cos(turn), np.sin(turn)])
-            _disc(canvas, spot, (0.6 + 0.7 * dice[k + 2]) / mpp, value)
+            disc(canvas, spot, (0.6 + 0.7 * dice[k + 2]) / mpp, value)
         return
-    _fill(canvas, outer, value * 0.75)
-    _fill(canvas, inner, value * 0.50)
+    fill(canvas, outer, value * 0.75)
+    fill(canvas, inner, value * 0.50)
 
 
 def _many(
     canvas: np.ndarray, outline: np.ndarray, centre: np.ndarray, *, value: float, dice: np.ndarray, mpp: float
 ) -> None:
-    """A giant's nuclei: two to four that touch and together have its area."""
-    count = 2 + int(3 * dice[0])
+    """A giant's nuclei: two to five that touch and together have its area."""
+    count = 2 + int(4 * dice[0])
     reach = np.sqrt((outline**2).sum(1).mean())
     for k in range(count):
         turn = 2 * np.pi * (k / count + 0.1 * dice[k + 1]) + 6 * dice[5]
         spot = centre + 0.72 * reach * np.array([np.cos(turn), np.sin(turn)])
         part = np.roll(outline, 5 * k, axis=0) / np.sqrt(count)
-        _fill(canvas, _fixed(part + spot), value * 1.25)
-        _fill(canvas, _fixed(part * 0.84 + spot), value * 0.85)
-        _disc(canvas, spot + 0.2 * part[k], (0.8 + 0.5 * dice[k]) / mpp, value * 1.5)
+        fill(canvas, fixed(part + spot), value * 1.25)
+        fill(canvas, fixed(part * 0.84 + spot), value * 0.85)
+        disc(canvas, spot + 0.2 * part[k], (0.8 + 0.5 * dice[k]) / mpp, value * 1.5)
 
 
 def _nucleoli(
@@ -224,18 +229,4 @@ def _nucleoli(
     for k in range(2):
         if dice[k] < 0.07 * reach - 0.05 - 0.2 * k:
             spot = centre + 0.45 * outline[int(dice[k + 2] * CORNERS)]
-            _disc(canvas, spot / mpp, min(0.5 + 0.14 * reach * dice[k + 4], 1.7) / mpp, value * 1.6)
-
-
-def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels, the middle of the first at 0.5, in OpenCV's fixed point."""
-    return np.rint((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
-
-
-def _fill(canvas: np.ndarray, polygon: np.ndarray, value: float) -> None:
-    cv2.fillPoly(canvas, [polygon], min(float(value), 255.0), cv2.LINE_AA, _SHIFT)
-
-
-def _disc(canvas: np.ndarray, centre: np.ndarray, radius: float, value: float) -> None:
-    x, y = int((centre[0] - 0.5) * 16), int((centre[1] - 0.5) * 16)
-    cv2.circle(canvas, (x, y), int(radius * 16), min(float(value), 255.0), -1, cv2.LINE_AA, _SHIFT)
+            disc(canvas, spot, min(0.5 + 0.14 * reach * dice[k + 4], 1.9) / mpp, value * 1.6)

@@ -5,6 +5,7 @@ In myxoid tissue long, thin, curved vessels run as well, as myxofibrosarcoma is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,27 +22,38 @@ WALL, LUMEN = 1, 2
 
 
 @dataclass(frozen=True)
+class Vessel:
+    """One vessel in µm from the slide's top left: outlines of `wall` and `lumen` (k, 2), or the same middle line for
+    both where it runs lengthwise and is `width` µm wide (0: outlines); `red_cells` (n, 5): x, y, short half axis in µm,
+    angle in degrees, byte; `cells` (m, 4) of the endothelium: x, y, angle, region."""
+
+    wall: np.ndarray
+    lumen: np.ndarray
+    width: float
+    red_cells: np.ndarray
+    cells: np.ndarray
+
+
+@dataclass(frozen=True)
 class Vessels:
-    """Vessels of a slide: `part` (h, w) uint8 is 0, WALL or LUMEN, `blood` (h, w) uint8 the red cells, `endothelium`
-    has the columns of a table of nuclei. `mpp` in µm/px."""
+    """Vessels of a picture: `part` (h, w) uint8 is 0, WALL or LUMEN, `blood` (h, w) uint8 the red cells. `mpp` in µm/px;
+    `origin_px`: where on the slide the picture's top left lies, (x, y)."""
 
     part: np.ndarray
     blood: np.ndarray
-    endothelium: pd.DataFrame
     mpp: float
+    origin_px: tuple[int, int] = (0, 0)
 
-    def with_endothelium(self, nuclei: pd.DataFrame) -> pd.DataFrame:
-        """The nuclei that lie outside of every vessel, and the vessels' own."""
-        if self.endothelium.empty:
-            return nuclei
+    def free(self, nuclei: pd.DataFrame) -> np.ndarray:
+        """(n,) whether each nucleus lies outside of every vessel."""
         y, x = (
-            np.clip((nuclei[name].to_numpy() / self.mpp).astype(int), 0, size - 1)
-            for name, size in zip(("y_um", "x_um"), self.part.shape, strict=True)
+            np.clip((nuclei[name].to_numpy() / self.mpp).astype(int) - start, 0, size - 1)
+            for name, start, size in zip(("y_um", "x_um"), self.origin_px[::-1], self.part.shape, strict=True)
         )
-        return pd.concat([nuclei[self.part[y, x] == 0], self.endothelium], ignore_index=True)
+        return self.part[y, x] == 0
 
     def mapped(self, region: np.ndarray) -> np.ndarray:
-        """The map of regions (h, w) at GRID_UM with the vessels on it."""
+        """The map of regions (h, w) at GRID_UM, of the same place, with the vessels on it."""
         rows, columns = (
             np.minimum(((np.arange(n) + 0.5) * GRID_UM / self.mpp).astype(int), size - 1)
             for n, size in zip(region.shape, self.part.shape, strict=True)
@@ -49,10 +61,9 @@ class Vessels:
         return np.where(self.part[np.ix_(rows, columns)] > 0, VESSEL, region).astype(np.uint8)
 
 
-def draw_vessels(layout: Layout, *, shape: tuple[int, int], mpp: float, generator: np.random.Generator) -> Vessels:
-    """Vessels of random size and place in the tissue of a slide of `shape` pixels."""
-    part, blood = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    cells = _curved(layout, part=part, blood=blood, mpp=mpp, generator=generator)
+def plan_vessels(layout: Layout, *, generator: np.random.Generator) -> list[Vessel]:
+    """Vessels of random size and place in the tissue, in the order in which they are painted."""
+    planned = _curved(layout, generator=generator)
     spots = np.argwhere((layout.tissue > 0.06) & (layout.region != FAT))
     wanted = int(generator.poisson(PER_MM2 * layout.region.size * GRID_UM**2 * 1e-6)) if len(spots) else 0
     weight = np.where(layout.region[tuple(spots.T)] == SEPTUM, SEPTUM_FAVOUR, 1.0)
@@ -64,20 +75,55 @@ def draw_vessels(layout: Layout, *, shape: tuple[int, int], mpp: float, generato
         turn0 = float(generator.uniform(0, np.pi))
         thick = 2.2 + 0.15 * rx + (0.25 * rx if generator.random() < 0.2 else 0.0)
         ring = _ring(x, y, rx=rx, ry=ry, turn0=turn0, generator=generator)
-        _fill(part, ring(thick), value=WALL, mpp=mpp)
-        _fill(part, ring(0.0), value=LUMEN, mpp=mpp)
+        red = []
         for _ in range(int(generator.integers(0, 2 + int(rx * ry / 14)))):
             turn, out = generator.uniform(0, 2 * np.pi), np.sqrt(generator.random()) * 0.8
             u, v = out * rx * np.cos(turn), out * ry * np.sin(turn)
             spot = (x + u * np.cos(turn0) - v * np.sin(turn0), y + u * np.sin(turn0) + v * np.cos(turn0))
-            _red_cell(blood, spot, mpp=mpp, generator=generator)
+            red.append(_red_cell(spot, generator=generator))
         line = ring(1.2)
         step = max(1, round(len(line) * 15 / (np.pi * (rx + ry + 2.4))))
+        cells = []
         for k in range(int(generator.integers(step)), len(line), step):
             ahead = line[(k + 1) % len(line)] - line[k - 1]
             cells.append((*line[k], np.arctan2(ahead[1], ahead[0]), float(layout.region[gy, gx])))
+        planned.append(Vessel(ring(thick), ring(0.0), 0.0, _rows(red, 5), _rows(cells, 4)))
+    return planned
+
+
+def paint_vessels(
+    planned: Sequence[Vessel], *, shape: tuple[int, int], mpp: float, origin_px: tuple[int, int] = (0, 0)
+) -> Vessels:
+    """The vessels on a picture of `shape` pixels that begins at `origin_px` (x, y) of the slide."""
+    part, blood = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    start = np.asarray(origin_px, np.int64) * 16
+    for vessel in planned:
+        outer, inner = (np.rint(line / mpp * 16).astype(np.int64) - start for line in (vessel.wall, vessel.lumen))
+        outer, inner = outer.astype(np.int32), inner.astype(np.int32)
+        if vessel.width:
+            cv2.polylines(part, [outer], False, WALL, max(1, round((vessel.width + 5.0) / mpp)), cv2.LINE_8, 4)
+            cv2.polylines(part, [inner], False, LUMEN, max(1, round(vessel.width / mpp)), cv2.LINE_8, 4)
+        else:
+            cv2.fillPoly(part, [outer], WALL, cv2.LINE_8, 4)
+            cv2.fillPoly(part, [inner], LUMEN, cv2.LINE_8, 4)
+        for x, y, short, angle, value in vessel.red_cells:
+            spot = (int(np.rint(x / mpp * 16)) - int(start[0]), int(np.rint(y / mpp * 16)) - int(start[1]))
+            axes = (int(3.4 / mpp * 16), int(short / mpp * 16))
+            cv2.ellipse(blood, spot, axes, angle, 0, 360, int(value), -1, cv2.LINE_AA, 4)
     blood[part != LUMEN] = 0
-    return Vessels(part, blood, _endothelium(np.array(cells).reshape(-1, 4)), mpp)
+    return Vessels(part, blood, mpp, origin_px)
+
+
+def endothelium(planned: Sequence[Vessel]) -> pd.DataFrame:
+    """The vessels' own nuclei, with the columns of a table of nuclei."""
+    frame = np.concatenate([np.zeros((0, 4)), *(vessel.cells for vessel in planned)])
+    table = pd.DataFrame({"x_um": frame[:, 0], "y_um": frame[:, 1], "area_um2": 24.0, "aspect": 3.6})
+    table = table.assign(angle=frame[:, 2], amount=0.70, giant=False, region=frame[:, 3].astype(np.uint8))
+    return table.assign(**{"class": pd.Categorical(["endothelium"] * len(table), list(CLASSES))})
+
+
+def _rows(parts: Sequence[tuple[float, ...]], width: int) -> np.ndarray:
+    return np.array(parts, float).reshape(-1, width)
 
 
 def _ring(x: float, y: float, *, rx: float, ry: float, turn0: float, generator: np.random.Generator):  # type: ignore[no-untyped-def]
@@ -92,12 +138,10 @@ def _ring(x: float, y: float, *, rx: float, ry: float, turn0: float, generator: 
     return at
 
 
-def _curved(
-    layout: Layout, *, part: np.ndarray, blood: np.ndarray, mpp: float, generator: np.random.Generator
-) -> list[tuple[float, float, float, float]]:
-    """Draws arcs in myxoid tissue; endothelial cells along them: x, y, angle, region."""
+def _curved(layout: Layout, *, generator: np.random.Generator) -> list[Vessel]:
+    """Arcs in myxoid tissue."""
     spots = np.argwhere(layout.region == MYXOID)
-    cells: list[tuple[float, float, float, float]] = []
+    planned = []
     for _ in range(int(generator.poisson(CURVED_PER_MM2 * len(spots) * GRID_UM**2 * 1e-6))):
         gy, gx = spots[generator.integers(len(spots))]
         turns = generator.uniform(0, 2 * np.pi) + np.cumsum(
@@ -110,32 +154,18 @@ def _curved(
         path, turns = path[inside], turns[inside]
         if len(path) < 6:
             continue
-        width = float(generator.uniform(3.5, 6.0))
-        points = [np.rint(path / mpp * 16).astype(np.int32)]
-        cv2.polylines(part, points, False, WALL, max(1, round((width + 5.0) / mpp)), cv2.LINE_8, 4)
-        cv2.polylines(part, points, False, LUMEN, max(1, round(width / mpp)), cv2.LINE_8, 4)
+        width, red, cells = float(generator.uniform(3.5, 6.0)), [], []
         for k in range(len(path)):
             if generator.random() < 0.3:
-                _red_cell(blood, path[k], mpp=mpp, generator=generator)
+                red.append(_red_cell(path[k], generator=generator))
             if k % 2 == 0:
                 side = (width / 2 + 1.2) * (1 if generator.random() < 0.5 else -1)
                 place = path[k] + side * np.array([-np.sin(turns[k]), np.cos(turns[k])])
                 cells.append((float(place[0]), float(place[1]), float(turns[k]), float(MYXOID)))
-    return cells
+        planned.append(Vessel(path, path, width, _rows(red, 5), _rows(cells, 4)))
+    return planned
 
 
-def _red_cell(blood: np.ndarray, spot: object, *, mpp: float, generator: np.random.Generator) -> None:
-    x, y = np.rint(np.asarray(spot) / mpp * 16).astype(int)
-    axes = (int(3.4 / mpp * 16), int(generator.uniform(2.2, 3.4) / mpp * 16))
-    box = ((int(x), int(y)), axes, float(generator.uniform(0, 180)))
-    cv2.ellipse(blood, box[0], box[1], box[2], 0, 360, int(generator.integers(190, 256)), -1, cv2.LINE_AA, 4)
-
-
-def _fill(canvas: np.ndarray, points: np.ndarray, *, value: int, mpp: float) -> None:
-    cv2.fillPoly(canvas, [np.rint(points / mpp * 16).astype(np.int32)], value, cv2.LINE_8, 4)
-
-
-def _endothelium(frame: np.ndarray) -> pd.DataFrame:
-    table = pd.DataFrame({"x_um": frame[:, 0], "y_um": frame[:, 1], "area_um2": 24.0, "aspect": 3.6})
-    table = table.assign(angle=frame[:, 2], amount=0.70, region=frame[:, 3].astype(np.uint8))
-    return table.assign(**{"class": pd.Categorical(["endothelium"] * len(table), list(CLASSES))})
+def _red_cell(spot: Sequence[float] | np.ndarray, *, generator: np.random.Generator) -> tuple[float, ...]:
+    short, angle = float(generator.uniform(2.2, 3.4)), float(generator.uniform(0, 180))
+    return float(spot[0]), float(spot[1]), short, angle, float(generator.integers(190, 256))

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import openslide
 import pandas as pd
@@ -15,9 +16,12 @@ import tifffile
 
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import CLB, IB
 from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders, slide_path, truth_path
-from sarcnet.virtual.nuclei import Look
+from sarcnet.virtual.layout import GRID_UM, TUMOUR, lay_out
+from sarcnet.virtual.mitoses import draw_mitosis
+from sarcnet.virtual.nuclei import Look, _areas, place_nuclei
 from sarcnet.virtual.render import render_slide
 
 COUNTS = {"CLB": {"training": 2, "validation": 1}, "IB": {"training": 2, "validation": 1}}
@@ -218,6 +222,45 @@ def test_nuclei_follow_the_knobs():
     assert (many == "mitosis").sum() > (few == "mitosis").sum() + 5
     dead = paint(replace(MEDIUM, necrosis_fraction=0.5)).nuclei
     assert ((dead["class"] == "necrotic") == (dead["region"] == 4)).mean() > 0.97
+
+
+@pytest.mark.parametrize("wanted", [0.35, 0.6, 0.9])
+def test_nuclear_areas_have_the_mean_and_spread_that_the_patient_has(wanted):
+    """Where malignancy shows fully, over many nuclei; and giants are rare, large, and only where sizes vary."""
+    look, n = replace(MEDIUM, anisokaryosis_cv=wanted), 60_000
+    area, giant = _areas(np.random.default_rng(2), kind=np.zeros(n, int), vigour=np.full(n, 0.75), look=look)
+    assert area.mean() == pytest.approx(look.nuclear_area_um2 * 1.01, rel=0.03)
+    assert area.std() / area.mean() == pytest.approx(wanted, rel=0.05)
+    assert giant.mean() < (0.001 if wanted < 0.4 else 0.04)
+    if wanted > 0.4:
+        assert np.median(area[giant]) > 3 * np.median(area)
+
+
+@pytest.mark.parametrize("per_10_hpf", [5.0, 14.5, 60.0])
+def test_as_many_mitoses_are_drawn_as_the_count_says(per_10_hpf):
+    """In each class of the FNCLCC score (0-9, 10-19, 20 and more per 10 fields of 0.1734 mm²): figures per area of living
+    tumour, over twelve slides, within three standard errors of a Poisson count and a tenth for the places drawn."""
+    figures = area_mm2 = 0.0
+    for number in range(12):
+        layout = lay_out(rng(number, "mitoses"), histotype=0, necrosis=0.1, width_um=1500, height_um=1500)
+        look = replace(MEDIUM, mitoses_per_10_hpf=per_10_hpf)
+        nuclei = place_nuclei(rng(number, "mitoses", "nuclei"), layout=layout, look=look)
+        figures += ((nuclei["class"] == "mitosis") & (nuclei["region"] == TUMOUR)).sum()
+        area_mm2 += ((layout.region == TUMOUR) & (layout.tissue > 0.01)).sum() * GRID_UM**2 * 1e-6
+    expected = per_10_hpf / 1.734 * area_mm2
+    assert abs(figures - expected) < 3 * np.sqrt(expected) + 0.1 * expected
+
+
+@pytest.mark.parametrize("form", [0.2, 0.45, 0.6, 0.8, 0.95])
+def test_a_mitotic_figure_is_dark_clumped_and_of_its_area(form):
+    canvas, dice = np.zeros((120, 120), np.uint8), np.full(8, 0.4)
+    dice[1] = form
+    draw_mitosis(canvas, np.array([60.0, 60.0]), angle=0.3, radius=15.0, value=200.0, dice=dice)
+    assert canvas.max() == 200
+    assert 0.6 < (canvas > 100).sum() / (np.pi * 15**2) < 1.7
+    pieces = cv2.connectedComponents((canvas > 100).astype(np.uint8))[0] - 1
+    assert pieces == (2 if form == 0.6 else 1)  # an anaphase is a pair
+    assert (canvas[58:62, 58:62] < 20).all() == (form in (0.45, 0.6))  # a ring, and the gap of a pair
 
 
 def test_hyperchromasia_darkens_and_saffron_yellows():
