@@ -153,6 +153,14 @@ class Stage(Generic[AnySettings]):
         producer, _, name = reference.partition("/")
         return name in self._record(producer)["outputs"]
 
+    def parameters_of(self, producer: str) -> dict[str, Any]:
+        """The parameters with which an earlier stage finished, for doing again in small what it did.
+
+        Raises:
+            SarcnetError: that stage is not finished.
+        """
+        return dict(self._record(producer)["parameters"])
+
     def _record(self, producer: str) -> dict[str, Any]:
         if producer not in self._records:
             record = read_record(self.run_dir / producer)

@@ -107,13 +107,14 @@ def variants(truth: pd.DataFrame, *, patients: Sequence[str], steps: Sequence[fl
 class Studio:
     """How variants are painted and looked at: as the cohort's slides, only smaller.
 
-    seed: the cohort's. side_um: of the painted square. rules: notebook 01's. encoder: name of notebook 02's.
+    seed: the cohort's. rules: notebook 01's. encoder: name of notebook 02's. side_um: of the painted square; the
+    default holds about eight tiles of 112 µm.
     """
 
     seed: int
-    side_um: float
     rules: TileRules
     encoder: str
+    side_um: float = 360.0
 
     def features(self, variant: Variant, *, runtime: EncoderRuntime) -> np.ndarray:
         """(T, d) features of a variant's tiles; T is 0 where no tile passes.

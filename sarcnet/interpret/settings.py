@@ -22,7 +22,9 @@ class InterpretabilitySettings(Settings):
         gt=0, le=0.5, description="share of a patient's tiles that count as high, and as low"
     )
     nuclei_per_tile_min: int = Field(ge=2, description="nuclei a tile needs before their size is averaged")
+    tumours_repainted: int = Field(ge=2, le=1000, description="simulated tumours painted again with one knob turned")
     random_networks: int = Field(ge=1, le=1000, description="networks with shuffled weights to compare with")
     review_tiles: int = Field(ge=6, le=400, description="tiles on the review sheet, before repeats and checks")
     bootstrap_samples: int = Field(ge=50, le=100_000, description="bootstrap samples of patients")
     interval_level: float = Field(gt=0.5, lt=1, description="level of all intervals")
+    jobs: int = Field(ge=1, le=256, description="processes that paint tumours again")

@@ -60,7 +60,7 @@ def test_patients_are_spread_over_the_image_score():
 
 def test_a_variant_takes_the_way_of_a_slide_and_comes_out_the_same_twice(truth):
     base, *_, other = cf.variants(truth, patients=truth["patient_id"][:1], steps=(2.0,))
-    studio = cf.Studio(seed=3, side_um=260.0, rules=RULES, encoder="mobilenetv2_imagenet")
+    studio = cf.Studio(seed=3, rules=RULES, encoder="mobilenetv2_imagenet", side_um=260.0)
     runtime = runtime_for(encoder_named(studio.encoder))
     first, again = (studio.features(base, runtime=runtime) for _ in range(2))
     assert first.shape[1] == 1280
