@@ -220,12 +220,12 @@ if has_truth:
 # Between patients the question is another: does a tumour with more of a pattern get a higher image score?
 
 # %%
+judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
+shuffled = against_truth.shuffled_contributions(
+    model, judged, folds=folds, networks=random_networks, rng=stage.rng("interpret", "shuffled")
+)
 if has_truth:
-    judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
-    reference = against_truth.random_effects(
-        model, judged, tiles, folds=folds, share=tile_share_compared, networks=random_networks,
-        rng=stage.rng("interpret", "shuffled"),
-    )
+    reference = against_truth.random_effects(shuffled, tiles, share=tile_share_compared)
     between = against_truth.score_against_truth(
         explained.patients, truth, **resampling, rng=stage.rng("interpret", "between")
     )

@@ -10,7 +10,7 @@ patients (stage, stain, hospital) cannot pose as differences between tiles, and 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,23 +93,27 @@ def _count(
     }
 
 
-def gaps_by_patient(tiles: pd.DataFrame, *, share: float) -> pd.DataFrame:
+def gaps_by_patient(tiles: pd.DataFrame, *, share: float, patterns: Sequence[str] = tuple(PATTERNS)) -> pd.DataFrame:
     """For each patient and pattern: mean over the tiles of highest minus mean over those of lowest contribution.
 
-    In units of the pattern's standard deviation over all tiles, so that patterns compare. Patients with fewer than two
-    tiles at an end, or without the pattern there, are NaN.
+    In units of the pattern's standard deviation over all tiles given, so that patterns compare; a pattern that is the same
+    everywhere has none (NaN). Patients with fewer than two tiles at an end, or without the pattern there, are NaN.
+
+    Args:
+        tiles: patient_id, slide_id, tile, contribution and the patterns.
+        share: of a patient's tiles that count as high, and as low.
+        patterns: columns to compare.
     """
     rows = {}
-    spread = tiles[list(PATTERNS)].std()
+    names = list(patterns)
+    spread = tiles[names].std().replace(0, np.nan)
     for patient_id, own in tiles.groupby("patient_id", sort=True):
         count = int(len(own) * share)
         ordered = own.sort_values(["contribution", "slide_id", "tile"])
         ends = ordered.tail(count), ordered.head(count)
-        high, low = (
-            end[list(PATTERNS)].mean() if count >= 2 else pd.Series(np.nan, index=list(PATTERNS)) for end in ends
-        )
+        high, low = (end[names].mean() if count >= 2 else pd.Series(np.nan, index=names) for end in ends)
         rows[patient_id] = (high - low) / spread
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(PATTERNS))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
 
 def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
@@ -158,27 +162,15 @@ def effects_by_centre(
     return pd.concat(tables, ignore_index=True)
 
 
-def random_effects(
-    model: TrainedStack,
-    patients: Patients,
-    tiles: pd.DataFrame,
-    *,
-    folds: pd.DataFrame,
-    share: float,
-    networks: int,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Effects that networks show which have learnt nothing: the trained weights, shuffled within each array.
+def shuffled_contributions(
+    model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, networks: int, rng: np.random.Generator
+) -> list[pd.DataFrame]:
+    """Contributions of tiles in networks that have learnt nothing: the trained weights, shuffled within each array.
 
-    A pattern that such networks "react to" as strongly as the trained one is a property of the pictures and the encoder,
-    not of what was learnt (the sanity check of Adebayo et al., NeurIPS 2018).
-
-    Returns:
-        (networks, patterns) mean gaps, one row a network.
+    One table a network: patient_id, slide_id, tile, contribution, of the members that left the patient out.
     """
     left_out = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members) == 1
-    pathology = tiles[["slide_id", "tile", *PATTERNS]]
-    rows = []
+    shown = []
     for _ in range(networks):
         network = copy.deepcopy(model.network)
         arrays = network.parameter_arrays()
@@ -186,8 +178,32 @@ def random_effects(
             {name: rng.permuted(a.reshape(len(a), -1), axis=1).reshape(a.shape) for name, a in arrays.items()}
         )
         random = TrainedStack(model.protocol, model.members, network)
-        shown = contributions(random, patients, use=left_out).tiles.merge(pathology, on=["slide_id", "tile"])
-        rows.append(gaps_by_patient(shown, share=share).mean())
+        shown.append(
+            contributions(random, patients, use=left_out).tiles[["patient_id", "slide_id", "tile", "contribution"]]
+        )
+    return shown
+
+
+def random_effects(
+    shuffled: Sequence[pd.DataFrame], tiles: pd.DataFrame, *, share: float, patterns: Sequence[str] = tuple(PATTERNS)
+) -> pd.DataFrame:
+    """Effects that networks show which have learnt nothing.
+
+    A pattern that such networks "react to" as strongly as the trained one is a property of the pictures and the encoder,
+    not of what was learnt (the sanity check of Adebayo et al., NeurIPS 2018).
+
+    Args:
+        shuffled: of :func:`shuffled_contributions`.
+        tiles: slide_id, tile and the patterns; only these tiles are compared, ordered by the shuffled networks.
+
+    Returns:
+        (networks, patterns) mean gaps, one row a network.
+    """
+    pathology = tiles[["slide_id", "tile", *patterns]]
+    rows = [
+        gaps_by_patient(shown.merge(pathology, on=["slide_id", "tile"]), share=share, patterns=patterns).mean()
+        for shown in shuffled
+    ]
     return pd.DataFrame(rows).reset_index(drop=True)
 
 

@@ -88,7 +88,8 @@ def measure_tile(
 
     Nuclei are counted by an unbiased frame (:func:`sarcnet.interpret.nuclear_table.nuclear_table`) on living tissue; a tile
     with less than LIVING_SHARE_MIN of it has no cellularity (NaN). Sizes and chromatin are means over whole nuclei: not cut
-    by the edge, not clumps, no debris; with fewer than `nuclei_min` of them they are NaN.
+    by the edge, not clumps, not in dead tissue, whose debris would pose as small nuclei; with fewer than `nuclei_min` of
+    them they are NaN.
 
     Args:
         colours: of the slide; left out, they are taken from this picture alone, which is less sure.
@@ -98,12 +99,15 @@ def measure_tile(
     labels = outline_nuclei(density, mpp=mpp, how=how, level=colours.level)
     table = nuclear_table(labels, density, mpp=mpp)
     maps = tissue_maps(picture, labels, stains=colours.stains, mpp=mpp)
-    whole = table[~table["cut"] & (table["solidity"] >= WHOLE_SOLIDITY_MIN) & (table["area_um2"] >= WHOLE_AREA_MIN_UM2)]
+    table["dead"] = maps.lies_dead(table["x_um"], table["y_um"])
+    living = table[~table["dead"]]
+    shaped = (living["solidity"] >= WHOLE_SOLIDITY_MIN) & (living["area_um2"] >= WHOLE_AREA_MIN_UM2)
+    whole = living[~living["cut"] & shaped]
     enough = len(whole) >= nuclei_min
     side_mm2 = picture.shape[0] * picture.shape[1] * mpp**2 / UM2_PER_MM2
     living_mm2 = side_mm2 * maps.living if maps.living >= LIVING_SHARE_MIN else np.nan
-    counted = int(table["counts"].sum())
-    mitoses = int((is_mitosis_like(table, usual_od=colours.usual_od) & table["counts"]).sum())
+    counted = int(living["counts"].sum())
+    mitoses = int((is_mitosis_like(living, usual_od=colours.usual_od) & living["counts"]).sum())
     area = whole["area_um2"]
     sizes = {
         "nuclear_area_um2": area.mean(),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from sarcnet.interpret.nuclei import blurred
 from sarcnet.interpret.stains import OD_OF_LEVEL, Stains
@@ -39,6 +40,13 @@ class TissueMaps:
     def living(self) -> float:
         """Share of the picture that is tissue and not dead."""
         return float(1 - (self.glass | self.necrosis).mean())
+
+    def lies_dead(self, x_um: pd.Series, y_um: pd.Series) -> np.ndarray:
+        """(n,) whether these places, in µm from the top left, lie in necrosis."""
+        height, width = self.necrosis.shape
+        row = np.clip((y_um.to_numpy(float) / COARSE_UM).astype(int), 0, height - 1)
+        column = np.clip((x_um.to_numpy(float) / COARSE_UM).astype(int), 0, width - 1)
+        return self.necrosis[row, column]
 
 
 def tissue_maps(picture: np.ndarray, labels: np.ndarray, *, stains: Stains, mpp: float) -> TissueMaps:

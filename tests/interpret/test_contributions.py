@@ -14,6 +14,7 @@ from sarcnet.interpret.against_truth import (
     holm,
     random_effects,
     score_against_truth,
+    shuffled_contributions,
     tile_pathology,
     verdicts,
 )
@@ -282,10 +283,14 @@ def test_shuffled_networks_are_drawn_from_the_generator_and_leave_the_trained_on
         necrosis_fraction=0.0,
     )
     before = {name: array.copy() for name, array in result.trained.network.parameter_arrays().items()}
-    settings = {"folds": folds, "share": 0.5, "networks": 2}
-    one, two = (
-        random_effects(result.trained, patients, tiles, **settings, rng=np.random.default_rng(5)) for _ in range(2)
-    )
+    shuffled = [
+        shuffled_contributions(result.trained, patients, folds=folds, networks=2, rng=np.random.default_rng(5))
+        for _ in range(2)
+    ]
+    one, two = (random_effects(shown, tiles, share=0.5) for shown in shuffled)
+    patterns = ["cellularity_per_mm2"]
+    alone = random_effects(shuffled[0], tiles[["slide_id", "tile", *patterns]], share=0.5, patterns=patterns)
+    assert alone["cellularity_per_mm2"].equals(one["cellularity_per_mm2"])
     assert one.equals(two)
     assert one["cellularity_per_mm2"].nunique() == 2
     assert all(np.array_equal(before[name], array) for name, array in result.trained.network.parameter_arrays().items())
