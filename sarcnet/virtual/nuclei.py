@@ -51,13 +51,39 @@ class Look:
 def place_nuclei(generator: np.random.Generator, *, layout: Layout, look: Look) -> pd.DataFrame:
     """One row a nucleus: x_um, y_um (from the slide's top left), area_um2, aspect, angle, amount (haematoxylin),
     giant (bizarre, often with several nuclei), class, region (index into REGIONS)."""
+    both = [_positions(generator, layout=layout, density=density) for density in densities(look)]
+    x, y, gy, gx = (np.concatenate(parts) for parts in zip(*both, strict=True))
+    return dressed(generator, layout=layout, look=look, x=x, y=y, gy=gy, gx=gx)
+
+
+def densities(look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Nuclei per mm² by region, in two layers: dense clusters of lymphocytes lie on a grid of their own, so that the
+    others' nuclei keep their distance."""
     per_region = np.zeros(len(REGIONS))
     per_region[[TUMOUR, MYXOID, NECROSIS]] = np.array([1.0, 0.45, 0.55]) * look.cellularity_per_mm2
-    per_region[[SEPTUM, FAT, MUSCLE, INFLAMMATION]] = (650, 60, 320, LYMPHOCYTES_PER_MM2)
-    apart = np.zeros(len(REGIONS))  # dense clusters on a grid of their own: the others' nuclei keep their distance
-    apart[INFLAMMATION], per_region[INFLAMMATION] = per_region[INFLAMMATION], 0
-    both = [_positions(generator, layout=layout, density=density) for density in (per_region, apart)]
-    x, y, gy, gx = (np.concatenate(parts) for parts in zip(*both, strict=True))
+    per_region[[SEPTUM, FAT, MUSCLE]] = (650, 60, 320)
+    apart = np.zeros(len(REGIONS))
+    apart[INFLAMMATION] = LYMPHOCYTES_PER_MM2
+    return per_region, apart
+
+
+def local_density(layout: Layout, *, density: np.ndarray) -> np.ndarray:
+    """Nuclei per mm² at each place of a layout, (h, w), from those by region."""
+    alive = np.isin(layout.region, (TUMOUR, MYXOID))
+    return density[layout.region] * np.where(alive, (0.5 + 0.6 * layout.vigour) * layout.crowding, 1.0)
+
+
+def dressed(
+    generator: np.random.Generator,
+    *,
+    layout: Layout,
+    look: Look,
+    x: np.ndarray,
+    y: np.ndarray,
+    gy: np.ndarray,
+    gx: np.ndarray,
+) -> pd.DataFrame:
+    """Class, size, shape and darkness of nuclei at (n,) `x`, `y` µm, that is at `gy`, `gx` of the layout."""
     region, vigour = layout.region[gy, gx], layout.vigour[gy, gx]
     kind = _classes(generator, region=region, vigour=vigour, look=look)
     tumour = np.isin(kind, (0, 1))
@@ -85,8 +111,7 @@ def _positions(
     if not density[layout.region].any():
         nowhere = np.zeros(0, int)
         return np.zeros(0), np.zeros(0), nowhere, nowhere
-    alive = np.isin(layout.region, (TUMOUR, MYXOID))
-    local = density[layout.region] * np.where(alive, (0.5 + 0.6 * layout.vigour) * layout.crowding, 1.0)
+    local = local_density(layout, density=density)
     step = np.sqrt(2 / np.sqrt(3) / (max(float(local.max()), 100.0) * 1e-6))  # µm between neighbours of a full grid
     height, width = layout.region.shape[0] * GRID_UM, layout.region.shape[1] * GRID_UM
     rows, columns = int(height / (step * 0.866)) + 1, int(width / step) + 1
