@@ -23,12 +23,17 @@ def write_svs(path: Path, *, picture: np.ndarray, mpp: float, quality: int, scan
     """
     height, width = picture.shape[:2]
     image = pyvips.Image.new_from_array(picture).copy(interpretation="srgb")
-    text = (
-        f"Aperio Image Library v12.0.0\r\n{width}x{height} [0,0 {width}x{height}] ({TILE_PX}x{TILE_PX}) JPEG/RGB "
-        f"Q={quality}|AppMag = 20|MPP = {mpp:.4f}|ScanScope ID = {scanner_name}|Simulated = yes"
-    )
+    text = aperio_text(width=width, height=height, mpp=mpp, quality=quality, scanner_name=scanner_name)
     image.set_type(pyvips.GValue.gstr_type, "image-description", text)
     _save(path, image=image, mpp=mpp, quality=quality)
+
+
+def aperio_text(*, width: int, height: int, mpp: float, quality: int, scanner_name: str) -> str:
+    """What an SVS says of itself; the objective power is what that µm/px is commonly called."""
+    return (
+        f"Aperio Image Library v12.0.0\r\n{width}x{height} [0,0 {width}x{height}] ({TILE_PX}x{TILE_PX}) JPEG/RGB "
+        f"Q={quality}|AppMag = {40 if mpp < 0.35 else 20}|MPP = {mpp:.4f}|ScanScope ID = {scanner_name}|Simulated = yes"
+    )
 
 
 def write_tiff(path: Path, *, picture: np.ndarray, mpp: float, quality: int) -> None:
