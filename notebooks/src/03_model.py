@@ -39,6 +39,7 @@ clinical_variables: list[str] = ["age_years", "sex", "size_mm", "depth", "site",
 horizon_months: float = 60.0  # months, horizon of the predicted risk
 hazard_edges_months: list[float] = [6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0]  # months, upper edges of the intervals
 aggregator: str = "abmil"  # rule by which a patient's tiles count: mean, abmil or chowder
+loss: str = "competing_hazards"  # competing_hazards, hazard (death censors) or cox (for comparison)
 embedding_dim: int = 32  # numbers that describe a tile inside the network
 epochs: int = 30  # passes over the training patients
 batch_patients: int = 32  # patients in a batch
@@ -106,19 +107,33 @@ display(Markdown(
 #
 # The network gives each patient a score $\eta$, and the score shifts the hazard of every interval,
 #
-# $$\log\frac{h_k}{1-h_k} = \alpha_k + \eta, \qquad
-# \text{risk by 5 years} = 1 - \prod_{k:\,t_k \le 60} (1 - h_k),$$
+# $$\log\frac{h_k}{1-h_k} = \alpha_k + \eta,$$
 #
 # so a higher score always means a higher risk. It is trained by the likelihood of what was seen, that is by making
 #
 # $$-\sum_k \left[ m_k \log h_k + (r_k - m_k) \log(1 - h_k) \right]$$
 #
-# small, where $r_k$ says that the patient was at risk in interval $k$ and $m_k$ that metastasis came in it. This loss
-# is a plain sum over patients, so it can be summed over hospitals that share no patients; the loss of Cox's model
-# cannot, which is why a federated study prefers intervals (Andreux et al., arXiv 2006.08997).
+# small, where $r_k$ says that the patient was at risk in interval $k$ and $m_k$ that metastasis came in it. Each term is
+# small where the hazard was high for those who had a metastasis and low for those who had none.
 #
-# Two conventions, both ours: a patient last seen inside an interval counts for it when at least half of it was
-# watched; death without metastasis ends the watching.
+# Some patients, the old above all, die of something else before any metastasis. Counting them as lost would give the
+# risk in a world where nobody dies of anything else. A patient asks another question: *what will happen to me?* So
+# death without metastasis gets a hazard $g_k$ of its own, which hangs on the clinical variables and is trained by the
+# same kind of loss. To have a metastasis in interval $k$ one must have come that far, $S_{k-1}$, and then metastasis must
+# come before death, half of the time where an interval holds both:
+#
+# $$\text{risk by 5 years} = \sum_{k:\,t_k \le 60} S_{k-1} \, h_k \, (1 - g_k / 2), \qquad
+# S_k = \prod_{j \le k} (1 - h_j)(1 - g_j).$$
+#
+# This is the **cumulative incidence**, the sum of Aalen and Johansen. With `loss: hazard` death is left out, and the risk
+# is $1 - \prod (1 - h_k)$.
+#
+# Both losses are plain sums over patients, so they can be summed over hospitals that share no patients. The loss of
+# Cox's model cannot: it compares each patient who has a metastasis with all others still at risk, *of both hospitals*.
+# `loss: cox` trains with it for comparison where all patients lie in one place; a federation refuses it (Andreux et
+# al., arXiv 2006.08997).
+#
+# One convention is ours: a patient last seen inside an interval counts for it when at least half of it was watched.
 
 # %%
 protocol = Protocol(
@@ -126,6 +141,7 @@ protocol = Protocol(
     clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months, horizon_months=horizon_months,
     encoder=bags.encoder, feature_dim=bags.feature_dim, embedding_dim=embedding_dim, epochs=epochs,
     batch_patients=batch_patients, learning_rate=learning_rate, weight_decay=weight_decay, aggregator=aggregator,
+    loss=loss,
 )
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
@@ -133,8 +149,8 @@ patients = assemble_patients(
 hazard_table(patients.outcome, edges_months=hazard_edges_months).round(3)
 
 # %% [markdown]
-# Read a row as: so many patients were watched through this interval, so many of them had a metastasis in it. The
-# hazard is highest early on: sarcomas of this kind spread soon or, in many patients, never.
+# Read a row as: so many patients were watched through this interval, so many of them had a metastasis in it, and so
+# many patients died without one. The hazard is highest early on: sarcomas of this kind spread soon or, in many patients, never.
 #
 # ## 3 · Folds: every prediction is for a patient left out
 #
@@ -323,8 +339,8 @@ display(Markdown(
 
 # %% [markdown]
 # **Limits.** Epochs, weight decay and size of the network were set on other virtual cohorts, never on these
-# patients, but they are settings all the same. Death without metastasis ends the watching: the risk is that of
-# metastasis were nobody to die of something else. One hazard serves both hospitals. The encoder knows photographs,
+# patients, but they are settings all the same. Deaths without metastasis are few, so what the model says about them
+# is mostly their average. One hazard serves both hospitals. The encoder knows photographs,
 # not tumours, unless another one was chosen in notebook 02.
 #
 # **Next.** Here all patients lay in one place. In notebook 04 they stay in their hospitals, and only weights

@@ -21,7 +21,7 @@ from sarcnet.evaluation.auc import weighted_auc
 from sarcnet.federated.patient_privacy import patient_gradients
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.crossval import training_weights
-from sarcnet.model.hazard import negative_log_likelihood
+from sarcnet.model.losses import patient_loss
 from sarcnet.model.patients import PatientBatches, Patients, all_tiles
 from sarcnet.model.predict import TrainedStack
 
@@ -43,13 +43,7 @@ def patient_losses(model: TrainedStack, patients: Patients) -> np.ndarray:
     batches = PatientBatches(patients, weights=np.zeros((len(patients), members)), seed=0, image=stack.shape.image)
     with torch.no_grad():
         losses = [
-            negative_log_likelihood(
-                stack(b["tiles"], b["mask"], b["clinical"]),
-                log_odds=stack.log_odds,
-                at_risk=b["at_risk"],
-                event=b["event"],
-            )
-            for b in all_tiles(batches)
+            patient_loss(stack(b["tiles"], b["mask"], b["clinical"]), batch=b, stack=stack) for b in all_tiles(batches)
         ]
     return torch.cat(losses).numpy().astype(np.float64)
 

@@ -23,7 +23,7 @@ from torch.func import functional_call, grad, vmap
 
 from sarcnet.compendium.seeds import rng
 from sarcnet.federated.aggregate import clip, norms
-from sarcnet.model.hazard import negative_log_likelihood
+from sarcnet.model.losses import patient_loss
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, all_tiles
 
@@ -38,9 +38,7 @@ def patient_gradients(stack: StackedNetwork, batch: Batch) -> dict[str, Tensor]:
     def loss(values: Mapping[str, Tensor], one: Batch) -> Tensor:
         inputs = tuple(one[k][None] for k in ("tiles", "mask", "clinical"))
         score = functional_call(stack, dict(values), inputs)  # (1, E)
-        own = negative_log_likelihood(
-            score, log_odds=values["log_odds"], at_risk=one["at_risk"][None], event=one["event"][None]
-        )
+        own = patient_loss(score, batch={k: v[None] for k, v in one.items()}, stack=stack, values=values)
         return (own[0] * one["weight"]).sum()
 
     return dict(vmap(grad(loss), in_dims=(None, 0))(weights, batch))

@@ -51,6 +51,13 @@ class Plan:
     model: str = "sarcnet_fedavg"
     recipe: Recipe = field(default_factory=Recipe)
 
+    def __post_init__(self) -> None:
+        if self.protocol.loss == "cox":
+            raise FederationError(
+                "Cox's partial likelihood does not split over hospitals: each would only compare its own patients. "
+                "Set loss to competing_hazards or hazard."
+            )
+
     @property
     def hospitals(self) -> tuple[str, ...]:
         """Names of the hospitals, sorted: the order in which everything is summed."""

@@ -68,7 +68,7 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
     parts = contributions(model, patients, use=left_out)
     score_gap = _check_scores(parts.scores, expected=_mean(scores, left_out))
     risks = out_of_fold(
-        scores_to_risks(model, scores),
+        scores_to_risks(model, scores, clinical=patients.clinical),
         folds=folds,
         patient_ids=patients.patient_ids,
         centres=patients.centres,

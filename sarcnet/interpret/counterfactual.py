@@ -209,7 +209,7 @@ def respond(
     return table.assign(
         n_tiles=np.diff(offsets),
         score=np.where(has, _mean(scores, dealt), np.nan),
-        risk=np.where(has, _mean(scores_to_risks(model, scores), dealt), np.nan),
+        risk=np.where(has, _mean(scores_to_risks(model, scores, clinical=varied.clinical), dealt), np.nan),
         true_risk=true,
     )
 

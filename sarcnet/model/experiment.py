@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.model.crossval import make_members, out_of_fold, training_weights
+from sarcnet.model.losses import fit_baseline
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack, image_score_sums, predict_risks
+from sarcnet.model.predict import TrainedStack, image_score_sums, predict_risks, predict_scores
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.training import fit
@@ -63,6 +64,9 @@ def cross_validate(
     apply_statistics(stack, training_statistics(own, weights=weights, image=variant.image))
     what = f"epochs of {variant.name}" if progress else ""
     curves = fit(stack, own, weights=weights, protocol=protocol, what=what)
+    if protocol.loss == "cox":
+        alpha = fit_baseline(predict_scores(stack, own), own.outcome, weights=weights)
+        stack.load_parameter_arrays(stack.parameter_arrays() | {"log_odds": alpha})
     if variant.image:
         total, count = image_score_sums(stack, own, weights=weights)
         stack.centre_image_score(total=total, count=count)

@@ -7,6 +7,7 @@ For one member, a patient with tiles x_1..x_T (features of a frozen encoder) and
                                           r: the average training patient's image score (0 until centred)
     s_cli = v · ĉ                         ĉ standardised; missing → 0
     η = s_img + s_cli
+    δ = u · ĉ                             score of death without metastasis (sarcnet.model.hazard), where it competes
 
 There is no hidden fusion: a tile's a_t (w · h_t - r) and a variable's v_j ĉ_j sum exactly to η. Members never mix:
 each has its own slice of every tensor (leading axis), its own standardisation and its own place in the loss. What is
@@ -49,6 +50,7 @@ class StackShape:
     image: bool = True
     clinical: bool = True
     aggregator: str = "abmil"
+    competing_death: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class StackedNetwork(nn.Module):
     image_weight: Tensor
     clinical_weight: Tensor
     log_odds: Tensor
+    death_weight: Tensor
+    death_log_odds: Tensor
     tile_mean: Tensor
     tile_inverse_std: Tensor
     clinical_mean: Tensor
@@ -93,6 +97,8 @@ class StackedNetwork(nn.Module):
             **(image if shape.image else {}),
             **({"clinical_weight": (E, p)} if shape.clinical else {}),
             "log_odds": (E, shape.intervals),
+            **({"death_weight": (E, p)} if shape.competing_death and shape.clinical else {}),
+            **({"death_log_odds": (E, shape.intervals)} if shape.competing_death else {}),
         }
         for name, size in sizes.items():
             self.register_parameter(name, nn.Parameter(torch.zeros(size)))
@@ -126,7 +132,9 @@ class StackedNetwork(nn.Module):
     def _aggregator_parameters(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in self.aggregator_names}
 
-    def set_statistics(self, *, tiles: Moments | None, clinical: Moments, hazard: HazardCounts) -> None:
+    def set_statistics(
+        self, *, tiles: Moments | None, clinical: Moments, hazard: HazardCounts, death: HazardCounts
+    ) -> None:
         """Take standardisation and starting hazard from each member's training patients (or from the sum over
         hospitals)."""
         with torch.no_grad():
@@ -136,6 +144,8 @@ class StackedNetwork(nn.Module):
             self.clinical_mean.copy_(torch.from_numpy(clinical.mean))
             self.clinical_inverse_std.copy_(torch.from_numpy(clinical.inverse_std))
             self.log_odds.copy_(torch.from_numpy(hazard.log_odds))
+            if self.shape.competing_death:
+                self.death_log_odds.copy_(torch.from_numpy(death.log_odds))
 
     def embed(self, tiles: Tensor) -> Tensor:
         """(B, T, E, h).
@@ -171,6 +181,16 @@ class StackedNetwork(nn.Module):
     def forward(self, tiles: Tensor, mask: Tensor, clinical: Tensor) -> Tensor:
         """(B, E): score η of every patient under every member."""
         return self.parts(tiles, mask, clinical).score
+
+    def death_score(self, clinical: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        """(B, E): δ of every patient under every member; 0 without a clinical branch. clinical (B, p).
+
+        weight: (E, p) in place of the stack's own.
+        """
+        if not (self.shape.competing_death and self.shape.clinical):
+            return torch.zeros(len(clinical), self.shape.members)
+        own = self.death_weight if weight is None else weight
+        return (own * self.standardise_clinical(clinical)).sum(dim=2)
 
     def centre_image_score(self, *, total: np.ndarray, count: np.ndarray) -> None:
         """Move the average training image score from the tiles into α, so a positive contribution means "above the

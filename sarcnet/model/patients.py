@@ -43,8 +43,8 @@ class Patients:
     def select(self, rows: np.ndarray) -> Patients:
         """These rows (integers or a mask), in this order."""
         rows = np.arange(len(self))[rows]
-        outcome = Intervals(self.outcome.at_risk[rows], self.outcome.event[rows])
         ids = [self.patient_ids[i] for i in rows]
+        outcome = self.outcome.select(rows)
         return Patients(self.bags.select(ids), self.clinical[rows], outcome, tuple(self.centres[i] for i in rows))
 
     def of_centre(self, centre: str) -> Patients:
@@ -94,8 +94,8 @@ class PatientBatches(Dataset[Batch]):
     """Padded batches of patients. An item is asked for by (epoch, rows); epoch -1 shows all tiles, others a sample of
     `tiles_per_bag`.
 
-    A batch: index (B,), tiles (B, T, d), mask (B, T) True on real tiles, clinical (B, p), at_risk and event (B, K),
-    weight (B, E).
+    A batch: index (B,), tiles (B, T, d), mask (B, T) True on real tiles, clinical (B, p), the outcome's arrays (at_risk,
+    event, death_at_risk and death (B, K), months and cause (B,)), weight (B, E).
     """
 
     def __init__(
@@ -134,8 +134,7 @@ class PatientBatches(Dataset[Batch]):
             "tiles": tiles,
             "mask": mask,
             "clinical": p.clinical[rows],
-            "at_risk": p.outcome.at_risk[rows],
-            "event": p.outcome.event[rows],
+            **p.outcome.arrays(rows),
             "weight": self.weights[rows],
         }
         return {name: torch.from_numpy(a) for name, a in arrays.items()}

@@ -39,19 +39,29 @@ def predict_scores(stack: StackedNetwork, patients: Patients) -> np.ndarray:
 
 
 def predict_risks(model: TrainedStack, patients: Patients) -> np.ndarray:
-    """(n, E): probability of metastasis by the horizon under each member.
+    """(n, E): cumulative incidence of metastasis by the horizon under each member.
 
     Average over members (axis 1) for new patients.
     """
-    return scores_to_risks(model, predict_scores(model.network, patients))
+    return scores_to_risks(model, predict_scores(model.network, patients), clinical=patients.clinical)
 
 
-def scores_to_risks(model: TrainedStack, scores: np.ndarray) -> np.ndarray:
-    """(n, E) risks from (n, E) scores; rises with the score."""
-    edges, horizon = model.protocol.hazard_edges_months, model.protocol.horizon_months
+def scores_to_risks(model: TrainedStack, scores: np.ndarray, *, clinical: np.ndarray | None = None) -> np.ndarray:
+    """(n, E) risks from (n, E) scores; rises with the score.
+
+    clinical: (n, p) of the same patients, on which their risk to die of something else hangs; None: that of the average
+    training patient. Without competing death it has no part.
+    """
+    network = model.network
     with torch.no_grad():
+        competing = network.shape.competing_death
         values = risk(
-            torch.from_numpy(scores), log_odds=model.network.log_odds, edges_months=edges, horizon_months=horizon
+            torch.from_numpy(scores),
+            log_odds=network.log_odds,
+            edges_months=model.protocol.hazard_edges_months,
+            horizon_months=model.protocol.horizon_months,
+            death_score=None if clinical is None else network.death_score(torch.from_numpy(clinical)),
+            death_log_odds=network.death_log_odds if competing else None,
         )
     return values.numpy()
 

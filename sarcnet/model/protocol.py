@@ -16,6 +16,8 @@ from sarcnet.model.crossval import Member
 from sarcnet.model.hazard import check_edges
 from sarcnet.model.network import StackedNetwork, StackShape
 
+LOSSES = ("competing_hazards", "hazard", "cox")
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -24,6 +26,8 @@ class Protocol:
     optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
     aggregator: rule by which tiles count, a name in sarcnet.model.aggregators.
     embedding_rate: share of the learning rate at which the embedding of the tiles moves.
+    loss: "competing_hazards" (death without metastasis has a hazard of its own and the risk is the cumulative incidence),
+    "hazard" (death censors: the risk were nobody to die of anything else) or "cox" (sarcnet.model.losses; not federated).
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
     """
 
@@ -46,6 +50,7 @@ class Protocol:
     tiles_per_bag: int = 16
     embedding_rate: float = 0.1
     optimizer: str = "adamw"
+    loss: str = "competing_hazards"
 
     def __post_init__(self) -> None:
         for name in ("centres", "clinical_variables", "hazard_edges_months"):
@@ -54,6 +59,8 @@ class Protocol:
         clinical_columns(self.clinical_variables)
         if self.optimizer not in ("adamw", "sgd"):
             raise SarcnetError(f"optimizer is '{self.optimizer}': choose adamw or sgd.")
+        if self.loss not in LOSSES:
+            raise SarcnetError(f"loss is '{self.loss}': choose {', '.join(LOSSES)}.")
         if self.aggregator not in AGGREGATORS:
             raise SarcnetError(f"aggregator is '{self.aggregator}': choose {', '.join(AGGREGATORS)}.")
 
@@ -94,6 +101,7 @@ def build_stack(
             image=image,
             clinical=clinical,
             aggregator=protocol.aggregator,
+            competing_death=protocol.loss == "competing_hazards",
         )
     )
     stack.initialise(protocol.seed, names=[("member", m.repeat, m.fold) for m in members])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from sarcnet.model.hazard import HazardCounts, hazard_counts
+from sarcnet.model.hazard import HazardCounts, death_counts, hazard_counts
 from sarcnet.model.moments import Moments, table_moments, tile_moments
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
@@ -18,23 +18,25 @@ from sarcnet.model.patients import Patients
 
 @dataclass(frozen=True)
 class TrainingStatistics:
-    """Moments of tiles (E, d) and clinical columns (E, p), metastases and patients at risk (E, K), training patients
-    (E,). They add over hospitals."""
+    """Moments of tiles (E, d) and clinical columns (E, p), metastases and patients at risk (E, K), deaths without
+    metastasis and patients at risk of it (E, K), training patients (E,). They add over hospitals."""
 
     tiles: Moments | None
     clinical: Moments
     hazard: HazardCounts
+    death: HazardCounts
     patients: np.ndarray
 
     def __add__(self, other: TrainingStatistics) -> TrainingStatistics:
         tiles = self.tiles + other.tiles if self.tiles is not None and other.tiles is not None else None
-        hazard = self.hazard + other.hazard
-        return TrainingStatistics(tiles, self.clinical + other.clinical, hazard, self.patients + other.patients)
+        hazard, death = self.hazard + other.hazard, self.death + other.death
+        return TrainingStatistics(tiles, self.clinical + other.clinical, hazard, death, self.patients + other.patients)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named float64 arrays with the members first: what leaves the hospital."""
         arrays = {"patients": self.patients}
-        for part, value in (("tiles", self.tiles), ("clinical", self.clinical), ("hazard", self.hazard)):
+        for part in ("tiles", "clinical", "hazard", "death"):
+            value = getattr(self, part)
             if value is not None:
                 arrays |= {f"{part}.{f.name}": getattr(value, f.name) for f in fields(value)}
         return arrays
@@ -46,9 +48,11 @@ class TrainingStatistics:
         def moments(part: str) -> Moments:
             return Moments(*(np.asarray(arrays[f"{part}.{f.name}"]) for f in fields(Moments)))
 
-        hazard = HazardCounts(np.asarray(arrays["hazard.events"]), np.asarray(arrays["hazard.at_risk"]))
+        def counts(part: str) -> HazardCounts:
+            return HazardCounts(*(np.asarray(arrays[f"{part}.{f.name}"]) for f in fields(HazardCounts)))
+
         tiles = moments("tiles") if "tiles.count" in arrays else None
-        return cls(tiles, moments("clinical"), hazard, np.asarray(arrays["patients"]))
+        return cls(tiles, moments("clinical"), counts("hazard"), counts("death"), np.asarray(arrays["patients"]))
 
 
 def training_statistics(patients: Patients, *, weights: np.ndarray, image: bool = True) -> TrainingStatistics:
@@ -57,10 +61,13 @@ def training_statistics(patients: Patients, *, weights: np.ndarray, image: bool 
         tiles=tile_moments(patients.bags, weights) if image else None,
         clinical=table_moments(patients.clinical, weights),
         hazard=hazard_counts(patients.outcome, weights),
+        death=death_counts(patients.outcome, weights),
         patients=weights.astype(np.float64).sum(axis=0),
     )
 
 
 def apply_statistics(stack: StackedNetwork, statistics: TrainingStatistics) -> None:
     """Set standardisation and starting hazard of a stack from statistics (one hospital's, or the sum)."""
-    stack.set_statistics(tiles=statistics.tiles, clinical=statistics.clinical, hazard=statistics.hazard)
+    stack.set_statistics(
+        tiles=statistics.tiles, clinical=statistics.clinical, hazard=statistics.hazard, death=statistics.death
+    )

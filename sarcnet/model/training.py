@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.progress import track
-from sarcnet.model.hazard import negative_log_likelihood
+from sarcnet.model.losses import cox_loss, patient_loss
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, training_loader
 from sarcnet.model.protocol import Protocol
@@ -41,10 +41,11 @@ class StackTraining(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         score = self.stack(batch["tiles"], batch["mask"], batch["clinical"])  # (B, E)
-        loss = negative_log_likelihood(
-            score, log_odds=self.stack.log_odds, at_risk=batch["at_risk"], event=batch["event"]
-        )  # (B, E)
         weight = batch["weight"]  # (B, E)
+        if self.protocol.loss == "cox":
+            loss = cox_loss(score, months=batch["months"], cause=batch["cause"], weight=weight)  # (B, E)
+        else:
+            loss = patient_loss(score, batch=batch, stack=self.stack)
         known = ((batch["at_risk"] + batch["event"]).sum(dim=1, keepdim=True) > 0).float()  # (B, 1)
         held_out = (1 - weight) * known
         watched = loss.detach()
@@ -82,7 +83,11 @@ class StackTraining(pl.LightningModule):
         for name, parameter in self.stack.named_parameters():
             if name == "tile_weight":
                 key = (slow, decay * rate / slow)  # the same pull per step as the other weights
-            elif name.endswith("bias") or name.startswith("rank") or name in ("log_odds", "clinical_weight"):
+            elif (
+                name.endswith("bias")
+                or name.startswith("rank")
+                or name in ("log_odds", "clinical_weight", "death_log_odds")
+            ):
                 key = (rate, 0.0)
             else:
                 key = (rate, decay)

@@ -67,7 +67,7 @@ def at_home(cohort, make_plan):
 
 def test_patients_gradients_are_those_of_patients_alone(at_home):
     stack, hospital = at_home
-    from sarcnet.model.hazard import negative_log_likelihood
+    from sarcnet.model.losses import patient_loss
 
     batch = next(all_tiles(PatientBatches(hospital.patients, weights=hospital.weights, seed=0), batch_patients=5))
     found = patient_gradients(stack, batch)
@@ -75,7 +75,7 @@ def test_patients_gradients_are_those_of_patients_alone(at_home):
         stack.zero_grad()
         one = {k: v[i : i + 1] for k, v in batch.items()}
         score = stack(one["tiles"], one["mask"], one["clinical"])
-        loss = negative_log_likelihood(score, log_odds=stack.log_odds, at_risk=one["at_risk"], event=one["event"])
+        loss = patient_loss(score, batch=one, stack=stack)
         (loss * one["weight"]).sum().backward()
         for name, parameter in stack.named_parameters():
             np.testing.assert_allclose(found[name][i].numpy(), parameter.grad.numpy(), atol=2e-6, err_msg=name)

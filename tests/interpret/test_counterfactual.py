@@ -92,7 +92,7 @@ def test_only_networks_that_do_not_know_the_patient_answer(truth, monkeypatch):
         return np.column_stack([np.array(mean), 100 + np.array(mean)])  # member 1 says 100 more
 
     monkeypatch.setattr(cf, "predict_scores", scores)
-    monkeypatch.setattr(cf, "scores_to_risks", lambda model, values: values / 1000)
+    monkeypatch.setattr(cf, "scores_to_risks", lambda model, values, **_: values / 1000)
     monkeypatch.setattr(
         cf, "fold_matrix", lambda folds, patient_ids, members: np.array([[1, 0], [0, 1]])
     )  # member k left patient k out

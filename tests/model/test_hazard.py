@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.model.hazard import check_edges, hazard_counts, intervals, negative_log_likelihood, risk
+from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.incidence import incidence_at
+from sarcnet.model.hazard import check_edges, death_counts, hazard_counts, intervals, negative_log_likelihood, risk
 
 EDGES = [6.0, 12.0, 24.0]
 
@@ -113,3 +115,61 @@ def test_starting_hazard_is_the_share_of_events() -> None:
 def test_useless_edges_are_refused(edges: list[float], horizon: float, words: str) -> None:
     with pytest.raises(SarcnetError, match=words):
         check_edges(edges, horizon_months=horizon)
+
+
+def test_death_is_counted_and_ends_the_watching_for_metastasis() -> None:
+    outcome = intervals(np.array([8.0, 9.0, 3.0]), np.array([2, 2, 1]), edges_months=EDGES)
+    assert outcome.death.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert outcome.death_at_risk.tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 0]]  # 3.0: half of the first interval
+    assert outcome.at_risk.tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 0]]
+
+
+def test_incidence_is_the_sum_said_slowly_and_that_of_one_cause_without_death() -> None:
+    g = np.random.default_rng(5)
+    score, death = g.normal(size=(6, 2)), g.normal(size=(6, 2))
+    alpha, beta = g.normal(size=(2, 3)) - 1, g.normal(size=(2, 3)) - 2
+    tensors = [torch.from_numpy(a) for a in (score, alpha, death, beta)]
+    own = {"edges_months": EDGES, "horizon_months": 24.0}
+    found = risk(tensors[0], log_odds=tensors[1], death_score=tensors[2], death_log_odds=tensors[3], **own)
+    for i in range(6):
+        for e in range(2):
+            staying, total = 1.0, 0.0
+            for a, b in zip(alpha[e], beta[e], strict=True):
+                h, d = 1 / (1 + np.exp(-a - score[i, e])), 1 / (1 + np.exp(-b - death[i, e]))
+                total += staying * (h * (1 - d) + h * d / 2)  # alone, or first of two: either order is as likely
+                staying *= (1 - h) * (1 - d)
+            assert float(found[i, e]) == pytest.approx(total, rel=1e-9)
+    nobody_dies = risk(tensors[0], log_odds=tensors[1], death_log_odds=torch.full((2, 3), -50.0).double(), **own)
+    torch.testing.assert_close(nobody_dies, risk(tensors[0], log_odds=tensors[1], **own))
+
+
+def test_incidence_agrees_with_a_simulated_population_and_with_aalen_johansen() -> None:
+    """Two exponential causes and uniform censoring; the incidence is known in closed form."""
+    g, n, metastasis, dying = np.random.default_rng(11), 40_000, 0.012, 0.008
+    a, d, c = g.exponential(1 / metastasis, n), g.exponential(1 / dying, n), g.uniform(5, 120, n)
+    months = np.minimum(np.minimum(a, d), c)
+    event = np.select([months == a, months == d], [1, 2], 0)
+    edges = [6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0]
+    outcome, everybody = intervals(months, event, edges_months=edges), np.ones((n, 1))
+    found = risk(
+        torch.zeros(1, 1).double(),
+        log_odds=torch.from_numpy(hazard_counts(outcome, everybody).log_odds),
+        edges_months=edges,
+        horizon_months=60.0,
+        death_log_odds=torch.from_numpy(death_counts(outcome, everybody).log_odds),
+    )
+    truth = metastasis / (metastasis + dying) * (1 - np.exp(-60 * (metastasis + dying)))
+    assert float(found) == pytest.approx(truth, abs=0.01)
+    estimated = incidence_at(Followup(months, event, np.full(n, "A")), horizon_months=60.0, competing=True)[0]
+    assert float(found) == pytest.approx(estimated, abs=0.005)
+    alone = 1 - np.exp(-60 * metastasis)  # what a model that censors the dead would say
+    assert alone - truth > 0.09
+
+
+def test_risk_of_metastasis_falls_where_death_comes_first_and_still_rises_with_the_score() -> None:
+    score = torch.linspace(-4, 4, 30)[:, None]
+    alpha, beta = torch.tensor([[-2.0, -1.0, -3.0]]), torch.tensor([[-2.0, -2.0, -2.0]])
+    own = {"log_odds": alpha, "edges_months": EDGES, "horizon_months": 24.0, "death_log_odds": beta}
+    young, old = (risk(score, death_score=torch.full_like(score, d), **own) for d in (-1.0, 2.0))
+    assert (old < young).all()
+    assert (old.diff(dim=0) > 0).all()
