@@ -237,14 +237,14 @@ def _direction(
     steps = (np.rint(layout.angle * (DIRECTIONS / np.pi)).astype(np.int32) % DIRECTIONS).astype(np.uint8)  # coarse
     fine = (-(-shape[0] // 2), -(-shape[1] // 2))  # pairs of pixels
     stamp = np.rint(chromatin(mpp) * (0.45 * 256)) / 256  # in parts that add up without rounding
-    y, x = (
-        (np.arange(n, dtype=np.float32) * np.float32(2 * mpp / GRID_UM)).reshape(form)
-        for n, form in zip(fine, ((-1, 1), (1, -1)), strict=True)
-    )
-    frayed = []
-    for axis, (place, fray) in enumerate(zip((y, x), ground.frays, strict=True)):
+    stamp = stamp.astype(np.float32)
+    maps = []
+    for axis, (form, fray) in enumerate(zip(((-1, 1), (1, -1)), ground.frays, strict=True)):
         origin = (fray[0] - origin_px[1] // 2, fray[1] - origin_px[0] // 2)
-        shift = looked_at(stamp.astype(np.float32), width=fine[1], origin=origin)[np.arange(fine[0]) & (SIDE - 1)]
-        frayed.append(np.clip((place + shift).astype(np.int32), 0, steps.shape[axis] - 1))
-    chosen = steps[frayed[0], frayed[1]]
+        shift = looked_at(stamp, width=fine[1], origin=origin)[np.arange(fine[0]) & (SIDE - 1)]
+        place = np.arange(fine[axis], dtype=np.float32) * np.float32(2 * mpp / GRID_UM)
+        place += np.float32(2.0**-10 - 0.5)  # remap rounds; never from the middle between two cells
+        shift += place.reshape(form)
+        maps.append(shift)
+    chosen = cv2.remap(steps, maps[1], maps[0], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(chosen, (2 * fine[1], 2 * fine[0]), interpolation=cv2.INTER_NEAREST)[: shape[0], : shape[1]]
