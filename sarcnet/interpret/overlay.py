@@ -25,9 +25,11 @@ INCH_UM, METRE_UM, CENTIMETRE_UM = 25_400.0, 1e6, 1e4
 OPACITY = 0.6
 
 
-def colour_limit(values: np.ndarray) -> float:
-    """Contribution at which the colours end, either way: that of 98 % of the tiled area; 1 where there is none."""
-    sizes = np.abs(values[np.isfinite(values)])
+def colour_limit(*values: np.ndarray) -> float:
+    """Contribution at which the colours of all these heat maps (h, w) end, either way: that of 98 % of the tiled area; 1
+    where there is none.
+    """
+    sizes = np.abs(np.concatenate([own[np.isfinite(own)] for own in values]))
     limit = float(np.quantile(sizes, 0.98)) if len(sizes) else 0.0
     return limit if limit > 0 else 1.0
 

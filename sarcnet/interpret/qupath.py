@@ -21,6 +21,14 @@ CONTRIBUTIONS = {
     "strength": "contribution × tiles of the patient (log-odds)",
     "attention": "attention",
 }
+#: the same and the morphometry, as shown for the tile under the pointer: column to name
+NUMBERS = {
+    "strength": CONTRIBUTIONS["strength"],
+    "attention": CONTRIBUTIONS["attention"],
+    "nuclei": "nuclei counted",
+    "status": "of the nuclei",
+    **{name: f"{title} ({what})" for name, (title, what) in MEASURES.items()},
+}
 
 
 def write_slide(
