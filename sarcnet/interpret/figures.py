@@ -21,11 +21,12 @@ BAR_UM = 200.0
 PER_ROW = 4
 
 
-def draw_heatmaps(maps: Sequence[HeatMap]) -> Figure:
+def draw_heatmaps(maps: Sequence[HeatMap], *, points_per_log_odds: float) -> Figure:
     """Each slide above the same slide with its tiles' contributions; one scale for all, symmetric about zero.
 
     The scale ends where 98 % of the tiled area does, so that one extreme tile does not bleach all others; the arrows of
-    the colour bar say that some lie beyond.
+    the colour bar say that some lie beyond. Its other side says what a contribution is worth in percentage points of
+    risk for the average patient.
     """
     columns = min(len(maps), PER_ROW)
     rows = -(-len(maps) // columns)
@@ -41,11 +42,14 @@ def draw_heatmaps(maps: Sequence[HeatMap]) -> Figure:
         for ax in (plain, covered):
             ax.imshow(item.picture)
         covered.imshow(np.ma.masked_invalid(item.values), cmap=RAISES_LOWERS, norm=norm, alpha=0.6)
+        if item.tissue is not None and item.tissue.any() and not item.tissue.all():
+            covered.contour(item.tissue, levels=[0.5], colors="black", linewidths=0.6)
         plain.set_title(item.title, fontsize="small")
         _bar(covered, um_per_px=float(item.mpp), shape=item.picture.shape)
     mappable = plt.cm.ScalarMappable(norm=norm, cmap=RAISES_LOWERS)
-    label = "contribution of a tile (log-odds)"
-    figure.colorbar(mappable, ax=axes.ravel().tolist(), label=label, shrink=0.5, aspect=30, extend="both")
+    bar = figure.colorbar(mappable, ax=axes.ravel().tolist(), shrink=0.5, aspect=30, extend="both")
+    bar.set_label("contribution of a tile, log-odds\n(percentage points of 5-year risk)")
+    bar.ax.yaxis.set_major_formatter(lambda v, _: f"{_signed(v)} ({v * points_per_log_odds:+.1f})".replace("-", "−"))
     return figure
 
 

@@ -7,25 +7,31 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from sarcnet.interpret.geometry import TileGeometry
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.overview import overview_mpp
-from sarcnet.slides.thumbnail import read_thumbnail
+from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
+from sarcnet.slides.tissue import find_tissue
 from sarcnet.slides.units import Mpp
+
+TISSUE_MPP = 8.0  # as notebook 01 does by default
 
 
 @dataclass(frozen=True)
 class HeatMap:
     """Picture of a slide (h, w, 3) uint8 at `mpp` µm/px, and the contribution of the tile over each pixel (h, w).
 
-    NaN where there is no tile that the model saw: nothing is interpolated or smoothed.
+    NaN where there is no tile that the model saw: nothing is interpolated or smoothed. `tissue` (h, w) bool, the mask
+    that notebook 01 finds.
     """
 
     title: str
     picture: np.ndarray
     mpp: Mpp
     values: np.ndarray
+    tissue: np.ndarray | None = None
 
 
 def place_values(tiles: pd.DataFrame, *, shape: tuple[int, int], scale: float, size_px: float) -> np.ndarray:
@@ -53,7 +59,14 @@ def make_heatmap(tiles: pd.DataFrame, *, file: Path, geometry: TileGeometry, tit
     thumbnail = read_thumbnail(info, mpp=overview_mpp(info))
     shape = (thumbnail.image.shape[0], thumbnail.image.shape[1])
     values = place_values(tiles, shape=shape, scale=thumbnail.scale, size_px=geometry.size_px)
-    return HeatMap(title, thumbnail.image, thumbnail.mpp, values)
+    return HeatMap(title, thumbnail.image, thumbnail.mpp, values, _tissue(thumbnail))
+
+
+def _tissue(thumbnail: Thumbnail) -> np.ndarray:
+    """(h, w) bool on the picture, found at the resolution at which tissue is sought."""
+    small = find_tissue(reduced(thumbnail, mpp=Mpp(TISSUE_MPP))).tissue
+    shape = (thumbnail.image.shape[1], thumbnail.image.shape[0])
+    return np.asarray(Image.fromarray(small).resize(shape, Image.Resampling.NEAREST))
 
 
 def ends_of_image_score(patients: pd.DataFrame, *, count: int) -> pd.DataFrame:
