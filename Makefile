@@ -54,7 +54,8 @@ from-notebooks: .venv/.ready  ## write notebooks/src/*.py from notebooks edited 
 figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ and renew the README's table
 	@$(BIN)/sarcnet publish demo
 
-bench: .venv/.ready  ## time whole profiles from nothing (PROFILES="smoke demo study") and print a table
+bench: .venv/.ready  ## time a slide, and whole profiles from nothing (PROFILES="smoke demo study")
+	@$(BIN)/python -m sarcnet.virtual.bench
 	@$(BIN)/sarcnet bench $(or $(PROFILES),smoke demo)
 
 calibration: .venv/.ready  ## simulate fifty studies without slides and renew docs/calibration.md

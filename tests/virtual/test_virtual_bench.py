@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sarcnet.virtual.bench import measure
+from sarcnet.virtual.bench import measure, scaling
 
 
 def test_a_slide_costs_a_few_yardsticks():
@@ -11,3 +11,12 @@ def test_a_slide_costs_a_few_yardsticks():
     assert table.loc["slide: paint + encode", "ratio"] < 6
     parts = table.loc[["paint", "encode as SVS"], "seconds"].sum()
     assert abs(table.loc["slide: paint + encode", "seconds"] - parts) < 0.01
+
+
+def test_scaling_is_the_ratio_of_rates():
+    """Whether it is 1.8 depends on who else uses the cores, so a test cannot say; the measurement must be sound."""
+    table = scaling(slides=2)
+    assert list(table["processes"]) == [1, 2]
+    one, two = table["slides_per_s"]
+    assert abs(table["times"].iloc[1] - two / one) < 0.03
+    assert one > 0.2
