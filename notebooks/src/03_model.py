@@ -38,11 +38,11 @@ repeats: int = 2  # times the patients are dealt into folds anew
 clinical_variables: list[str] = ["age_years", "sex", "size_mm", "depth", "site", "histotype", "fnclcc_grade"]  # columns
 horizon_months: float = 60.0  # months, horizon of the predicted risk
 hazard_edges_months: list[float] = [6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0]  # months, upper edges of the intervals
-aggregator: str = "abmil"  # rule by which a patient's tiles count: mean, abmil or chowder
+aggregator: str = "abmil"  # rule by which a patient's tiles count: mean, abmil, chowder or transmil
+fusion: str = "late"  # how image and clinic become one score: late, concatenation or gated
 loss: str = "competing_hazards"  # competing_hazards, hazard (death censors) or cox (for comparison)
 embedding_dim: int = 32  # numbers that describe a tile inside the network
 epochs: int = 30  # passes over the training patients
-batch_patients: int = 32  # patients in a batch
 learning_rate: float = 0.003  # step length of AdamW
 weight_decay: float = 2.0  # pull of the weights towards 0, per step times learning_rate
 
@@ -140,8 +140,7 @@ protocol = Protocol(
     seed=seed, folds=folds, repeats=repeats, centres=sorted(known["centre"].unique()),
     clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months, horizon_months=horizon_months,
     encoder=bags.encoder, feature_dim=bags.feature_dim, embedding_dim=embedding_dim, epochs=epochs,
-    batch_patients=batch_patients, learning_rate=learning_rate, weight_decay=weight_decay, aggregator=aggregator,
-    loss=loss,
+    learning_rate=learning_rate, weight_decay=weight_decay, aggregator=aggregator, fusion=fusion, loss=loss,
 )
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
@@ -179,13 +178,17 @@ first.pivot_table(index=["centre", "metastasis"], columns="fold", values="patien
 # \eta = \underbrace{\sum_t a_t \, (w^\top h_t - r)}_{\text{image}}
 # + \underbrace{\sum_j v_j \, \hat c_j}_{\text{clinical}} .$$
 #
-# The attention $a_t$ of a patient's tiles sums to one. (`aggregator` chooses other rules for $a_t$: `mean`, where every
-# tile counts alike, and `chowder`, where only the most and the least suspicious ones do; each is one file in
-# `sarcnet/model/aggregators`.) $\hat c_j$ are the clinical variables, standardised
-# likewise; a missing value is set to the mean, and a column beside it says that it was missing. $r$ is what the
-# average patient's image adds, so a tile above it raises the risk and one below lowers it. Nothing else happens
-# between image and clinic: the score is a **sum**, and notebook 06 can say exactly how much each tile and each
-# variable contributed.
+# The attention $a_t$ of a patient's tiles sums to one. $\hat c_j$ are the clinical variables, standardised likewise; a
+# missing value is set to the mean, and a column beside it says that it was missing. $r$ is what the average patient's
+# image adds, so a tile above it raises the risk and one below lowers it. Nothing else happens between image and clinic
+# (*late fusion*): the score is a **sum**, and notebook 06 can say exactly how much each tile and each variable
+# contributed.
+#
+# Other rules can be chosen, each one file with its equation and source. `aggregator`: `mean`, where every tile counts
+# alike; `chowder`, where only the most and the least suspicious ones do; `transmil`, where tiles look at each other
+# before they vote. `fusion`: `concatenation`, where a hidden layer sees image and clinic side by side, so that one can
+# change what the other means; `gated`, where a learnt gate says how far to believe either. With `transmil` and with the
+# last two fusions the score is no sum any more and cannot be taken apart exactly.
 #
 # Small numbers of patients ask for modesty: few hidden numbers, a strong pull of all weights towards zero (weight
 # decay), a fresh handful of tiles shown in every epoch. The network starts from equal attention and zero effect, so
@@ -300,14 +303,16 @@ stage.figure("F5_clinical_weights", figures.draw_clinical_weights(clinical), dat
 
 # %%
 pooled = results["sarcnet_pooled"].trained
+additive = pooled.network.additive
 left_out = fold_matrix(fold_table, patient_ids=patients.patient_ids, members=pooled.members) == 1
-parts = contributions(pooled, patients, use=left_out)
 score = (predict_scores(pooled.network, patients) * left_out).sum(axis=1) / left_out.sum(axis=1)
-gap = abs(parts.scores["score"] - score).max()
-spread = parts.scores[["image", "clinical"]].std()
+parts = contributions(pooled, patients, use=left_out).scores if additive else pd.DataFrame({"score": score})
+gap = abs(parts["score"] - score).max()
+spread = parts.std()
 display(Markdown(
     f"Largest gap between a score and the sum of its parts: {gap:.1e}. Over the patients the image's part varies by "
     f"{spread['image']:.2f} (standard deviation, in log-odds), the clinical part by {spread['clinical']:.2f}."
+    if additive else f"With `{aggregator}` and `{fusion}` fusion the score is no sum of parts: nothing to add up."
 ))
 
 # %% [markdown]

@@ -14,7 +14,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord
 
 from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.plan import FederationError
-from sarcnet.model.aggregators.chowder import EXTREMES
+from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork, StackShape
 from sarcnet.model.protocol import Protocol, build_stack
@@ -72,7 +72,7 @@ def axis_names(shape: StackShape) -> dict[int, str]:
     names = {
         RISK_BINS: "risk bin",
         RISK_GROUPS: "risk group",
-        EXTREMES if shape.aggregator == "chowder" else 0: "rank",
+        **AGGREGATORS[shape.aggregator].AXES,
         shape.intervals: "interval",
         shape.attention_dim: "attention",
         shape.embedding_dim: "embedding",

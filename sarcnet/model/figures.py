@@ -103,9 +103,12 @@ def _spread(count: int) -> np.ndarray:
 def clinical_weights(trained: TrainedStack) -> pd.DataFrame:
     """Log-odds of the hazard per standard deviation: column, member, weight.
 
-    Columns without spread among the training patients of some member are left out.
+    Columns without spread among the training patients of some member are left out. Empty when the fusion is not late:
+    then a variable has no weight of its own.
     """
     network = trained.network
+    if network.shape.fusion != "late":
+        return pd.DataFrame({"member": [], "column": [], "weight": []})
     names = clinical_columns(trained.protocol.clinical_variables)
     weights = network.clinical_weight.detach().numpy()  # (E, p)
     frame = pd.DataFrame(weights, columns=list(names))
@@ -118,6 +121,8 @@ def draw_clinical_weights(weights: pd.DataFrame) -> Figure:
     """Every member's weight of every clinical column (one dot a member), ordered by the mean."""
     order = weights.groupby("column")["weight"].mean().sort_values(ascending=False).index
     fig, ax = plt.subplots(figsize=(6.0, 0.28 * len(order) + 1.0), layout="constrained")
+    if weights.empty:
+        ax.text(0.5, 0.5, "hidden fusion: no weight of its own for any variable", ha="center", transform=ax.transAxes)
     for place, name in enumerate(order):
         values = weights.loc[weights["column"] == name, "weight"].to_numpy()
         ax.scatter(values, place + _spread(len(values)), s=9, color="#0072B2", alpha=0.6, linewidths=0)

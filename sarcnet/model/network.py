@@ -9,10 +9,11 @@ For one member, a patient with tiles x_1..x_T (features of a frozen encoder) and
     η = s_img + s_cli
     δ = u · ĉ                             score of death without metastasis (sarcnet.model.hazard), where it competes
 
-There is no hidden fusion: a tile's a_t (w · h_t - r) and a variable's v_j ĉ_j sum exactly to η. Members never mix:
-each has its own slice of every tensor (leading axis), its own standardisation and its own place in the loss. What is
-shared is the work: W x for all members is one matrix product, because the standardisation is folded into the weights,
-W x̂ = (W / σ) x - (W / σ) μ.
+So it is by default, and then there is no hidden fusion: a tile's a_t (w · h_t - r) and a variable's v_j ĉ_j sum exactly
+to η (`StackedNetwork.additive`). An aggregator that is not additive (TransMIL) or another fusion (sarcnet.model.fusions)
+gives up these exact parts. Members never mix: each has its own slice of every tensor (leading axis), its own
+standardisation and its own place in the loss. What is shared is the work: W x for all members is one matrix product,
+because the standardisation is folded into the weights, W x̂ = (W / σ) x - (W / σ) μ.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import torch_rng
 from sarcnet.model.aggregators import AGGREGATORS
+from sarcnet.model.fusions import FUSIONS
 from sarcnet.model.hazard import HazardCounts
 from sarcnet.model.moments import Moments
 
@@ -51,6 +53,7 @@ class StackShape:
     clinical: bool = True
     aggregator: str = "abmil"
     competing_death: bool = False
+    fusion: str = "late"
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,25 @@ class StackedNetwork(nn.Module):
         self.shape = shape
         E, d, p, h = shape.members, shape.feature_dim, shape.clinical_dim, shape.embedding_dim
         own = self._aggregator.sizes(members=E, embedding_dim=h, attention_dim=shape.attention_dim)
-        image = {"tile_weight": (E, h, d), "tile_bias": (E, h), **own, "image_weight": (E, h)}
+        late = shape.fusion == "late"
+        reads_tiles = {"image_weight": (E, h)} if late or shape.aggregator == "chowder" else {}
+        image = {"tile_weight": (E, h, d), "tile_bias": (E, h), **own, **reads_tiles}
         self.aggregator_names = tuple(own) if shape.image else ()
+        fusion = (
+            {}
+            if late
+            else self._fusion.sizes(
+                members=E,
+                image_dim=self._representation_dim if shape.image else 0,
+                clinical_dim=p if shape.clinical else 0,
+                hidden_dim=shape.attention_dim,
+            )
+        )
+        self.fusion_names = tuple(fusion)
         sizes = {
             **(image if shape.image else {}),
-            **({"clinical_weight": (E, p)} if shape.clinical else {}),
+            **({"clinical_weight": (E, p)} if shape.clinical and late else {}),
+            **fusion,
             "log_odds": (E, shape.intervals),
             **({"death_weight": (E, p)} if shape.competing_death and shape.clinical else {}),
             **({"death_log_odds": (E, shape.intervals)} if shape.competing_death else {}),
@@ -112,6 +129,20 @@ class StackedNetwork(nn.Module):
     def _aggregator(self) -> ModuleType:
         return AGGREGATORS[self.shape.aggregator]
 
+    @property
+    def _fusion(self) -> ModuleType:
+        return FUSIONS[self.shape.fusion]
+
+    @property
+    def _representation_dim(self) -> int:
+        own = getattr(self._aggregator, "representation_dim", None)
+        return int(own(self.shape.embedding_dim)) if own else self.shape.embedding_dim
+
+    @property
+    def additive(self) -> bool:
+        """Whether the score is a sum of exact parts, one for each tile and each clinical column (`parts`)."""
+        return bool(self._fusion.ADDITIVE and (self._aggregator.ADDITIVE or not self.shape.image))
+
     def initialise(self, seed: int, *, names: Sequence[Sequence[str | int]]) -> None:
         """Draw each member's weights from its own named generator, so a member starts the same alone and in any
         stack.
@@ -119,18 +150,27 @@ class StackedNetwork(nn.Module):
         names: E names, for instance ("member", repeat, fold). The last weights of the image and of the attention
         start at 0: every patient starts at the training hazard, every tile with equal attention.
         """
-        if not self.shape.image:
-            return
         with torch.no_grad():
             for e, name in enumerate(names):
                 generator = torch_rng(seed, *name)
-                self.tile_weight[e] = torch.randn(self.tile_weight.shape[1:], generator=generator)
-                for own, parameter in self._aggregator_parameters().items():
-                    size = tuple(parameter.shape[1:])
-                    parameter[e] = self._aggregator.start(own, size=size, generator=generator)
+                if self.shape.image:
+                    self.tile_weight[e] = torch.randn(self.tile_weight.shape[1:], generator=generator)
+                    self._start(self._aggregator, self._aggregator_parameters(), e, generator)
+                    if self.shape.fusion != "late" and "image_weight" in self._parameters:
+                        self.image_weight[e] = torch.randn(self.image_weight.shape[1:], generator=generator)
+                self._start(self._fusion, self._fusion_parameters(), e, generator)
+
+    def _start(
+        self, rule: ModuleType, parameters: Mapping[str, Tensor], member: int, generator: torch.Generator
+    ) -> None:
+        for name, parameter in parameters.items():
+            parameter[member] = rule.start(name, size=tuple(parameter.shape[1:]), generator=generator)
 
     def _aggregator_parameters(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in self.aggregator_names}
+
+    def _fusion_parameters(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.fusion_names}
 
     def set_statistics(
         self, *, tiles: Moments | None, clinical: Moments, hazard: HazardCounts, death: HazardCounts
@@ -163,12 +203,20 @@ class StackedNetwork(nn.Module):
         return torch.nan_to_num((clinical[:, None, :] - self.clinical_mean) * self.clinical_inverse_std)
 
     def parts(self, tiles: Tensor, mask: Tensor, clinical: Tensor) -> Parts:
-        """Split the score into its exact parts. tiles (B, T, d), mask (B, T) bool, clinical (B, p) with NaN."""
+        """Split the score into its exact parts. tiles (B, T, d), mask (B, T) bool, clinical (B, p) with NaN.
+
+        Raises SarcnetError when the score is no sum (`additive`).
+        """
+        if not self.additive:
+            raise SarcnetError(
+                f"A score by {self.shape.aggregator} with {self.shape.fusion} fusion is no sum of parts: explain it by "
+                "integrated gradients, or train with an additive aggregator (mean, abmil, chowder) and late fusion."
+            )
         B, T = mask.shape
         tile = attention = torch.zeros(B, T, self.shape.members)
         if self.shape.image and T:
             embedded = self.embed(tiles)  # (B, T, E, h)
-            value = torch.einsum("bteh,eh->bte", embedded, self.image_weight) - self.image_centre
+            value = self._tile_values(embedded) - self.image_centre
             attention = self._aggregator.weigh(
                 self._aggregator_parameters(), embedded=embedded, value=value, mask=mask
             )  # (B, T, E)
@@ -178,9 +226,44 @@ class StackedNetwork(nn.Module):
             part = self.clinical_weight * self.standardise_clinical(clinical)  # (B, E, p)
         return Parts(tile, attention, part)
 
+    def _tile_values(self, embedded: Tensor) -> Tensor:
+        """(B, T, E): w · h_t, 0 where nothing reads single tiles."""
+        if "image_weight" not in self._parameters:
+            return torch.zeros(embedded.shape[:3])
+        return torch.einsum("bteh,eh->bte", embedded, self.image_weight)
+
+    def image_vector(self, tiles: Tensor, mask: Tensor) -> Tensor:
+        """(B, E, r): m, what the aggregator makes of a patient's tiles; 0 without tiles."""
+        if mask.shape[1] == 0:
+            return torch.zeros(len(mask), self.shape.members, self._representation_dim)
+        embedded, rule, own = self.embed(tiles), self._aggregator, self._aggregator_parameters()
+        if not rule.ADDITIVE:
+            return rule.pool(own, embedded=embedded, tiles=tiles, mask=mask)
+        value = self._tile_values(embedded)
+        if hasattr(rule, "represent"):
+            return rule.represent(own, embedded=embedded, value=value, mask=mask)
+        return torch.einsum("bte,bteh->beh", rule.weigh(own, embedded=embedded, value=value, mask=mask), embedded)
+
+    def image_score(self, tiles: Tensor, mask: Tensor) -> Tensor:
+        """(B, E): s_img; 0 without tiles, and 0 for all where the fusion is not late and the image has no score alone."""
+        if not self.shape.image or self.shape.fusion != "late":
+            return torch.zeros(len(mask), self.shape.members)
+        if self.additive:
+            nothing = torch.full((len(mask), self.shape.clinical_dim), torch.nan)
+            return self.parts(tiles, mask, nothing).tile.sum(dim=1)
+        value = torch.einsum("beh,eh->be", self.image_vector(tiles, mask), self.image_weight)
+        return (value - self.image_centre) * mask.any(dim=1)[:, None]
+
     def forward(self, tiles: Tensor, mask: Tensor, clinical: Tensor) -> Tensor:
         """(B, E): score η of every patient under every member."""
-        return self.parts(tiles, mask, clinical).score
+        if self.additive:
+            return self.parts(tiles, mask, clinical).score
+        known = self.standardise_clinical(clinical) if self.shape.clinical else None  # (B, E, p)
+        if self.shape.fusion == "late":
+            own = torch.zeros(()) if known is None else (self.clinical_weight * known).sum(dim=2)
+            return self._fusion.combine(self.image_score(tiles, mask), own)
+        image = self.image_vector(tiles, mask) if self.shape.image else None
+        return self._fusion.combine(self._fusion_parameters(), image=image, has=mask.any(dim=1), clinical=known)
 
     def death_score(self, clinical: Tensor, *, weight: Tensor | None = None) -> Tensor:
         """(B, E): δ of every patient under every member; 0 without a clinical branch. clinical (B, p).

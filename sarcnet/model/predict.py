@@ -77,7 +77,7 @@ def image_score_sums(
     has_tiles = (patients.bags.sizes > 0)[:, None] * weights.astype(np.float64)  # (n, E)
     with torch.no_grad():
         for b in all_tiles(_batches(patients, stack)):
-            image = stack.parts(b["tiles"], b["mask"], b["clinical"]).tile.sum(dim=1).numpy()  # (B, E)
+            image = stack.image_score(b["tiles"], b["mask"]).numpy()  # (B, E)
             total += (image.astype(np.float64) * has_tiles[b["index"].numpy()]).sum(axis=0)
     return total, has_tiles.sum(axis=0)
 

@@ -13,6 +13,7 @@ from sarcnet.compendium.faults import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.crossval import Member
+from sarcnet.model.fusions import FUSIONS
 from sarcnet.model.hazard import check_edges
 from sarcnet.model.network import StackedNetwork, StackShape
 
@@ -26,6 +27,7 @@ class Protocol:
     optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
     aggregator: rule by which tiles count, a name in sarcnet.model.aggregators.
     embedding_rate: share of the learning rate at which the embedding of the tiles moves.
+    fusion: how image and clinic become one score, a name in sarcnet.model.fusions.
     loss: "competing_hazards" (death without metastasis has a hazard of its own and the risk is the cumulative incidence),
     "hazard" (death censors: the risk were nobody to die of anything else) or "cox" (sarcnet.model.losses; not federated).
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
@@ -42,15 +44,16 @@ class Protocol:
     feature_dim: int
     embedding_dim: int
     epochs: int
-    batch_patients: int
     learning_rate: float
     weight_decay: float
+    batch_patients: int = 32
     aggregator: str = "abmil"
     attention_dim: int = 16
     tiles_per_bag: int = 16
     embedding_rate: float = 0.1
     optimizer: str = "adamw"
     loss: str = "competing_hazards"
+    fusion: str = "late"
 
     def __post_init__(self) -> None:
         for name in ("centres", "clinical_variables", "hazard_edges_months"):
@@ -63,6 +66,8 @@ class Protocol:
             raise SarcnetError(f"loss is '{self.loss}': choose {', '.join(LOSSES)}.")
         if self.aggregator not in AGGREGATORS:
             raise SarcnetError(f"aggregator is '{self.aggregator}': choose {', '.join(AGGREGATORS)}.")
+        if self.fusion not in FUSIONS:
+            raise SarcnetError(f"fusion is '{self.fusion}': choose {', '.join(FUSIONS)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""
@@ -101,6 +106,7 @@ def build_stack(
             image=image,
             clinical=clinical,
             aggregator=protocol.aggregator,
+            fusion=protocol.fusion,
             competing_death=protocol.loss == "competing_hazards",
         )
     )

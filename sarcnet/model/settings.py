@@ -21,12 +21,14 @@ class ModelSettings(Settings):
     hazard_edges_months: list[float] = Field(
         min_length=1, description="upper edges of the hazard's intervals, months; the horizon is one of them"
     )
-    aggregator: Literal["mean", "abmil", "chowder"] = Field(description="rule by which a patient's tiles count")
+    aggregator: Literal["mean", "abmil", "chowder", "transmil"] = Field(
+        description="rule by which a patient's tiles count"
+    )
+    fusion: Literal["late", "concatenation", "gated"] = Field(description="how image and clinic become one score")
     loss: Literal["competing_hazards", "hazard", "cox"] = Field(
         description="what training makes small; with competing_hazards death without metastasis is a risk of its own"
     )
     embedding_dim: int = Field(ge=1, le=1024, description="numbers that describe a tile inside the network")
     epochs: int = Field(ge=1, le=10_000, description="passes over the training patients")
-    batch_patients: int = Field(ge=1, description="patients in a batch")
     learning_rate: float = Field(gt=0, lt=1, description="step length of AdamW")
     weight_decay: float = Field(ge=0, description="pull of the weights towards 0, per step times learning_rate")

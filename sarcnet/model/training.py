@@ -23,6 +23,9 @@ from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, training_loader
 from sarcnet.model.protocol import Protocol
 
+#: Weights that nothing pulls to 0: the baselines, the few of the clinic, and the last ones of a hidden fusion.
+UNDECAYED = ("log_odds", "clinical_weight", "death_log_odds", "fusion_score")
+
 
 class StackTraining(pl.LightningModule):
     """One loss per member, added up: as no member shares a weight with another, the gradient of the sum is each
@@ -83,11 +86,7 @@ class StackTraining(pl.LightningModule):
         for name, parameter in self.stack.named_parameters():
             if name == "tile_weight":
                 key = (slow, decay * rate / slow)  # the same pull per step as the other weights
-            elif (
-                name.endswith("bias")
-                or name.startswith("rank")
-                or name in ("log_odds", "clinical_weight", "death_log_odds")
-            ):
+            elif name.endswith(("bias", "gain")) or name.startswith("rank") or name in UNDECAYED:
                 key = (rate, 0.0)
             else:
                 key = (rate, decay)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.model.aggregators import AGGREGATORS, chowder
+from sarcnet.model.aggregators import AGGREGATORS, chowder, is_additive
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members
 from sarcnet.model.experiment import Variant, cross_validate
@@ -21,6 +21,7 @@ from sarcnet.model.predict import contributions, predict_scores
 from sarcnet.model.protocol import build_stack
 
 MEMBERS = 2
+ADDITIVE = [name for name in AGGREGATORS if is_additive(name)]
 
 
 def random_stack(data: SimpleNamespace, aggregator: str) -> StackedNetwork:
@@ -58,7 +59,7 @@ def test_image_score_is_that_of_a_plain_loop(data: SimpleNamespace, aggregator: 
         assert parts.tile[0, :, e].sum().item() == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("aggregator", ADDITIVE)
 def test_order_padding_and_company_do_not_matter(data: SimpleNamespace, aggregator: str) -> None:
     stack = random_stack(data, aggregator)
     _, patients = data.make_patients()
@@ -70,7 +71,7 @@ def test_order_padding_and_company_do_not_matter(data: SimpleNamespace, aggregat
     np.testing.assert_allclose(predict_scores(stack, mixed), scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("aggregator", ADDITIVE)
 def test_empty_bag_and_padding_have_no_weight(data: SimpleNamespace, aggregator: str) -> None:
     stack = random_stack(data, aggregator)
     mask = torch.tensor([[True, True, False], [False, False, False]])
@@ -79,7 +80,7 @@ def test_empty_bag_and_padding_have_no_weight(data: SimpleNamespace, aggregator:
     assert not parts.tile.detach()[1].any()
 
 
-@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("aggregator", ADDITIVE)
 def test_every_aggregator_learns_the_signal_and_its_parts_add_up(data: SimpleNamespace, aggregator: str) -> None:
     table, patients = data.make_patients()
     folds = make_folds(table, folds=3, repeats=1, seed=7)
@@ -93,7 +94,7 @@ def test_every_aggregator_learns_the_signal_and_its_parts_add_up(data: SimpleNam
     np.testing.assert_allclose(parts.scores["score"], score.mean(axis=1), atol=1e-4)
 
 
-@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("aggregator", ADDITIVE)
 def test_a_network_can_be_copied_and_sent_to_another_process(data: SimpleNamespace, aggregator: str) -> None:
     stack = random_stack(data, aggregator)
     _, patients = data.make_patients()
@@ -102,5 +103,5 @@ def test_a_network_can_be_copied_and_sent_to_another_process(data: SimpleNamespa
 
 
 def test_unknown_aggregator_is_refused_with_the_choices(data: SimpleNamespace) -> None:
-    with pytest.raises(SarcnetError, match="aggregator is 'maximum': choose mean, abmil, chowder"):
+    with pytest.raises(SarcnetError, match="aggregator is 'maximum': choose mean, abmil, chowder, transmil"):
         data.protocol(aggregator="maximum")

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+ADDITIVE = True
+AXES: dict[int, str] = {}
+
 
 def sizes(*, members: int, embedding_dim: int, attention_dim: int) -> dict[str, tuple[int, ...]]:
     """V, b_V, U, b_U and u of every member."""

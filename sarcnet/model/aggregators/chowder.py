@@ -15,7 +15,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+ADDITIVE = True
 EXTREMES = 5  # R
+AXES = {EXTREMES: "rank", 2 * EXTREMES: "extreme tile"}
 
 
 def sizes(*, members: int, embedding_dim: int, attention_dim: int) -> dict[str, tuple[int, ...]]:
@@ -30,12 +32,32 @@ def start(name: str, *, size: tuple[int, ...], generator: torch.Generator) -> Te
 
 def weigh(parameters: Mapping[str, Tensor], *, embedded: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """(B, T, E): weight of each tile by its rank; 0 on padding. value (B, T, E), mask (B, T) True on tiles."""
+    weights = torch.zeros_like(value)
+    for name, chosen in _extremes(value, mask).items():
+        weights = weights.scatter_add(1, chosen, parameters[name].T[None].expand_as(chosen).contiguous())
+    return weights * mask[:, :, None]
+
+
+def represent(parameters: Mapping[str, Tensor], *, embedded: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """(B, E, 2 R): the extreme values, each times its rank's weight, for a fusion that wants a vector; 0 without tiles."""
+    found = [
+        value.gather(1, chosen) * parameters[name].T[None] for name, chosen in _extremes(value, mask).items()
+    ]  # each (B, R, E)
+    return torch.cat(found, dim=1).transpose(1, 2) * mask.any(dim=1)[:, None, None]
+
+
+def representation_dim(embedding_dim: int) -> int:
+    """Length of the vector."""
+    return 2 * EXTREMES
+
+
+def _extremes(value: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Places (B, R, E) of the highest values under "rank_top", of the lowest under "rank_bottom"."""
     count = mask.sum(dim=1)  # (B,)
     rank = torch.arange(EXTREMES)[None, :].minimum((count - 1).clamp(min=0)[:, None])  # (B, R)
     rank = rank[:, :, None].expand(-1, -1, value.shape[2])  # (B, R, E)
-    weights = torch.zeros_like(value)
+    found = {}
     for name, sign in (("rank_top", -1.0), ("rank_bottom", 1.0)):
         order = (sign * value.detach()).masked_fill(~mask[:, :, None], torch.inf).argsort(dim=1, stable=True)
-        chosen = order.gather(1, rank)  # (B, R, E)
-        weights = weights.scatter_add(1, chosen, parameters[name].T[None].expand_as(chosen).contiguous())
-    return weights * mask[:, :, None]
+        found[name] = order.gather(1, rank)
+    return found
