@@ -40,11 +40,12 @@ tiles_per_patient_max: int = 1  # tiles of one patient among those shown at one 
 tile_share_compared: float = 0.33  # share of a patient's tiles that count as high, and as low
 nuclei_per_tile_min: int = 8  # nuclei that a tile needs before their size is averaged
 random_networks: int = 20  # networks with shuffled weights to compare with
+measured_tiles_per_end: int = 3  # tiles of each patient, at each end, on which nuclei are measured
 tumours_repainted: int = 6  # simulated tumours painted again with one knob turned at a time
 review_tiles: int = 60  # tiles on the review sheet, before repeats and checks
 bootstrap_samples: int = 2000  # resamples of the patients
 interval_level: float = 0.95  # coverage of the intervals
-jobs: int = 2  # processes that paint
+jobs: int = 2  # processes that paint and measure
 
 # %%
 import pandas as pd
@@ -248,6 +249,89 @@ if has_truth:
         stage.number(f"rho_{row.pattern}", row.rho, low=row.low, high=row.high, n=row.n, unit="rank correlation")
 
 # %% [markdown]
+# ## Measured, as on a real slide
+#
+# Real slides have no truth. So we measure what can be measured on the picture: the dyes are told apart by their colour,
+# nuclei outlined by a watershed, and each tile gets its cellularity, the mean and the variation of the nuclear area, how
+# dark and how rough the chromatin is, and its shares of necrosis and stroma. `docs/interpretability.md` says how far each
+# of these can be believed. Measuring takes longer than predicting, so only the two ends of each patient are measured.
+
+# %%
+from sarcnet.interpret import concepts, figures_measured, measured
+from sarcnet.interpret.morphometry import MEASURES, count_status, measure_tiles
+
+ends_of_patients = measured.end_tiles(explained.tiles, per_end=measured_tiles_per_end)
+morphometry = measure_tiles(
+    ends_of_patients, files=files, geometry=geometry, nuclei_min=nuclei_per_tile_min, jobs=jobs
+)
+display(Markdown(count_status(morphometry)))
+
+# %% [markdown]
+# A tile with few nuclei keeps its counts and shares, but has no mean size. Now the comparison within patients, once as
+# measured and once with what goes along with necrosis and stroma taken out: a dead or fibrous tile differs in its nuclei
+# too, and could pose as a pattern of nuclei.
+
+# %%
+interval = {"samples": bootstrap_samples, "level": interval_level}
+seen_effects = measured.measured_effects(
+    morphometry, explained.patients, **interval, rng=stage.rng("interpret", "measured")
+)
+seen_shuffled = against_truth.random_effects(shuffled, morphometry, share=measured.BOTH_ENDS, patterns=tuple(MEASURES))
+seen_truth = None
+if has_truth:
+    true_ends = tiles.loc[ends_of_patients.index]
+    true_gaps = against_truth.gaps_by_patient(true_ends, share=measured.BOTH_ENDS)
+    seen_truth = against_truth.effects(true_gaps, **interval, rng=stage.rng("interpret", "true ends"))
+
+# %% [markdown]
+# Filled is what was measured, hollow what remains without necrosis and stroma, blue the truth of the very same tiles,
+# where it is known.
+
+# %%
+figure = figures_measured.draw_measured(seen_effects, shuffled=seen_shuffled, true=seen_truth, level=interval_level)
+stage.figure("F16_measured", figure, data={**vars(seen_effects), "shuffled": seen_shuffled, "true": seen_truth},
+             caption="Measured patterns: tiles that raise against tiles that lower the score.")
+for row in seen_effects.plain.itertuples():
+    stage.number(f"measured_{row.pattern}", row.effect, low=row.low, high=row.high, n=row.n, unit="standard deviations")
+
+# %% [markdown]
+# Where filled and blue part, the instrument is at fault and not the model: on a real slide one would see the filled point
+# only. Where filled and hollow part, the model may look at dead or fibrous tissue.
+#
+# ## What the features can know
+#
+# A model can use only what its features hold. A sparse linear probe predicts each pattern from the features of a tile,
+# fitted on some patients and judged on others.
+
+# %%
+inputs = concepts.features_of(morphometry, bags)
+known_measures = concepts.probe(
+    inputs, morphometry, patterns=concepts.PROBED, **interval, rng=stage.rng("interpret", "probe"), jobs=jobs
+)
+known_truth = None
+if has_truth:
+    known_truth = concepts.probe(
+        inputs, true_ends, patterns=tuple(against_truth.PATTERNS), **interval, rng=stage.rng("interpret", "true probe"),
+        jobs=jobs,
+    )
+
+# %% [markdown]
+# Left what could be read from the features of a tile, right what goes with a tile's contribution.
+
+# %%
+figure = figures_measured.draw_concepts(known_measures, used=seen_effects, true=known_truth, level=interval_level)
+stage.figure("F17_concepts", figure, data={"known": known_measures, "known_truth": known_truth, "used": seen_effects.plain},
+             caption="What a linear probe reads from the features of a tile, beside what the model uses.")
+for row in known_measures.itertuples():
+    stage.number(f"probe_{row.pattern}", row.r2, low=row.low, high=row.high, n=row.n_patients, unit="R²")
+stage.write_table("morphometry.parquet", morphometry)
+
+# %% [markdown]
+# High on the left and near zero on the right: it was there for the taking and left. Low on the left and far from zero on
+# the right: the model hardly sees this pattern itself, so something that goes along with it must carry it. A few nuclei
+# measure their own variation badly, so even perfect features could not reach an R² of one.
+
+# %% [markdown]
 # ## Turn one knob
 #
 # Tiles with large nuclei are often crowded and dark as well, so a comparison of tiles cannot say which of these the
@@ -384,6 +468,14 @@ for name, table in kept.items():
 # %%
 sentences = against_truth.verdicts(found, reference) if has_truth else ["Without truth, pathologists must judge the tiles."]
 display(Markdown(f"`{explained_model}`, {stage.data_kind} data. " + " ".join(sentences)))
+
+# %% [markdown]
+# And what would have been said without the truth, as on real slides:
+
+# %%
+said = measured.verdicts(seen_effects, shuffled=seen_shuffled, true=seen_truth, known=known_measures)
+for verdict in said:
+    display(Markdown(f"- {verdict.sentence}"))
 
 # %% [markdown]
 # **Limits.** A contribution says what moved the model, not what causes metastasis. Within patients, patterns that go

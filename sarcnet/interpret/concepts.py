@@ -18,12 +18,25 @@ from joblib import Parallel, delayed
 from sklearn.linear_model import lasso_path
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
+from sarcnet.compendium.faults import Faults
+from sarcnet.model.bags import Bags
+
 PENALTIES, SMALLEST_PENALTY = (
     12,
     0.03,
 )  # tried, evenly on a log scale down to this part of the one that leaves no feature
 INNER_SHARE = 0.25  # of the training patients, on whom the penalty is chosen
 TILES_MIN, PATIENTS_MIN = 60, 15
+#: Measures that are worth a probe: those that the paper names, and what could pose as them.
+PROBED = (
+    "cellularity_per_mm2",
+    "nuclear_area_um2",
+    "anisokaryosis_cv",
+    "chromatin_od",
+    "necrosis_fraction",
+    "stroma_fraction",
+)
+FOLDS = 4
 
 
 def probe(
@@ -31,10 +44,10 @@ def probe(
     tiles: pd.DataFrame,
     *,
     patterns: Sequence[str],
-    folds: int,
     samples: int,
     level: float,
     rng: np.random.Generator,
+    folds: int = FOLDS,
     jobs: int = 1,
 ) -> pd.DataFrame:
     """R² of each pattern of tiles that the probe has not seen, of patients that it has not seen.
@@ -69,6 +82,21 @@ def probe(
         row = {"pattern": name, "r2": r2, "low": low, "high": high, "n_tiles": len(errors)}
         rows.append(row | {"n_patients": errors["patient_id"].nunique(), "n_features": used})
     return pd.DataFrame(rows)
+
+
+def features_of(tiles: pd.DataFrame, bags: Bags) -> np.ndarray:
+    """(n, d) float32: the features of these tiles (slide_id, tile), row by row.
+
+    Raises:
+        SarcnetError: a tile has no features in `bags`.
+    """
+    place = pd.Series(np.arange(len(bags.tiles)), index=pd.MultiIndex.from_frame(bags.tiles[["slide_id", "tile"]]))
+    rows = place.reindex(pd.MultiIndex.from_frame(tiles[["slide_id", "tile"]]))
+    faults = Faults()
+    for slide_id, tile in rows[rows.isna()].index[:5]:
+        faults.add(f"Tile {tile} of slide {slide_id} has no features: take tiles and features from the same run.")
+    faults.raise_if_any("These tiles cannot be probed")
+    return bags.features[rows.to_numpy(int)]
 
 
 def _predicted(

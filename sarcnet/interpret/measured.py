@@ -118,7 +118,13 @@ class Verdict:
     sentence: str
 
 
-def verdicts(found: MeasuredEffects, *, shuffled: pd.DataFrame, true: pd.DataFrame | None = None) -> list[Verdict]:
+def verdicts(
+    found: MeasuredEffects,
+    *,
+    shuffled: pd.DataFrame,
+    true: pd.DataFrame | None = None,
+    known: pd.DataFrame | None = None,
+) -> list[Verdict]:
     """For each of NAMED one of ANSWERS, or that it cannot be judged.
 
     "Used" needs all three: a P below P_MAX after Holm, an effect that at most P_MAX of the shuffled networks reach, and an
@@ -127,10 +133,18 @@ def verdicts(found: MeasuredEffects, *, shuffled: pd.DataFrame, true: pd.DataFra
     Args:
         shuffled: (networks, patterns) of `against_truth.random_effects`.
         true: effects of the true patterns on the same tiles, where they are known; same columns as `found.plain`.
+        known: of `concepts.probe`, how well the features know the measure.
     """
     plain, adjusted = found.plain.set_index("pattern"), found.adjusted.set_index("pattern")
     return [
-        _verdict(name, plain.loc[measure], adjusted.loc[measure], shuffled[measure], _row(true, measure))
+        _verdict(
+            name,
+            plain.loc[measure],
+            adjusted.loc[measure],
+            shuffled[measure],
+            _row(true, measure),
+            _row(known, measure),
+        )
         for name, measure in NAMED.items()
     ]
 
@@ -141,7 +155,14 @@ def _row(table: pd.DataFrame | None, pattern: str) -> pd.Series | None:
     return table[table["pattern"] == pattern].iloc[0]
 
 
-def _verdict(name: str, plain: pd.Series, adjusted: pd.Series, shuffled: pd.Series, true: pd.Series | None) -> Verdict:
+def _verdict(
+    name: str,
+    plain: pd.Series,
+    adjusted: pd.Series,
+    shuffled: pd.Series,
+    true: pd.Series | None,
+    known: pd.Series | None,
+) -> Verdict:
     measure = MEASURES[str(plain.name)]
     if plain["n"] < PATIENTS_MIN or np.isnan(plain["low"]):
         answer = "cannot be judged"
@@ -158,6 +179,9 @@ def _verdict(name: str, plain: pd.Series, adjusted: pd.Series, shuffled: pd.Seri
     )
     if true is not None:
         sentence += f"; by the truth of the same tiles {_interval(true)}"
+    if known is not None and not np.isnan(known["r2"]):
+        low, high = known["low"], known["high"]
+        sentence += f". A probe reads it from the features with R² {known['r2']:.2f} ({low:.2f} to {high:.2f})"
     return Verdict(name, answer, sentence + ".")
 
 

@@ -86,10 +86,11 @@ def measure_tile(
 ) -> MeasuredTile:
     """Morphometry of one picture (h, w, 3) uint8 at `mpp` µm/px.
 
-    Nuclei are counted by an unbiased frame (:func:`sarcnet.interpret.nuclear_table.nuclear_table`) on living tissue; a tile
-    with less than LIVING_SHARE_MIN of it has no cellularity (NaN). Sizes and chromatin are means over whole nuclei: not cut
-    by the edge, not clumps, not in dead tissue, whose debris would pose as small nuclei; with fewer than `nuclei_min` of
-    them they are NaN.
+    Nuclei are counted by an unbiased frame (:func:`sarcnet.interpret.nuclear_table.nuclear_table`), and their number divided by
+    the area of living tissue; a tile with less than LIVING_SHARE_MIN of it has no cellularity (NaN). The few found in dead
+    tissue count: its border is blurred, and without them cellularity would fall with necrosis. Sizes and chromatin are
+    means over whole nuclei: not cut by the edge, not clumps, not in dead tissue, whose debris would pose as small nuclei;
+    with fewer than `nuclei_min` of them they are NaN.
 
     Args:
         colours: of the slide; left out, they are taken from this picture alone, which is less sure.
@@ -106,7 +107,7 @@ def measure_tile(
     enough = len(whole) >= nuclei_min
     side_mm2 = picture.shape[0] * picture.shape[1] * mpp**2 / UM2_PER_MM2
     living_mm2 = side_mm2 * maps.living if maps.living >= LIVING_SHARE_MIN else np.nan
-    counted = int(living["counts"].sum())
+    counted = int(table["counts"].sum())
     mitoses = int((is_mitosis_like(living, usual_od=colours.usual_od) & living["counts"]).sum())
     area = whole["area_um2"]
     sizes = {

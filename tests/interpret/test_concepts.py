@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.interpret.concepts import _fitted, probe
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.interpret.concepts import _fitted, features_of, probe
+from sarcnet.model.bags import make_bags
 
 SETTINGS = {"folds": 3, "samples": 200, "level": 0.95}
 
@@ -50,6 +52,14 @@ def test_the_same_seed_gives_the_same_and_processes_change_nothing():
         for jobs in (1, 2)
     )
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_features_are_those_of_the_tiles_asked_for():
+    bags = make_bags({"a": np.arange(6).reshape(3, 2), "b": np.arange(6, 10).reshape(2, 2)})
+    tiles = pd.DataFrame({"slide_id": ["b", "a"], "tile": [1, 0]})
+    assert features_of(tiles, bags).tolist() == [[8, 9], [0, 1]]
+    with pytest.raises(SarcnetError, match="Tile 7 of slide b has no features"):
+        features_of(tiles.assign(tile=[7, 0]), bags)
 
 
 def test_too_few_tiles_and_constant_patterns_are_said_and_not_judged():

@@ -126,7 +126,13 @@ def test_the_truth_stands_in_the_sentence_where_it_is_known():
     numbers = table(**dict.fromkeys(NAMED.values(), (0.5, 0.3, 0.7, 0.0001, 40)))
     true = table(nuclear_area_um2=(0.9, 0.8, 1.0, 0.001, 40))
     networks = pd.DataFrame(dict.fromkeys(NAMED.values(), [0.0] * 20))
-    said = verdicts(MeasuredEffects(numbers, numbers, pd.DataFrame()), shuffled=networks, true=true)
-    assert "by the truth of the same tiles +0.90 (+0.80 to +1.00)." in said[0].sentence
+    known = pd.DataFrame(
+        {"pattern": ["nuclear_area_um2", "anisokaryosis_cv"], "r2": [0.6, np.nan], "low": 0.5, "high": 0.7}
+    )
+    effects = MeasuredEffects(numbers, numbers, pd.DataFrame())
+    said = verdicts(effects, shuffled=networks, true=true, known=known)
+    assert "by the truth of the same tiles +0.90 (+0.80 to +1.00). A probe" in said[0].sentence
+    assert said[0].sentence.endswith("with R² 0.60 (0.50 to 0.70).")
+    assert "probe" not in said[1].sentence + said[2].sentence
     assert "truth" not in said[1].sentence
     assert "more of it by +0.50 (+0.30 to +0.70) standard deviations in 40 patients, P < 0.001" in said[1].sentence
