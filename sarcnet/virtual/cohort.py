@@ -191,9 +191,12 @@ def generate(
     The generator must be run to its end: tables and cohort.json come last.
 
     Raises:
-        SarcnetError: the folder holds anything that was not made here; nothing is written or removed then.
+        SarcnetError: parameters are impossible, all of them named, or the folder holds anything that was not made here;
+            nothing is written or removed then.
     """
     size = {"width_um": width_um, "height_um": height_um}
+    shares = {"artefact_share": artefact_share, "several_slides_share": several_slides_share}
+    _refuse_impossible(seed=seed, counts=counts, sizes=size, shares=shares, jobs=jobs, tiff_centres=tiff_centres)
     card = {"kind": "simulated", "seed": seed, "patients": counts, "slide_um": [width_um, height_um]}
     card |= {"artefact_share": artefact_share, "control": control}
     card |= {"several_slides_share": several_slides_share, "tiff_centres": sorted(tiff_centres)}
@@ -223,6 +226,49 @@ def generate(
     with atomic_path(artefacts_path(folder)) as part:
         truth_table({order.slide_id: order.artefact for order in orders}, **size).to_parquet(part, index=False)
     write_json(folder / "cohort.json", card)
+
+
+SIDE_UM = (100.0, 20_000.0)  # of a slide that is painted as a whole; larger ones: sarcnet.virtual.giant
+
+
+def _refuse_impossible(
+    *,
+    seed: int,
+    counts: Mapping[str, Mapping[str, int]],
+    sizes: Mapping[str, float],
+    shares: Mapping[str, float],
+    jobs: int,
+    tiff_centres: Collection[str],
+) -> None:
+    """Say all that is wrong with the parameters of a cohort."""
+    faults = Faults()
+    if seed < 0:
+        faults.add(f"seed is {seed}; give a whole number from 0 on.")
+    if jobs < 1:
+        faults.add(f"jobs is {jobs}; at least one process has to work.")
+    if not counts:
+        faults.add("counts names no hospital; give at least one.")
+    for name, size in sizes.items():
+        if not SIDE_UM[0] <= size <= SIDE_UM[1]:
+            faults.add(f"{name} is {size:g}; it must lie between {SIDE_UM[0]:g} and {SIDE_UM[1]:g} µm.")
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            faults.add(f"{name} is {share:g}; a share lies between 0 and 1.")
+    for name, series in counts.items():
+        for part, count in series.items():
+            if count < 1:
+                faults.add(
+                    f"counts asks for {count} patients in the {part} series of {name}; give at least one, or leave it out."
+                )
+        mix = virtual_centre(name).mix
+        for what, parts in (("histotypes", mix.histotypes), ("sites", mix.sites)):
+            if min(parts) < 0 or abs(sum(parts) - 1) > 1e-6:
+                faults.add(
+                    f"the shares of {what} at {name} are {parts}; none may be negative, and their sum must be 1."
+                )
+    for name in sorted(set(tiff_centres) - set(counts)):
+        faults.add(f"tiff_centres names {name}, which is not among the hospitals; name one of them.")
+    faults.raise_if_any("This virtual cohort cannot be made:")
 
 
 def slide_path(folder: Path, *, centre: str, slide_id: str, container: str = SVS) -> Path:

@@ -17,7 +17,7 @@ import tifffile
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.virtual.centres import CLB, IB
+from sarcnet.virtual.centres import CENTRES, CLB, IB
 from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders, slide_path, truth_path
 from sarcnet.virtual.layout import GRID_UM, TUMOUR, lay_out
 from sarcnet.virtual.mitoses import draw_mitosis
@@ -189,6 +189,33 @@ def test_a_cohort_being_repaired_does_not_call_itself_finished(cohort, tmp_path)
     assert not (folder / "cohort.json").exists()
     make(folder)
     assert bytes_of(folder) == bytes_of(cohort)
+
+
+def test_impossible_parameters_are_refused_together_before_anything_is_written(tmp_path, monkeypatch):
+    lopsided = replace(IB.mix, histotypes=(0.6, 0.6, 0.0, 0.0, 0.0, 0.0), sites=(-0.2, 0.6, 0.6))
+    monkeypatch.setitem(CENTRES, "IB", replace(IB, mix=lopsided))
+    wrong = {
+        "seed": -1,
+        "counts": {"CLB": {"training": 0}, "IB": {"training": 2}},
+        "width_um": -300.0,
+        "height_um": 1e6,
+    }
+    with pytest.raises(SarcnetError) as caught:
+        list(generate(tmp_path / "new", **wrong, jobs=0, artefact_share=1.2, tiff_centres=["Lyon"]))
+    said = str(caught.value)
+    assert "(9 faults)" in said
+    for part in (
+        "seed is -1",
+        "jobs is 0",
+        "width_um is -300",
+        "height_um is 1e+06",
+        "artefact_share is 1.2",
+        "0 patients in",
+    ):
+        assert part in said
+    for part in ("shares of histotypes at IB", "shares of sites at IB", "tiff_centres names Lyon"):
+        assert part in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_picture_is_dark_where_the_truth_has_nuclei(cohort):
