@@ -26,7 +26,7 @@ NUMBERS = {
     "strength": CONTRIBUTIONS["strength"],
     "attention": CONTRIBUTIONS["attention"],
     "nuclei": "nuclei counted",
-    "status": "of the nuclei",
+    "status": "measurement",
     **{name: f"{title} ({what})" for name, (title, what) in MEASURES.items()},
 }
 

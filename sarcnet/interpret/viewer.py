@@ -16,15 +16,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayObject, display
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.progress import headless
 from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.overlay import coloured
+from sarcnet.interpret.heatmap import HeatMap
+from sarcnet.interpret.overlay import COLOURS, coloured
 from sarcnet.interpret.picture_pyramid import build_pyramid
 from sarcnet.interpret.viewer_page import PAGE
+from sarcnet.slides.overview import round_length
 
 NOTEBOOK_BYTES = 1_300_000  # of a page inside a notebook; quoting it for the frame adds a little
 FILE_BYTES = 12_000_000  # of a page that is a file of its own
@@ -140,6 +144,24 @@ class _Frame(HTML):
 
     def __init__(self, data: str) -> None:
         DisplayObject.__init__(self, data)
+
+
+def static_picture(heatmap: HeatMap, *, limit: float) -> Figure:
+    """What the viewer shows first, as a figure: the slide under its heat map, with scale bar and legend."""
+    height, width = heatmap.values.shape
+    figure, ax = plt.subplots(figsize=(6.4, min(8.0, 0.9 + 5.2 * height / width)))
+    ax.imshow(heatmap.picture)
+    ax.imshow(coloured(heatmap.values, limit=limit))
+    ax.set_title(heatmap.title, fontsize="small")
+    ax.axis("off")
+    length_um = round_length(width * heatmap.mpp)
+    left, y = 0.03 * width, 0.96 * height
+    ax.plot([left, left + length_um / heatmap.mpp], [y, y], color="black", linewidth=3, solid_capstyle="butt")
+    ax.text(left, y - 0.015 * height, f"{length_um:g} µm", va="bottom", fontsize="small")
+    mappable = ScalarMappable(norm=Normalize(-limit, limit), cmap=COLOURS)
+    label = "contribution of a tile (log-odds)"
+    figure.colorbar(mappable, ax=ax, label=label, shrink=0.6, extend="both")
+    return figure
 
 
 def show(page: str, *, instead: Figure, height_px: int = HEIGHT_PX) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.interpret import viewer
 from sarcnet.interpret.geometry import TileGeometry
+from sarcnet.interpret.heatmap import HeatMap
 from sarcnet.interpret.picture_pyramid import SIDE_PX, build_pyramid
 
 GEOMETRY = TileGeometry(0.5, 112.0, 224)
@@ -123,3 +124,18 @@ def test_a_figure_takes_the_place_of_the_viewer_where_nobody_looks(slide, monkey
     assert isinstance(said[0], plt.Figure)
     assert said[1].data.startswith("<iframe srcdoc=")
     assert not plt.get_fignums()
+
+
+def test_the_static_picture_has_the_colours_of_the_map_and_its_units():
+    values = np.full((60, 90), np.nan)
+    values[:30, :30] = 1.0
+    heatmap = HeatMap("P1", np.full((60, 90, 3), 230, np.uint8), 4.0, values)
+    figure = viewer.static_picture(heatmap, limit=1.0)
+    slide, bar = figure.axes
+    assert slide.get_title() == "P1"
+    assert bar.get_ylabel() == "contribution of a tile (log-odds)"
+    assert [text.get_text() for text in slide.texts] == ["50 µm"]
+    assert np.ptp(slide.lines[0].get_xdata()) * heatmap.mpp == 50
+    drawn = slide.images[1].get_array()
+    assert drawn[0, 0, 3] > 0 == drawn[50, 80, 3]
+    plt.close(figure)
