@@ -1,4 +1,4 @@
-"""One model, cross-validated: folds → members → statistics → training → out-of-fold predictions."""
+"""One model, cross-validated: folds → members → (tuning) → training → out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -8,35 +8,24 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.model.crossval import make_members, out_of_fold, training_weights
-from sarcnet.model.losses import fit_baseline
+from sarcnet.model.fitting import Variant, train_stack
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack, image_score_sums, predict_risks, predict_scores
-from sarcnet.model.protocol import Protocol, build_stack
-from sarcnet.model.statistics import apply_statistics, training_statistics
-from sarcnet.model.training import fit
+from sarcnet.model.predict import TrainedStack, predict_risks
+from sarcnet.model.protocol import Protocol
+from sarcnet.model.tuning import train_tuned, tune
 
-
-@dataclass(frozen=True)
-class Variant:
-    """What a model may see. image, clinical: its branches; centre.
-
-    The one hospital it is trained at ('' = all, pooled).
-    """
-
-    name: str
-    image: bool = True
-    clinical: bool = True
-    centre: str = ""
+__all__ = ["CrossValidated", "Variant", "cross_validate", "mean_risk", "study_variants"]
 
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """A trained stack, its out-of-fold predictions (patient_id, centre, model, repeat, fold, risk) and its learning
-    curves."""
+    """A trained stack, its out-of-fold predictions (patient_id, centre, model, repeat, fold, risk), its learning curves, and
+    what was tuned (`sarcnet.model.tuning.tune`; empty when nothing was)."""
 
     trained: TrainedStack
     oof: pd.DataFrame
     curves: pd.DataFrame
+    tuning: pd.DataFrame
 
 
 def study_variants(centres: tuple[str, ...]) -> tuple[Variant, ...]:
@@ -60,21 +49,18 @@ def cross_validate(
     members = make_members(variant.name, folds=protocol.folds, repeats=protocol.repeats, centre=variant.centre)
     own = patients.of_centre(variant.centre) if variant.centre else patients
     weights = training_weights(folds, patient_ids=own.patient_ids, centres=own.centres, members=members)
-    stack = build_stack(protocol, members=members, image=variant.image, clinical=variant.clinical)
-    apply_statistics(stack, training_statistics(own, weights=weights, image=variant.image))
     what = f"epochs of {variant.name}" if progress else ""
-    curves = fit(stack, own, weights=weights, protocol=protocol, what=what)
-    if protocol.loss == "cox":
-        alpha = fit_baseline(predict_scores(stack, own), own.outcome, weights=weights)
-        stack.load_parameter_arrays(stack.parameter_arrays() | {"log_odds": alpha})
-    if variant.image:
-        total, count = image_score_sums(stack, own, weights=weights)
-        stack.centre_image_score(total=total, count=count)
-    trained = TrainedStack(protocol, members, stack)
+    tuning = pd.DataFrame()
+    if protocol.weight_decay_grid:
+        tuning = tune(protocol, own, weights=weights, members=members, variant=variant)
+        done = train_tuned(protocol, own, weights=weights, members=members, variant=variant, tuning=tuning, what=what)
+    else:
+        done = train_stack(protocol, own, weights=weights, members=members, variant=variant, what=what)
+    trained = TrainedStack(protocol, members, done.stack)
     risks = predict_risks(trained, patients)
     oof = out_of_fold(risks, folds=folds, patient_ids=patients.patient_ids, centres=patients.centres, members=members)
     table = pd.DataFrame([asdict(m) for m in members])[["model", "repeat", "fold"]]
-    return CrossValidated(trained, oof, curves.join(table, on="member"))
+    return CrossValidated(trained, oof, done.curves.join(table, on="member"), tuning.assign(model=variant.name))
 
 
 def mean_risk(risks: np.ndarray) -> np.ndarray:

@@ -30,6 +30,10 @@ class Protocol:
     fusion: how image and clinic become one score, a name in sarcnet.model.fusions.
     loss: "competing_hazards" (death without metastasis has a hazard of its own and the risk is the cumulative incidence),
     "hazard" (death censors: the risk were nobody to die of anything else) or "cox" (sarcnet.model.losses; not federated).
+    early_stopping_share: part of a member's training patients that decides when it stops (`sarcnet.model.stopping`); 0 trains
+    all epochs on all of them. patience: epochs without improvement after which it stops. A federation has rounds instead.
+    weight_decay_grid: values among which an inner cross-validation chooses for each member (`sarcnet.model.tuning`); empty:
+    weight_decay for all, and so in a federation.
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
     """
 
@@ -54,9 +58,12 @@ class Protocol:
     optimizer: str = "adamw"
     loss: str = "competing_hazards"
     fusion: str = "late"
+    early_stopping_share: float = 0.0
+    patience: int = 5
+    weight_decay_grid: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("centres", "clinical_variables", "hazard_edges_months"):
+        for name in ("centres", "clinical_variables", "hazard_edges_months", "weight_decay_grid"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_edges(self.hazard_edges_months, horizon_months=self.horizon_months)
         clinical_columns(self.clinical_variables)
@@ -66,6 +73,10 @@ class Protocol:
             raise SarcnetError(f"loss is '{self.loss}': choose {', '.join(LOSSES)}.")
         if self.aggregator not in AGGREGATORS:
             raise SarcnetError(f"aggregator is '{self.aggregator}': choose {', '.join(AGGREGATORS)}.")
+        if not 0 <= self.early_stopping_share <= 0.5:
+            raise SarcnetError(
+                f"early_stopping_share is {self.early_stopping_share:g}: choose 0 (off) to 0.5, for example 0.2."
+            )
         if self.fusion not in FUSIONS:
             raise SarcnetError(f"fusion is '{self.fusion}': choose {', '.join(FUSIONS)}.")
 

@@ -22,6 +22,7 @@ from sarcnet.model.losses import cox_loss, patient_loss
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, training_loader
 from sarcnet.model.protocol import Protocol
+from sarcnet.model.stopping import BestEpochs
 
 #: Weights that nothing pulls to 0: the baselines, the few of the clinic, and the last ones of a hidden fusion.
 UNDECAYED = ("log_odds", "clinical_weight", "death_log_odds", "fusion_score")
@@ -35,12 +36,25 @@ class StackTraining(pl.LightningModule):
     members: no clipping by global norm, no batch statistics, one optimiser state per weight.
     """
 
-    def __init__(self, stack: StackedNetwork, *, protocol: Protocol, what: str = "", epochs: int = 0) -> None:
+    def __init__(
+        self,
+        stack: StackedNetwork,
+        *,
+        protocol: Protocol,
+        what: str = "",
+        epochs: int = 0,
+        stopping: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
+        self.stopping = None if stopping is None else torch.from_numpy(stopping.astype(np.float32))
+        parameters, members = dict(stack.named_parameters()), stack.shape.members
+        self.best = (
+            BestEpochs(parameters, members=members, patience=protocol.patience) if stopping is not None else None
+        )
         self.stack, self.protocol = stack, protocol
         self.progress = iter(track(range(epochs), total=epochs, what=what)) if what else iter(())
         self.curves: list[np.ndarray] = []
-        self.sums = torch.zeros(4, stack.shape.members)
+        self.sums = torch.zeros(6, stack.shape.members)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         score = self.stack(batch["tiles"], batch["mask"], batch["clinical"])  # (B, E)
@@ -50,10 +64,11 @@ class StackTraining(pl.LightningModule):
         else:
             loss = patient_loss(score, batch=batch, stack=self.stack)
         known = ((batch["at_risk"] + batch["event"]).sum(dim=1, keepdim=True) > 0).float()  # (B, 1)
-        held_out = (1 - weight) * known
+        stopping = torch.zeros_like(weight) if self.stopping is None else self.stopping[batch["index"]] * known
+        held_out = (1 - weight - stopping).clamp(min=0) * known
         watched = loss.detach()
         self.sums += torch.stack(
-            [(weight * watched).sum(0), weight.sum(0), (held_out * watched).sum(0), held_out.sum(0)]
+            [row for of in (weight, held_out, stopping) for row in ((of * watched).sum(0), of.sum(0))]
         )
         return ((weight * loss).sum(dim=0) / weight.sum(dim=0).clamp(min=1.0)).sum()
 
@@ -62,16 +77,11 @@ class StackTraining(pl.LightningModule):
         next(self.progress, None)
 
     def on_train_epoch_end(self) -> None:
-        train, train_n, held, held_n = self.sums.numpy()
-        nothing = np.full_like(train, np.nan)
-        self.curves.append(
-            np.stack(
-                [
-                    np.divide(train, train_n, out=nothing.copy(), where=train_n > 0),
-                    np.divide(held, held_n, out=nothing.copy(), where=held_n > 0),
-                ]
-            )
-        )
+        losses = torch.where(self.sums[1::2] > 0, self.sums[::2] / self.sums[1::2], torch.nan)  # (3, E)
+        self.curves.append(losses.numpy().copy())
+        if self.best is not None:
+            self.best.look(dict(self.stack.named_parameters()), loss=losses[2], epoch=self.current_epoch)
+            self.trainer.should_stop = bool(self.best.stopped.all())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Decay for the image branch alone: it has thousands of weights, the clinical branch a few and the baseline
@@ -124,6 +134,7 @@ def fit(
     epochs: int | None = None,
     first_epoch: int = 0,
     what: str = "",
+    stopping: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Train the stack in place and return its learning curves.
 
@@ -134,9 +145,12 @@ def fit(
     only).
     epochs: default the protocol's; first_epoch: number of the first one (round · local_epochs in a federation).
     what: words for the progress line; empty shows none.
+    stopping: (n, E), 1 where patient i, of weight 0, decides when member e has learnt enough (`sarcnet.model.stopping`);
+    each member then keeps its best epoch, and training ends when none has improved for the protocol's patience.
 
-    Returns epoch, member, training_loss, heldout_loss: mean negative log-likelihood per patient, seen while training
-    (held-out patients are those of weight 0 with an outcome; NaN if none). Raises SarcnetError when a member has no
+    Returns epoch, member, training_loss, heldout_loss, stopping_loss: mean loss per patient, seen while training
+    (held-out patients are those of weight 0 with an outcome who decide nothing; NaN if none), and kept (True in the epoch
+    whose weights the member has). Raises SarcnetError when a member has no
     training patient or the loss is no number.
     """
     epochs = protocol.epochs if epochs is None else epochs
@@ -154,7 +168,7 @@ def fit(
     batches = PatientBatches(
         patients, weights=weights, seed=protocol.seed, tiles_per_bag=protocol.tiles_per_bag, image=image
     )
-    module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs)
+    module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs, stopping=stopping)
     with _quiet_lightning():
         trainer = pl.Trainer(
             accelerator="cpu",
@@ -167,7 +181,11 @@ def fit(
         )
         trainer.fit(module, training_loader(batches, batch_patients=protocol.batch_patients, first_epoch=first_epoch))
     next(module.progress, None)
-    frame = _curves(module.curves, first_epoch=first_epoch)
+    kept = np.full(stack.shape.members, len(module.curves) - 1)
+    if module.best is not None:
+        module.best.restore(dict(stack.named_parameters()))
+        kept = module.best.kept.numpy()
+    frame = _curves(module.curves, first_epoch=first_epoch, kept=kept)
     if not np.isfinite(frame["training_loss"]).all():
         epoch = frame.loc[~np.isfinite(frame["training_loss"]), "epoch"].min()
         rate = protocol.learning_rate
@@ -177,14 +195,9 @@ def fit(
     return frame
 
 
-def _curves(curves: list[np.ndarray], *, first_epoch: int) -> pd.DataFrame:
-    stacked = np.stack(curves)  # (epochs, 2, E)
+def _curves(curves: list[np.ndarray], *, first_epoch: int, kept: np.ndarray) -> pd.DataFrame:
+    stacked = np.stack(curves)  # (epochs, 3, E)
     epochs, _, members = stacked.shape
-    return pd.DataFrame(
-        {
-            "epoch": np.repeat(np.arange(epochs) + first_epoch, members),
-            "member": np.tile(np.arange(members), epochs),
-            "training_loss": stacked[:, 0].ravel(),
-            "heldout_loss": stacked[:, 1].ravel(),
-        }
-    )
+    epoch, member = np.repeat(np.arange(epochs), members), np.tile(np.arange(members), epochs)
+    losses = {name: stacked[:, i].ravel() for i, name in enumerate(("training_loss", "heldout_loss", "stopping_loss"))}
+    return pd.DataFrame({"epoch": epoch + first_epoch, "member": member, **losses, "kept": epoch == kept[member]})

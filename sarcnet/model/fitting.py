@@ -1,0 +1,67 @@
+"""One stack from start to finish: split for early stopping, statistics, training, baseline, centring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.model.crossval import Member
+from sarcnet.model.losses import fit_baseline
+from sarcnet.model.network import StackedNetwork
+from sarcnet.model.patients import Patients
+from sarcnet.model.predict import image_score_sums, predict_scores
+from sarcnet.model.protocol import Protocol, build_stack
+from sarcnet.model.statistics import apply_statistics, training_statistics
+from sarcnet.model.stopping import split_for_stopping
+from sarcnet.model.training import fit
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a model may see. image, clinical: its branches; centre.
+
+    The one hospital it is trained at ('' = all, pooled).
+    """
+
+    name: str
+    image: bool = True
+    clinical: bool = True
+    centre: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and its learning curves (`sarcnet.model.training.fit`)."""
+
+    stack: StackedNetwork
+    curves: pd.DataFrame
+
+
+def train_stack(
+    protocol: Protocol,
+    patients: Patients,
+    *,
+    weights: np.ndarray,
+    members: Sequence[Member],
+    variant: Variant,
+    what: str = "",
+) -> Trained:
+    """Train these members. weights: (n, E), 1 where patient i is a training patient of member e; nothing is fitted on any
+    other. With early stopping, part of them decides when to stop and trains nothing."""
+    stopping = None
+    if protocol.early_stopping_share > 0:
+        share, seed = protocol.early_stopping_share, protocol.seed
+        weights, stopping = split_for_stopping(weights, patients, members=members, share=share, seed=seed)
+    stack = build_stack(protocol, members=members, image=variant.image, clinical=variant.clinical)
+    apply_statistics(stack, training_statistics(patients, weights=weights, image=variant.image))
+    curves = fit(stack, patients, weights=weights, protocol=protocol, what=what, stopping=stopping)
+    if protocol.loss == "cox":
+        alpha = fit_baseline(predict_scores(stack, patients), patients.outcome, weights=weights)
+        stack.load_parameter_arrays(stack.parameter_arrays() | {"log_odds": alpha})
+    if variant.image:
+        total, count = image_score_sums(stack, patients, weights=weights)
+        stack.centre_image_score(total=total, count=count)
+    return Trained(stack, curves)
