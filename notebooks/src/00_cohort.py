@@ -281,10 +281,14 @@ display(Markdown(story.summary(cohort, report=report if simulated else None)))
 # ## Limits
 #
 # - Simulated tissue is a cartoon: it has the features we put in and none that we forgot. Success on it shows that the
-#   pipeline works, not that it works on patients.
+#   pipeline works, not that it works on patients. Pleomorphic liposarcoma has no lipoblasts, rhabdomyosarcoma no strap
+#   cells; cells have no depth, so nothing is ever half in focus.
+# - How unequal nuclei are in pleomorphic sarcoma was found in no publication: the range here (coefficient of variation of
+#   nuclear area, shown above) is set around what was measured in real fields of other tissues with nuclei outlined by hand.
 # - Who the patients are follows published margins; the dependence between variables, the size of the pathologist's
 #   errors and every hazard coefficient are our assumptions.
-# - One slide for most patients, at most three, cut from one kind of tumour; at most one artefact on each.
+# - One slide for most patients, at most three, cut from one kind of tumour; at most one artefact on each. These slides are
+#   small, so that everything runs in minutes; `python -m sarcnet.virtual.giant` writes whole ones of any size.
 # - The validation series comes from the same two hospitals: it is later in time, not external.
 #
 # ## Next
