@@ -43,8 +43,9 @@ fusion: str = "late"  # how image and clinic become one score: late, concatenati
 loss: str = "competing_hazards"  # competing_hazards, hazard (death censors) or cox (for comparison)
 embedding_dim: int = 32  # numbers that describe a tile inside the network
 epochs: int = 30  # passes over the training patients
+early_stopping_share: float = 0.0  # share, 0 to 0.5, of the training patients that says when to stop; 0: never
 learning_rate: float = 0.003  # step length of AdamW
-weight_decay: float = 2.0  # pull of the weights towards 0, per step times learning_rate
+weight_decay: list[float] = [2.0]  # pull of the weights towards 0, per step times learning_rate; several: tuned
 
 # %%
 import pandas as pd
@@ -140,7 +141,8 @@ protocol = Protocol(
     seed=seed, folds=folds, repeats=repeats, centres=sorted(known["centre"].unique()),
     clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months, horizon_months=horizon_months,
     encoder=bags.encoder, feature_dim=bags.feature_dim, embedding_dim=embedding_dim, epochs=epochs,
-    learning_rate=learning_rate, weight_decay=weight_decay, aggregator=aggregator, fusion=fusion, loss=loss,
+    learning_rate=learning_rate, weight_decay=weight_decay[0], aggregator=aggregator, fusion=fusion, loss=loss,
+    weight_decay_grid=weight_decay if len(weight_decay) > 1 else [], early_stopping_share=early_stopping_share,
 )
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
@@ -215,6 +217,14 @@ display(Markdown(
 # Five models in all, with the same folds and the same starting weights: `sarcnet_pooled` sees everything;
 # `image_only` and `clinical_only` have one branch switched off; `local_…` are trained at one hospital alone, as
 # that hospital would have to without a federation.
+#
+# When to stop, and how hard to pull the weights towards zero, must not be chosen by the patients left out: a choice is
+# learning too, and would make them look better than new patients will. Two switches choose by training patients alone.
+# With `early_stopping_share` a part of each network's training patients, dealt within hospital and event, trains nothing
+# and is only watched; the network keeps the weights of the epoch in which it did best on them. With several values of
+# `weight_decay` each network's training patients are dealt into three inner folds, every value is tried on them, and
+# the network is trained with the best: a cross-validation inside the cross-validation (*nested*). Both are off here:
+# they cost patients and time, and with so few patients the choice itself is a matter of luck.
 
 # %%
 results = {
@@ -230,8 +240,10 @@ oof.groupby("model", sort=False)["risk"].describe().round(3)
 # For each model the out-of-fold risks: one for each patient and repeat. Their mean should lie near the share of
 # patients with a metastasis by the horizon; how widely they spread says how far the model dares to depart from it.
 #
-# A learning curve shows the loss on the patients trained on and, watched but never used, on those left out. While
-# both fall the network learns something general; where the second turns up it has begun to learn by heart.
+# A learning curve shows the loss, the mean of $-\log$ of the probability the network gave to what happened, on the
+# patients trained on and, watched but never used, on those left out: 0 would be a seer, and a model that knows only the
+# average hazard starts where the curves start. While both fall the network learns something general; where the second
+# turns up it has begun to learn by heart.
 
 # %%
 fig = figures.draw_learning_curves(curves, models=models)
@@ -245,7 +257,7 @@ best, last = by_epoch["sarcnet_pooled"].min(), by_epoch["sarcnet_pooled"].iloc[-
 display(Markdown(
     f"Held-out loss of `sarcnet_pooled`: {by_epoch['sarcnet_pooled'].iloc[0]:.3f} in the first epoch, "
     f"{last:.3f} in the last, at its lowest {best:.3f} in epoch {by_epoch['sarcnet_pooled'].idxmin() + 1}. "
-    "The last epoch is used whatever the curve says: choosing the best here would be choosing by the patients left out."
+    + figures.say_when_stopped(curves[curves["model"] == "sarcnet_pooled"], tuning=results["sarcnet_pooled"].tuning)
 ))
 
 # %% [markdown]
@@ -328,6 +340,9 @@ for name, result in results.items():
 stage.write_table("folds.parquet", fold_table[["patient_id", "repeat", "fold"]])
 stage.write_table("oof.parquet", oof)
 stage.write_table("training_curves.parquet", curves)
+tuning = pd.concat([result.tuning for result in results.values()], ignore_index=True)
+if len(tuning):
+    stage.write_table("tuning.parquet", tuning)
 protocol_file = stage.write_json("protocol.json", protocol.to_dict())
 
 # %% [markdown]
@@ -343,7 +358,7 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# **Limits.** Epochs, weight decay and size of the network were set on other virtual cohorts, never on these
+# **Limits.** Epochs, weight decay and size of the network, where not tuned, were set on other virtual cohorts, never on these
 # patients, but they are settings all the same. Deaths without metastasis are few, so what the model says about them
 # is mostly their average. One hazard serves both hospitals. The encoder knows photographs,
 # not tumours, unless another one was chosen in notebook 02.

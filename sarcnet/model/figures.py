@@ -16,7 +16,12 @@ from sarcnet.model.hazard import METASTASIS
 from sarcnet.model.predict import TrainedStack
 
 #: Okabe–Ito colours: told apart with any colour vision.
-CURVE_COLOURS = {"training patients": "#0072B2", "held-out patients": "#D55E00"}
+CURVE_COLOURS = {"training patients": "#0072B2", "stopping patients": "#009E73", "held-out patients": "#D55E00"}
+CURVE_COLUMNS = {
+    "training_loss": "training patients",
+    "stopping_loss": "stopping patients",
+    "heldout_loss": "held-out patients",
+}
 OUTCOME_COLOURS = {"free of metastasis": "#56B4E9", "metastasis": "#D55E00"}
 
 
@@ -32,16 +37,20 @@ def outcome_by(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
 
 
 def learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """By model and epoch, long: model, epoch, patients, loss (mean over members), low, high (their range)."""
-    long = curves.rename(columns={"training_loss": "training patients", "heldout_loss": "held-out patients"}).melt(
+    """By model and epoch, long: model, epoch, patients, loss (mean over members), low, high (their range).
+
+    Stopping patients are there where early stopping was on.
+    """
+    long = curves.rename(columns=CURVE_COLUMNS).melt(
         id_vars=["model", "epoch"], value_vars=list(CURVE_COLOURS), var_name="patients", value_name="loss"
     )
-    groups = long.groupby(["model", "epoch", "patients"], sort=False)["loss"]
+    groups = long.dropna(subset="loss").groupby(["model", "epoch", "patients"], sort=False)["loss"]
     return groups.agg(loss="mean", low="min", high="max").reset_index()
 
 
 def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figure:
-    """One panel a model: loss against epoch, line = mean over members, band = range over members."""
+    """One panel a model: loss against epoch, line = mean over members, band = range over members; with early stopping a
+    tick at the foot for each member's epoch."""
     summary = learning_curves(curves)
     fig, axes = plt.subplots(
         1, len(models), figsize=(2.6 * len(models), 2.8), sharey=True, squeeze=False, layout="constrained"
@@ -49,12 +58,33 @@ def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figu
     for ax, model in zip(axes[0], models, strict=True):
         for patients, colour in CURVE_COLOURS.items():
             rows = summary[(summary["model"] == model) & (summary["patients"] == patients)]
-            ax.plot(rows["epoch"] + 1, rows["loss"], color=colour, label=patients)
-            ax.fill_between(rows["epoch"] + 1, rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
+            if len(rows):
+                ax.plot(rows["epoch"] + 1, rows["loss"], color=colour, label=patients)
+                ax.fill_between(rows["epoch"] + 1, rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
+        own = curves[curves["model"] == model]
+        if own["stopping_loss"].notna().any():
+            sns.rugplot(x=own.loc[own["kept"], "epoch"] + 1, ax=ax, color="0.2", height=0.05, label="epoch kept")
         ax.set(title=model, xlabel="epoch")
     axes[0, 0].set_ylabel("loss per patient\n(negative log-likelihood)")
     axes[0, -1].legend(frameon=False, fontsize="small")
     return fig
+
+
+def say_when_stopped(curves: pd.DataFrame, *, tuning: pd.DataFrame) -> str:
+    """Sentences on the epochs kept and the weight decay chosen. curves, tuning: of one model."""
+    kept = curves.loc[curves["kept"], "epoch"] + 1
+    if curves["stopping_loss"].notna().any():
+        said = f"By their stopping patients the networks kept epochs {kept.min()} to {kept.max()} (median {kept.median():g})."
+    else:
+        said = (
+            "The last epoch is used whatever the curve says: choosing the best here would be choosing by the patients "
+            "left out."
+        )
+    if tuning.empty:
+        return said
+    counts = tuning.loc[tuning["chosen"], "weight_decay"].value_counts().sort_index()
+    chosen = ", ".join(f"{value:g} by {count}" for value, count in counts.items())
+    return f"{said} Inner cross-validation chose the weight decay {chosen} of {counts.sum()} networks."
 
 
 def draw_risk_by_outcome(

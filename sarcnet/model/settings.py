@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -31,4 +31,11 @@ class ModelSettings(Settings):
     embedding_dim: int = Field(ge=1, le=1024, description="numbers that describe a tile inside the network")
     epochs: int = Field(ge=1, le=10_000, description="passes over the training patients")
     learning_rate: float = Field(gt=0, lt=1, description="step length of AdamW")
-    weight_decay: float = Field(ge=0, description="pull of the weights towards 0, per step times learning_rate")
+    early_stopping_share: float = Field(
+        ge=0, le=0.5, description="share of the training patients that says when to stop; 0 trains all epochs on all"
+    )
+    weight_decay: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1,
+        description="pull of the weights towards 0, per step times learning_rate; of several an inner cross-validation "
+        "chooses, and a federation takes the first",
+    )
