@@ -320,7 +320,7 @@ left_out = fold_matrix(fold_table, patient_ids=patients.patient_ids, members=poo
 score = (predict_scores(pooled.network, patients) * left_out).sum(axis=1) / left_out.sum(axis=1)
 parts = contributions(pooled, patients, use=left_out).scores if additive else pd.DataFrame({"score": score})
 gap = abs(parts["score"] - score).max()
-spread = parts.std()
+spread = parts.std(numeric_only=True)
 display(Markdown(
     f"Largest gap between a score and the sum of its parts: {gap:.1e}. Over the patients the image's part varies by "
     f"{spread['image']:.2f} (standard deviation, in log-odds), the clinical part by {spread['clinical']:.2f}."
