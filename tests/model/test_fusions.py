@@ -173,3 +173,20 @@ def test_which_scores_are_sums_is_said(data: SimpleNamespace) -> None:
     assert random_stack(data, aggregator="transmil", image=False).additive
     with pytest.raises(SarcnetError, match="fusion is 'early': choose late, concatenation, gated"):
         data.protocol(fusion="early")
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+def test_every_array_of_every_network_may_travel(data: SimpleNamespace, aggregator: str, fusion: str) -> None:
+    from sarcnet.federated.records import check_axes
+
+    stack = random_stack(data, aggregator=aggregator, fusion=fusion)
+    check_axes([(name, array.shape) for name, array in stack.parameter_arrays().items()], shape=stack.shape)
+
+
+def test_members_start_alike_alone_and_in_the_stack_under_every_fusion(data: SimpleNamespace) -> None:
+    for fusion in FUSIONS:
+        protocol = data.protocol(aggregator="transmil", fusion=fusion)
+        stacks = [build_stack(protocol, members=m).parameter_arrays() for m in (MEMBERS, MEMBERS[2:])]
+        for name, array in stacks[1].items():
+            np.testing.assert_array_equal(array[0], stacks[0][name][2], err_msg=name)
