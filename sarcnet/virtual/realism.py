@@ -1,10 +1,14 @@
-"""How near are simulated slides to real ones? `python -m sarcnet.virtual.realism` prints three answers.
+"""How near are simulated slides to real ones? `python -m sarcnet.virtual.realism` prints four answers.
 
 1. A segmentation made for real slides counts the nuclei of rendered fields: agreement with the truth, by class.
 2. Features (MobileNetV2, ImageNet) of rendered tiles against those of real H&E: distance to the nearest real tile,
    and a Fréchet distance (Heusel et al., NeurIPS 2017) on the leading principal components, beside what real sources
    have among each other and what pictures have that are shuffled piece by piece.
-3. A ridge on frozen features recovers each latent: R² by cross-validation over slides.
+3. A ridge on frozen features recovers each latent: R² by cross-validation over slides. Beside it, what the nuclei of the
+   very same slides would tell: the true ones, which is as much as so small a piece of tumour knows, and those found by
+   the segmentation of the first answer.
+4. How unequal nuclei are (coefficient of variation of their area): among the patients, and in real fields with nuclei
+   outlined by hand.
 
 Real pictures are looked for in the folder named by SARCNET_SHARED_DATA, else in shared/data beside the repository; where
 there are none, the second answer is left out and said to be.
@@ -160,28 +164,58 @@ def counted_real(folder: Path, *, mpp: float, most: int | None = None) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def probe(runtime: EncoderRuntime, *, slides: int = 160, side_um: float = 380.0) -> pd.Series:
-    """R² by 5-fold cross-validation of a ridge from mean frozen features to each latent (log; root for necrosis)."""
+def probe(runtime: EncoderRuntime, *, slides: int = 160, side_um: float = 380.0) -> pd.DataFrame:
+    """R² by 5-fold cross-validation of a ridge to each latent (log; root for necrosis), over small slides.
+
+    Columns: `frozen features`, the mean over six tiles; `true nuclei`, and `segmented nuclei`, what their areas, number
+    and (where the classes are known) mitoses and necrotic nuclei say.
+    """
     truth = virtual_patients(5, centre=CENTRES["IB"], series="training", count=slides).truth
-    rows = []
+    scanner = CENTRES["IB"].scanner
+    seen: dict[str, list[np.ndarray]] = {"frozen features": [], "true nuclei": [], "segmented nuclei": []}
     for row in truth.to_dict("records"):
-        slide = render_slide(
-            5,
-            slide_id=f"probe{row['patient_id']}",
-            look=look_of(row),
-            scanner=CENTRES["IB"].scanner,
-            width_um=side_um,
-            height_um=side_um,
-        )
-        rows.append(runtime.encode(tiles_of(slide.picture, most=6)).mean(axis=0))
-    features, folds = np.array(rows), KFold(5, shuffle=True, random_state=0)
-    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(1, 5, 13)))
-    scores = {}
-    for name, scale in LATENTS.items():
-        target = scale(truth[name].to_numpy())
-        predicted = cross_val_predict(model, features, target, cv=folds)
-        scores[name] = 1 - ((target - predicted) ** 2).sum() / ((target - target.mean()) ** 2).sum()
-    return pd.Series(scores, name=f"R², {slides} slides")
+        name = f"probe{row['patient_id']}"
+        slide = render_slide(5, slide_id=name, look=look_of(row), scanner=scanner, width_um=side_um, height_um=side_um)
+        kind = slide.nuclei["class"]
+        counts = [np.log1p((kind == each).sum()) for each in ("mitosis", "necrotic")]
+        amount = float(slide.nuclei.loc[kind == "tumour", "amount"].mean()) if (kind == "tumour").any() else 0.0
+        known = area_statistics(slide.nuclei.loc[kind == "tumour", "area_um2"].to_numpy())
+        seen["frozen features"].append(runtime.encode(tiles_of(slide.picture, most=6)).mean(axis=0))
+        seen["true nuclei"].append(np.array([*known, *counts, amount]))
+        seen["segmented nuclei"].append(area_statistics(segment_nuclei(slide.picture, mpp=scanner.mpp)[:, 2]))
+    targets = {name: scale(truth[name].to_numpy()) for name, scale in LATENTS.items()}
+    table = {name: {latent: _r2(np.array(x), y) for latent, y in targets.items()} for name, x in seen.items()}
+    return pd.DataFrame(table).rename_axis(f"R², {slides} slides of {side_um:.0f} µm")
+
+
+def area_statistics(area_um2: np.ndarray) -> np.ndarray:
+    """Logarithms of number, mean, coefficient of variation and quantiles of nuclear areas (n,); zeros below six nuclei."""
+    if len(area_um2) < 6:
+        return np.zeros(9)
+    quantiles = np.quantile(area_um2, (0.1, 0.25, 0.5, 0.75, 0.9, 0.97))
+    return np.log([len(area_um2), area_um2.mean(), area_um2.std() / area_um2.mean(), *quantiles])
+
+
+def _r2(x: np.ndarray, y: np.ndarray) -> float:
+    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 19)))
+    predicted = cross_val_predict(model, x, y, cv=KFold(5, shuffle=True, random_state=0))
+    return float(1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+def unequal(folder: Path | None, *, patients: int = 2000, nuclei_min: int = 12) -> pd.DataFrame:
+    """Quantiles of the coefficient of variation of nuclear area: of the patients' latent, and of real fields."""
+    latent = virtual_patients(8, centre=CENTRES["IB"], series="training", count=patients).truth["anisokaryosis_cv"]
+    rows = {f"simulated patients, n = {patients}": latent.to_numpy()}
+    if folder is not None:
+        spread = []
+        for file in sorted((folder / "tiles" / "dsb2018_he").glob("*_labels.png")):
+            area = np.bincount(np.asarray(Image.open(file)).astype(int).ravel())[1:]
+            area = area[area > 20]  # px; smaller ones are cut off by the field's border
+            if len(area) >= nuclei_min:
+                spread.append(area.std() / area.mean())
+        rows[f"real fields (Data Science Bowl), n = {len(spread)}"] = np.array(spread)
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    return pd.DataFrame({name: np.quantile(values, levels) for name, values in rows.items()}, index=levels).T
 
 
 def _looks(count: int) -> list[tuple[Look, Scanner]]:
@@ -235,7 +269,8 @@ def main() -> None:
             f"{real['matched'] / real['known']:.3f}, precision {real['matched'] / real['found']:.3f}\n"
         )
         print("2. Features\n", features_compared(runtime, folder=folder).round(3).to_string(index=False), "\n")
-    print("3. Frozen-feature ridge\n", probe(runtime, slides=given.slides).round(3).to_string())
+    print("3. Latents recovered\n", probe(runtime, slides=given.slides).round(3).to_string(), "\n")
+    print("4. Coefficient of variation of nuclear area, quantiles\n", unequal(folder).round(2).to_string())
 
 
 if __name__ == "__main__":

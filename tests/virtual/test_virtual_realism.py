@@ -10,6 +10,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.runtime import runtime_for
 from sarcnet.virtual.realism import (
+    area_statistics,
     compare,
     counted,
     counted_real,
@@ -20,6 +21,7 @@ from sarcnet.virtual.realism import (
     rendered_tiles,
     shuffled,
     tiles_of,
+    unequal,
 )
 from sarcnet.virtual.segmentation import agreement, pairs, segment_nuclei
 
@@ -53,6 +55,26 @@ def test_frechet_distance_of_known_normals():
     one, other = (generator.standard_normal((20000, 2)) * scale + shift for scale, shift in ((1.0, 0.0), (3.0, 2.0)))
     assert frechet(one, one) == pytest.approx(0, abs=1e-6)
     assert frechet(one, other) == pytest.approx(2 * 2.0**2 + 2 * (3 - 1) ** 2, rel=0.03)
+
+
+def test_area_statistics_of_known_areas():
+    found = np.exp(area_statistics(np.array([10.0, 10.0, 20.0, 20.0, 30.0, 30.0])))
+    assert found[:3] == pytest.approx([6, 20, np.sqrt(200 / 3) / 20])
+    assert found[5] == pytest.approx(20)
+    assert not area_statistics(np.ones(5)).any()
+
+
+def test_nuclei_of_the_patients_are_as_unequal_as_in_real_fields():
+    """The patients' range holds what nine tenths of real fields show, and reaches beyond it on both sides."""
+    table = unequal(real_folder(), patients=400)
+    simulated = table.iloc[0]
+    assert simulated[0.05] == pytest.approx(0.35, abs=0.05)
+    assert simulated[0.95] == pytest.approx(0.91, abs=0.05)
+    if len(table) == 1:
+        pytest.skip("no real pictures: SARCNET_SHARED_DATA names no folder of them")
+    real = table.iloc[1]
+    assert simulated[0.05] < real[0.05] < real[0.95] < simulated[0.95]
+    assert simulated[0.5] == pytest.approx(real[0.5], abs=0.1)
 
 
 def test_nearest_is_zero_for_a_copy_and_one_at_right_angles():
