@@ -25,18 +25,20 @@ def nuclear_table(labels: np.ndarray, density: np.ndarray, *, mpp: float) -> pd.
             two neighbouring tiles in one of them only: those that touch the left or upper edge are left out.
     """
     number = int(labels.max(initial=0)) + 1
-    flat = labels.ravel()
+    inside = np.flatnonzero(labels)
+    flat = labels.ravel()[inside]
     size = np.bincount(flat, minlength=number).astype(float)
     there = np.flatnonzero(size[1:]) + 1
     if not len(there):
         return pd.DataFrame(columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS, float) | {"cut": bool, "counts": bool})
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(flat, values.ravel(), number)[there] / size[there]
+        return np.bincount(flat, values, number)[there] / size[there]
 
-    y, x = np.indices(labels.shape, dtype=float)
-    row, column, dark = mean(y), mean(x), mean(density)
-    spread = np.sqrt(np.maximum(mean(density.astype(float) ** 2) - dark**2, 0))
+    y, x = (along.astype(float) for along in np.divmod(inside, labels.shape[1]))
+    od = density.ravel()[inside].astype(float)
+    row, column, dark = mean(y), mean(x), mean(od)
+    spread = np.sqrt(np.maximum(mean(od**2) - dark**2, 0))
     left_or_top, other = _edges(labels, number=number)
     return pd.DataFrame(
         {

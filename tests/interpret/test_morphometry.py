@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from skimage.color import separate_stains
 from skimage.measure import regionprops_table
 
 from sarcnet.interpret.geometry import TileGeometry
 from sarcnet.interpret.morphometry import MEASURES, count_status, measure_tile, measure_tiles, slide_colours
+from sarcnet.interpret.morphometry_speed import crowded_tile, tiles_per_second
 from sarcnet.interpret.nuclear_table import nuclear_table
-from sarcnet.interpret.nuclei import nuclear_level, outline_nuclei
+from sarcnet.interpret.nuclei import blurred, nuclear_level, outline_nuclei
 from sarcnet.interpret.stains import Stains, estimated_stains, published_stains
 from sarcnet.interpret.tissue import tissue_maps
 from sarcnet.slides.reading import TileReader, UnreadableTile
@@ -105,6 +106,13 @@ def test_a_row_a_nucleus_agrees_with_scikit_image():
     expected = [density[labels == k].std() / density[labels == k].mean() for k in range(1, 5)]
     assert np.allclose(ours["texture_cv"], expected)
     assert ours["cut"].tolist() == [x < 10 for x in ours["x_um"]]
+
+
+def test_a_wide_gaussian_taken_of_a_smaller_picture_is_nearly_the_same():
+    picture = field(GRID[::3], radius_um=5, mpp=0.5)[..., 0]
+    for sigma_px in (3.0, 20.0, 50.0):
+        expected = gaussian_filter(picture, sigma_px, mode="reflect")
+        assert np.abs(blurred(picture, sigma_px=sigma_px) - expected).max() < 0.03 * picture.std()
 
 
 def test_nuclei_on_the_seam_of_tiles_are_counted_once():
@@ -205,3 +213,10 @@ def test_no_tiles_give_no_rows_but_all_columns():
     found = measure_tiles(none, files={}, geometry={}, nuclei_min=8)
     assert [*none.columns, *MEASURES, "nuclei", "status"] == list(found.columns)
     assert count_status(found) == "0 tiles of 0 slides: none."
+
+
+def test_the_bench_measures_crowded_tiles():
+    tile = measure_tile(crowded_tile(0), mpp=0.5)
+    assert tile.status == "measured"
+    assert tile.nuclei >= 20
+    assert tiles_per_second(tiles=4, jobs=1) > 2  # far below what docs/interpretability.md says, for slow machines
