@@ -12,6 +12,7 @@ giant one. A giant slide has no artefacts.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import tempfile
 import time
@@ -25,6 +26,8 @@ import cv2
 import imagecodecs
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tifffile
 
 from sarcnet.cohort.schema import HISTOTYPES
@@ -39,7 +42,7 @@ from sarcnet.virtual.light import Ground, Strokes, light_through
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.plane import JITTER_CELLS, PIECE, Plane, Window
 from sarcnet.virtual.pyramid import TILE_PX, aperio_text
-from sarcnet.virtual.render import SPINDLE
+from sarcnet.virtual.render import SPINDLE, Slide
 from sarcnet.virtual.stain import STAMP, add_noise, seen_by
 from sarcnet.virtual.strokes import Bodies, Shapes, cell_bodies, draw_bodies, draw_nuclei, nuclear_shapes
 from sarcnet.virtual.textures import SIDE
@@ -52,6 +55,10 @@ SMALLEST_PX = 512  # a level whose longer side is smaller is the last
 PIXEL_MAX = 200_000
 MPP = (0.25, 0.5)  # whole numbers of pixels in a cell of the layout
 BYTES_PER_PX = 0.65  # of the file (0.37 measured) and of what waits on disk beside it (0.2), with some to spare
+TRUTH = pa.schema(
+    [(name, pa.float64()) for name in ("x_um", "y_um", "area_um2")]
+    + [(name, pa.string()) for name in ("class", "region")]
+)
 LOOK = Look(0, 2800.0, 80.0, 0.60, 1.0, 17.0, 0.12)
 SCANNER = replace(CENTRES["IB"].scanner, mpp=0.5)
 
@@ -108,8 +115,9 @@ class GiantSlide:
         origin, down, across = ((int(a), int(b)) for a, b in generator.integers(SIDE, size=(3, 2)))
         return batch, origin, (down, across)
 
-    def block(self, *, top: int, left: int, side: int) -> np.ndarray:
-        """Pixels (h, w, 3) uint8 of the square block at `top`, `left`, cut at the slide's border.
+    def block(self, *, top: int, left: int, side: int) -> Slide:
+        """The square block at `top`, `left`, cut at the slide's border: pixels, layout, and the nuclei whose middles lie in
+        it, in µm on the whole slide.
 
         Args:
             top: a multiple of STAMP. left: likewise. side: likewise, or larger than the slide.
@@ -118,7 +126,7 @@ class GiantSlide:
         per_cell = self.per_cell
         core = Window(top // per_cell, left // per_cell, -(-height // per_cell), -(-width // per_cell))
         halo = HALO * per_cell
-        light = self._light(core)
+        light, nuclei, layout = self._light(core)
         picture = seen_by(light, scanner=self.scanner)[halo : halo + height, halo : halo + width].copy()
         for row in range(0, height, STAMP):
             for column in range(0, width, STAMP):
@@ -126,10 +134,12 @@ class GiantSlide:
                 origin = rng(self.seed, "giant slide", self.slide_id, "sensor", *name).integers(STAMP, size=2)
                 part = picture[row : row + STAMP, column : column + STAMP]
                 add_noise(part, scale=self.scanner.noise, origin=(int(origin[0]), int(origin[1])))
-        return picture
+        place = (nuclei[["x_um", "y_um"]].to_numpy() / self.scanner.mpp - (left, top)) / (width, height)
+        own = ((place >= 0) & (place < 1)).all(axis=1)
+        return Slide(picture, nuclei[own].reset_index(drop=True), layout)
 
-    def _light(self, core: Window) -> np.ndarray:
-        """The light through `core` and HALO cells around it."""
+    def _light(self, core: Window) -> tuple[np.ndarray, pd.DataFrame, Layout]:
+        """The light through `core` and HALO cells around it, the nuclei seen there, and the layout of `core`."""
         window, scanner = core.around(HALO), self.scanner
         first, last = (
             ((at // PIECE - 1) * PIECE for at in (core.top, core.left)),
@@ -146,19 +156,21 @@ class GiantSlide:
         shape = (window.height * self.per_cell, window.width * self.per_cell)
         batch, origin, frays = self._ground
         thickness = 1 + 0.06 * self.plane.noise("thickness", window, cells=60)
-        return light_through(
+        strokes, nuclei = self._strokes(layout, wide=wide, ring=ring, shown=shown, window=window, shape=shape)
+        light = light_through(
             shown,
-            strokes=self._strokes(layout, wide=wide, ring=ring, shown=shown, window=window, shape=shape),
+            strokes=strokes,
             scanner=scanner,
             strength=1.0,
             ground=Ground(batch, thickness, origin, frays, self.plane.muscle_angle),
             origin_px=(window.left * self.per_cell, window.top * self.per_cell),
         )
+        return light, nuclei, _cut(layout, window=core, whole=wide)
 
     def _strokes(
         self, layout: Layout, *, wide: Window, ring: Window, shown: Layout, window: Window, shape: tuple[int, int]
-    ) -> Strokes:
-        """Outlines of all that lies in `ring`, as far as `window` shows them."""
+    ) -> tuple[Strokes, pd.DataFrame]:
+        """Outlines of all that lies in `ring`, as far as `window` shows them, and the nuclei among it."""
         mpp = self.scanner.mpp
         place = {"shape": shape, "mpp": mpp, "origin_px": (window.left * self.per_cell, window.top * self.per_cell)}
         pieces = [
@@ -182,12 +194,13 @@ class GiantSlide:
             np.concatenate([getattr(part[2], name) for part in drawn])[visible[celled]]
             for name in ("outer", "inner", "tone")
         )
-        return Strokes(
+        strokes = Strokes(
             nuclei=draw_nuclei(nuclei[visible], shapes=Shapes(corners, dice), **place),  # type: ignore[arg-type]
             bodies=draw_bodies(Bodies(outer, inner, tone), **place),  # type: ignore[arg-type]
             web=draw_web(ends, layout=shown, bordered=False, **place),  # type: ignore[arg-type]
             vessels=vessels,
         )
+        return strokes, nuclei[visible]
 
     def _vessels(self, piece: tuple[int, int], *, layout: Layout, wide: Window) -> list[Vessel]:
         """Vessels of a piece, in µm on the slide."""
@@ -229,12 +242,16 @@ class _Level:
     spool: BinaryIO
 
 
-def write_giant(path: Path, *, slide: GiantSlide, block_px: int = BLOCK_PX, shown: bool = False) -> None:
+def write_giant(
+    path: Path, *, slide: GiantSlide, truth: Path | None = None, block_px: int = BLOCK_PX, shown: bool = False
+) -> None:
     """Write `slide` to `path` as an Aperio-style SVS, whole or not at all; the same bytes whatever `block_px`.
 
     Args:
         path: of the file.
         slide: what to write.
+        truth: Parquet file for every nucleus, as of ordinary slides: x_um, y_um, area_um2, class, region; a group of rows a
+            block.
         block_px: side of what is painted at once, a multiple of STAMP; memory grows with it and with nothing else
             but, by a few hundred bytes a row of blocks, the width.
         shown: whether to show progress.
@@ -245,21 +262,21 @@ def write_giant(path: Path, *, slide: GiantSlide, block_px: int = BLOCK_PX, show
     slide.check()
     _room_for(path, slide=slide)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder, atomic_path(path) as part:
-        sizes = level_sizes(slide.width_px, slide.height_px)
-        levels = [_Level(*size, (Path(folder) / f"level{k}").open("w+b")) for k, size in enumerate(sizes)]
-        try:
-            with tifffile.TiffWriter(part, bigtiff=True) as tiff:
-                for number, level in enumerate(levels):
-                    tiles = (
-                        _painted(slide, levels=levels, block_px=block_px, shown=shown)
-                        if not number
-                        else _reread(level, slide)
-                    )
-                    _write_level(tiff, level=level, tiles=tiles, slide=slide, first=not number)
-        finally:
-            for level in levels:
-                level.spool.close()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.")))
+        part = stack.enter_context(atomic_path(path))
+        beside = stack.enter_context(atomic_path(truth)) if truth else None
+        levels = [
+            _Level(*size, stack.enter_context((folder / f"level{k}").open("w+b")))
+            for k, size in enumerate(level_sizes(slide.width_px, slide.height_px))
+        ]
+        nuclei = stack.enter_context(pq.ParquetWriter(beside, TRUTH)) if beside else None
+        tiff = stack.enter_context(tifffile.TiffWriter(part, bigtiff=True))
+        for number, level in enumerate(levels):
+            tiles = _reread(level, slide)
+            if number == 0:
+                tiles = _painted(slide, levels=levels, nuclei=nuclei, block_px=block_px, shown=shown)
+            _write_level(tiff, level=level, tiles=tiles, slide=slide, first=not number)
 
 
 def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
@@ -320,8 +337,10 @@ def _encoded(tile: np.ndarray, *, quality: int) -> bytes:
     )
 
 
-def _painted(slide: GiantSlide, *, levels: list[_Level], block_px: int, shown: bool) -> Iterator[bytes]:
-    """Encoded tiles of the finest level, row by row; writes the pixels of the others beside."""
+def _painted(
+    slide: GiantSlide, *, levels: list[_Level], nuclei: pq.ParquetWriter | None, block_px: int, shown: bool
+) -> Iterator[bytes]:
+    """Encoded tiles of the finest level, row by row; writes the pixels of the others, and the nuclei, beside."""
     wide, deep = -(-slide.width_px // block_px), -(-slide.height_px // block_px)
     work: Iterator[int] = (
         iter(track(range(wide * deep), total=wide * deep, what="blocks")) if shown else iter(range(wide * deep))
@@ -333,7 +352,10 @@ def _painted(slide: GiantSlide, *, levels: list[_Level], block_px: int, shown: b
         for column in range(wide):
             next(work)
             top, left = row * block_px, column * block_px
-            picture = slide.block(top=top, left=left, side=block_px)
+            block = slide.block(top=top, left=left, side=block_px)
+            picture = block.picture
+            if nuclei is not None:
+                nuclei.write_table(pa.Table.from_pandas(block.truth(), schema=TRUTH, preserve_index=False))
             _spool_smaller(picture, top=top, left=left, levels=levels)
             for y in range(0, picture.shape[0], TILE_PX):
                 for x in range(0, picture.shape[1], TILE_PX):
@@ -377,6 +399,7 @@ def main() -> int:
     """Write one slide; prints its rate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, help="file to write")
+    parser.add_argument("--truth", type=Path, help="Parquet file for every nucleus")
     parser.add_argument("--width-px", type=int, default=80_000)
     parser.add_argument("--height-px", type=int, default=60_000)
     parser.add_argument("--mpp", type=float, default=0.5, choices=MPP, help="µm/px")
@@ -391,7 +414,7 @@ def main() -> int:
         scanner=replace(SCANNER, mpp=given.mpp),
     )
     start = time.perf_counter()
-    write_giant(given.path, slide=slide, shown=True)
+    write_giant(given.path, slide=slide, truth=given.truth, shown=True)
     seconds, megapixels = time.perf_counter() - start, given.width_px * given.height_px / 1e6
     size = given.path.stat().st_size
     print(

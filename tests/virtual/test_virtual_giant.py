@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import openslide
+import pandas as pd
 import pytest
 import pyvips
 import tifffile
@@ -29,22 +30,42 @@ PLANE = Plane(1, "p", LOOK, 8000.0, 6000.0)
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("giant")
     for side in (1024, 4096):
-        write_giant(folder / f"{side}.svs", slide=SLIDE, block_px=side)
+        write_giant(folder / f"{side}.svs", slide=SLIDE, truth=folder / f"{side}.parquet", block_px=side)
     return folder
 
 
 def test_painted_in_blocks_or_at_once_the_file_is_the_same_byte_for_byte(written):
     assert (written / "1024.svs").read_bytes() == (written / "4096.svs").read_bytes()
-    assert sorted(file.name for file in written.iterdir()) == ["1024.svs", "4096.svs"]
+    assert sorted(file.name for file in written.iterdir()) == [
+        *("1024.parquet", "1024.svs", "4096.parquet", "4096.svs")
+    ]
+
+
+def test_every_nucleus_is_in_the_truth_once_and_dark_on_the_slide(written):
+    tables = [
+        pd.read_parquet(written / f"{side}.parquet").sort_values(["y_um", "x_um"]).reset_index(drop=True)
+        for side in (1024, 4096)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    assert set(tables[0]["class"]) >= {"tumour", "endothelium", "lymphocyte"}
+    own = tables[0].query("`class` == 'tumour' and area_um2 > 30")
+    assert len(own) > 200
+    picture = SLIDE.block(top=0, left=0, side=2048).picture
+    dark = -np.log10((picture[..., 0].astype(float) + 1) / 256)
+    y, x = (
+        np.clip((own[name] / 0.5).astype(int), 0, size - 1)
+        for name, size in zip(("y_um", "x_um"), dark.shape, strict=False)
+    )
+    assert (dark[y, x] > np.quantile(dark, 0.75)).mean() > 0.9
 
 
 def test_pixels_are_those_of_the_slide_painted_at_once_but_for_the_jpeg(written):
-    whole = SLIDE.block(top=0, left=0, side=2048)
+    whole = SLIDE.block(top=0, left=0, side=2048).picture
     with openslide.OpenSlide(written / "1024.svs") as slide:
         read = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
     assert read.shape == whole.shape == (1250, 1400, 3)
     assert np.abs(read.astype(int) - whole).mean() < 6
-    assert np.array_equal(SLIDE.block(top=1024, left=1024, side=1024), whole[1024:, 1024:])
+    assert np.array_equal(SLIDE.block(top=1024, left=1024, side=1024).picture, whole[1024:, 1024:])
 
 
 def test_three_readers_see_the_same_pixels_at_each_level(written):
