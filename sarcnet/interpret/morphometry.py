@@ -31,7 +31,7 @@ MEASURES = {
     "eccentricity": ("eccentricity", "mean over nuclei, 0 round to 1"),
     "chromatin_od": ("chromatin intensity", "mean optical density of haematoxylin"),
     "chromatin_texture_cv": ("chromatin texture", "mean variation of density within a nucleus"),
-    "mitosis_like_per_mm2": ("mitosis-like", "dark, long bodies per mm² of living tissue"),
+    "mitosis_like_per_mm2": ("mitosis-like", "dark, rough bodies per mm² of living tissue"),
     "necrosis_fraction": ("necrosis", "share of the tile"),
     "stroma_fraction": ("stroma", "fibrous, share of the tile"),
 }
@@ -39,7 +39,7 @@ STATUS = ("measured", "few nuclei", "no nuclei", "unreadable")
 UM2_PER_MM2 = 1e6
 LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
 WHOLE_SOLIDITY_MIN, WHOLE_AREA_MIN_UM2 = 0.88, 18.0  # sizes are taken of outlined nuclei, not of clumps and debris
-MITOSIS_DARKER, MITOSIS_ECCENTRICITY_MIN, MITOSIS_AREA_UM2 = 1.6, 0.7, (12.0, 90.0)
+MITOSIS_DARKER, MITOSIS_TEXTURE_MIN, MITOSIS_AREA_UM2 = 1.6, 0.6, (20.0, 150.0)
 LEVEL_EVERY_PX = 4  # pixels of the smoothed tiles that the threshold is taken from: one in so many along each side
 
 
@@ -129,9 +129,9 @@ def measure_tile(
 
 
 def is_mitosis_like(table: pd.DataFrame, *, usual_od: float) -> pd.Series:
-    """Which rows of a nuclear table are dark, small and long, as the plate of a mitosis is; many other things are too."""
+    """Which rows of a nuclear table are as dark as clumped chromosomes, rough, and of their size; lymphocytes may be too."""
     dark = table["chromatin_od"] > MITOSIS_DARKER * usual_od
-    return dark & (table["eccentricity"] > MITOSIS_ECCENTRICITY_MIN) & table["area_um2"].between(*MITOSIS_AREA_UM2)
+    return dark & (table["texture_cv"] > MITOSIS_TEXTURE_MIN) & table["area_um2"].between(*MITOSIS_AREA_UM2)
 
 
 def measure_tiles(

@@ -10,7 +10,14 @@ from skimage.color import separate_stains
 from skimage.measure import regionprops_table
 
 from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.morphometry import MEASURES, count_status, measure_tile, measure_tiles, slide_colours
+from sarcnet.interpret.morphometry import (
+    MEASURES,
+    count_status,
+    is_mitosis_like,
+    measure_tile,
+    measure_tiles,
+    slide_colours,
+)
 from sarcnet.interpret.morphometry_speed import crowded_tile, tiles_per_second
 from sarcnet.interpret.nuclear_table import nuclear_table
 from sarcnet.interpret.nuclei import blurred, nuclear_level, outline_nuclei
@@ -220,3 +227,9 @@ def test_the_bench_measures_crowded_tiles():
     assert tile.status == "measured"
     assert tile.nuclei >= 20
     assert tiles_per_second(tiles=4, jobs=1) > 2  # far below what docs/interpretability.md says, for slow machines
+
+
+def test_only_dark_rough_bodies_of_the_right_size_are_mitosis_like():
+    rows = [(1.5, 0.7, 60.0, True), (1.0, 0.7, 60.0, False), (1.5, 0.3, 60.0, False), (1.5, 0.7, 300.0, False)]
+    table = pd.DataFrame(rows, columns=["chromatin_od", "texture_cv", "area_um2", "expected"])
+    assert is_mitosis_like(table, usual_od=0.7).tolist() == table["expected"].tolist()
