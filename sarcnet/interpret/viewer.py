@@ -21,6 +21,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.figures import mark
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.progress import headless
 from sarcnet.interpret.geometry import TileGeometry
@@ -146,8 +147,8 @@ class _Frame(HTML):
         DisplayObject.__init__(self, data)
 
 
-def static_picture(heatmap: HeatMap, *, limit: float) -> Figure:
-    """What the viewer shows first, as a figure: the slide under its heat map, with scale bar and legend."""
+def static_picture(heatmap: HeatMap, *, limit: float, note: str) -> Figure:
+    """What the viewer shows first, as a figure: the slide under its heat map, with scale bar, legend and `note`."""
     height, width = heatmap.values.shape
     figure, ax = plt.subplots(figsize=(6.4, min(8.0, 0.9 + 5.2 * height / width)))
     ax.imshow(heatmap.picture)
@@ -161,6 +162,7 @@ def static_picture(heatmap: HeatMap, *, limit: float) -> Figure:
     mappable = ScalarMappable(norm=Normalize(-limit, limit), cmap=COLOURS)
     label = "contribution of a tile (log-odds)"
     figure.colorbar(mappable, ax=ax, label=label, shrink=0.6, extend="both")
+    mark(figure, note)
     return figure
 
 

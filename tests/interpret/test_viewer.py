@@ -130,7 +130,8 @@ def test_the_static_picture_has_the_colours_of_the_map_and_its_units():
     values = np.full((60, 90), np.nan)
     values[:30, :30] = 1.0
     heatmap = HeatMap("P1", np.full((60, 90, 3), 230, np.uint8), 4.0, values)
-    figure = viewer.static_picture(heatmap, limit=1.0)
+    figure = viewer.static_picture(heatmap, limit=1.0, note="Simulated data")
+    assert [text.get_text() for text in figure.texts] == ["Simulated data"]
     slide, bar = figure.axes
     assert slide.get_title() == "P1"
     assert bar.get_ylabel() == "contribution of a tile (log-odds)"
