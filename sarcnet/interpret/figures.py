@@ -21,11 +21,11 @@ BAR_UM = 200.0
 PER_ROW = 4
 
 
-def draw_heatmaps(maps: Sequence[HeatMap], *, points_per_log_odds: float) -> Figure:
+def draw_heatmaps(maps: Sequence[HeatMap], *, points_per_log_odds: float | None = None) -> Figure:
     """Each slide above the same slide with its tiles' contributions; one scale for all, symmetric about zero.
 
     The scale ends where 98 % of the tiled area does, so that one extreme tile does not bleach all others; the arrows of
-    the colour bar say that some lie beyond. Its other side says what a contribution is worth in percentage points of
+    the colour bar say that some lie beyond. In brackets, where given, what a contribution is worth in percentage points of
     risk for the average patient.
     """
     columns = min(len(maps), PER_ROW)
@@ -48,8 +48,11 @@ def draw_heatmaps(maps: Sequence[HeatMap], *, points_per_log_odds: float) -> Fig
         _bar(covered, um_per_px=float(item.mpp), shape=item.picture.shape)
     mappable = plt.cm.ScalarMappable(norm=norm, cmap=RAISES_LOWERS)
     bar = figure.colorbar(mappable, ax=axes.ravel().tolist(), shrink=0.5, aspect=30, extend="both")
-    bar.set_label("contribution of a tile, log-odds\n(percentage points of 5-year risk)")
-    bar.ax.yaxis.set_major_formatter(lambda v, _: f"{_signed(v)} ({v * points_per_log_odds:+.1f})".replace("-", "−"))
+    bar.set_label("contribution of a tile, log-odds")
+    if points_per_log_odds is not None:
+        worth = points_per_log_odds
+        bar.set_label("contribution of a tile, log-odds\n(percentage points of 5-year risk)")
+        bar.ax.yaxis.set_major_formatter(lambda v, _: f"{_signed(v)} ({v * worth:+.1f})".replace("-", "−"))
     return figure
 
 

@@ -1,0 +1,130 @@
+"""A page a patient: says how sure, warns twice, asks the network for nothing, and fits on one sheet."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.interpret import patient_report as report
+from sarcnet.interpret.contributions import Explanation
+from sarcnet.interpret.heatmap import HeatMap
+from sarcnet.interpret.tiles import SeenTile
+
+N = 60
+
+
+@pytest.fixture
+def registry() -> pd.DataFrame:
+    """Sixty patients watched for ten years; the odd ones of the lower half had a metastasis after a year."""
+    k = np.arange(N)
+    event = ((k < 30) & (k % 2 == 1)).astype(int)
+    return pd.DataFrame(
+        {
+            "patient_id": [f"P{i:02d}" for i in k],
+            "centre": "CLB",
+            "age_years": 60.0,
+            "depth": None,
+            "mfs_months": np.where(event == 1, 12.0, 120.0),
+            "mfs_event": event,
+        }
+    )
+
+
+@pytest.fixture
+def explained(registry) -> Explanation:
+    ids = registry["patient_id"]
+    tiles = pd.DataFrame(
+        {"patient_id": np.repeat(ids.iloc[1:].to_numpy(), 3), "contribution": np.tile([0.2, -0.1, 0.4], N - 1)}
+    )
+    patients = pd.DataFrame(
+        {
+            "patient_id": ids, "centre": "CLB", "n_tiles": [0, *[3] * (N - 1)], "image": 0.5, "clinical": 0.25,
+            "score": 0.75, "risk": np.arange(N) / 100, "baseline_risk": 0.4,
+        }
+    )  # fmt: skip
+    clinical = pd.DataFrame({"patient_id": np.repeat(ids.to_numpy(), 2), "centre": "CLB"})
+    clinical["variable"], clinical["contribution"] = np.tile(["age_years", "depth"], N), np.tile([0.2, 0.05], N)
+    return Explanation(tiles, clinical, patients, repeats=1, method="a sum", score_gap=0.0, risk_gap=0.0)
+
+
+def pages(explained: Explanation, registry: pd.DataFrame, chosen: list[str], **changed) -> list[report.Page]:
+    picture = np.full((40, 50, 3), 230, np.uint8)
+    heat = HeatMap("t", picture, 20.0, np.where(np.arange(50) < 20, 0.3, np.nan) * np.ones((40, 1)))
+
+    def see(rows: pd.DataFrame) -> list[SeenTile]:
+        return [SeenTile(row, np.zeros((8, 8, 3), np.uint8), 112.0) for _, row in rows.iterrows()]
+
+    facts = {"kind": "simulated", "model": "sarcnet_pooled", "horizon_months": 60.0, "level": 0.95}
+    given = {"registry": registry, "maps": dict.fromkeys(chosen[1:], heat), "see": see, "true_risks": None, **facts}
+    return report.make_pages(explained, chosen, **{**given, **changed})
+
+
+def test_patients_alike_are_the_nearest_and_counted_right(explained, registry):
+    found = report.patients_alike(explained.patients, registry, risk=0.10, horizon_months=60.0, level=0.95, apart="P10")
+    assert found.n == report.ALIKE
+    assert found.low_risk == 0.0
+    assert found.high_risk == pytest.approx(0.40)
+    events = [k for k in range(41) if k != 10 and k < 30 and k % 2 == 1]
+    assert found.observed == pytest.approx(len(events) / 40)  # nobody is lost, so it is a plain share
+    assert found.low < found.observed < found.high
+
+
+def test_too_few_alike_is_said(explained, registry):
+    few = registry.assign(mfs_months=registry["mfs_months"].where(registry.index < 8))
+    page = pages(explained, few, ["P05"])[0]
+    assert page.alike is None
+    assert "too few patients of similar risk" in page.html()
+
+
+def test_page_says_what_stands_in_the_tables(explained, registry):
+    html = pages(explained, registry, ["P00", "P20"], true_risks=pd.Series(0.33, index=registry["patient_id"]))[
+        1
+    ].html()
+    assert html.count("Simulated data. Not for clinical use.") == 2
+    assert "Patient P20, CLB" in html
+    assert ">20%<" in html
+    assert "the true risk is known: 33%" in html
+    assert "<td>depth</td><td>not recorded</td>" in html
+    assert "<td>age</td><td>60 years</td>" in html
+    assert re.findall(r"class='n'>([^<]+)<", html) == ["+0.50", "+0.20", "+0.05"]  # slide, then by size
+    assert len(re.findall(r"<img src='data:image/jpeg", html)) == 1 + 3  # the map; three tiles, none shown twice
+
+
+def test_patient_without_a_slide_has_a_page(explained, registry):
+    page = pages(explained, registry, ["P00", "P20"])[0]
+    assert page.heatmap is None
+    assert "There is no slide that could be used" in page.html()
+
+
+def test_real_patients_are_not_called_simulated_and_names_are_escaped(explained, registry):
+    page = pages(explained, registry, ["P20"], kind="private")[0]
+    assert "Private data. Not for clinical use." in page.html()
+    assert "true risk" not in page.html()
+    page.patient["patient_id"] = "<script>"
+    assert "<script>" not in page.html()
+    assert "&lt;script&gt;" in page.html()
+
+
+def test_page_prints_on_one_sheet_and_asks_for_nothing(explained, registry, tmp_path):
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium here to print with")
+    path = report.write_pages(pages(explained, registry, ["P00", "P20"]), folder=tmp_path)[1]
+    html = path.read_text()
+    assert not re.search(r"(src|href)=['\"](?!data:)", html)
+    pdf = tmp_path / "page.pdf"
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-pdf-header-footer",
+        f"--print-to-pdf={pdf}",
+    ]
+    subprocess.run([*command, path.as_uri()], check=True, capture_output=True, timeout=60)
+    assert re.findall(rb"/Count (\d+)", pdf.read_bytes()) == [b"1"]
