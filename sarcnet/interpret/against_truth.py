@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.interpret.geometry import TileGeometry
+from sarcnet.interpret.gradients import FEW_POINTS, parts_of
 from sarcnet.model.crossval import fold_matrix
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack, contributions
+from sarcnet.model.predict import TrainedStack
 from sarcnet.virtual.layout import GRID_UM, MYXOID, NECROSIS, TUMOUR
 from sarcnet.virtual.regions import read_regions
 
@@ -178,9 +179,8 @@ def shuffled_contributions(
             {name: rng.permuted(a.reshape(len(a), -1), axis=1).reshape(a.shape) for name, a in arrays.items()}
         )
         random = TrainedStack(model.protocol, model.members, network)
-        shown.append(
-            contributions(random, patients, use=left_out).tiles[["patient_id", "slide_id", "tile", "contribution"]]
-        )
+        found = parts_of(random, patients, use=left_out, points=FEW_POINTS).found.tiles
+        shown.append(found[["patient_id", "slide_id", "tile", "contribution"]])
     return shown
 
 

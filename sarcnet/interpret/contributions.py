@@ -6,6 +6,9 @@ exactly these members are taken, and their *scores* are averaged over the repeat
 the averages, so the averaged contributions of a patient add up to the averaged score to the last digit that float32
 keeps. Risks could not be treated so, since a risk is no sum; they enter as they were evaluated, repeat by repeat, and
 are held against those computed from the scores here.
+
+A score that is no sum (TransMIL, early fusion) is shared out by integrated gradients
+(:mod:`sarcnet.interpret.gradients`): its parts add up to the score within a stated error.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.faults import Faults
+from sarcnet.interpret import gradients
 from sarcnet.model.crossval import fold_matrix, out_of_fold
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack, contributions, predict_scores, scores_to_risks
+from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
 
 #: Stage that leaves the model's files and its out-of-fold risks.
 PRODUCERS = {"sarcnet_pooled": "03_model", "sarcnet_fedavg": "04_federation"}
@@ -34,10 +38,12 @@ class Explanation:
         (log-odds; all tiles of a patient sum to the image score), strength (contribution times the number of the
         patient's tiles: their mean is the image score, so tiles of patients with few and many tiles compare).
     clinical: one row a patient and variable: patient_id, centre, variable, contribution (log-odds).
-    patients: one row a patient: patient_id, centre, n_tiles, image, clinical, score = image + clinical, risk (as
-        evaluated, mean over repeats), baseline_risk (the same members' risk at score 0).
+    patients: one row a patient: patient_id, centre, n_tiles, image, clinical, start (0 where the score is a sum),
+        score = start + image + clinical, risk (as evaluated, mean over repeats), baseline_risk (the same members' risk at
+        the start).
     repeats: members averaged for each patient.
     score_gap, risk_gap: largest disagreement found with the forward pass and with the evaluated risks.
+    method: how the parts were had, and their error, in a sentence.
     """
 
     tiles: pd.DataFrame
@@ -46,6 +52,7 @@ class Explanation:
     repeats: int
     score_gap: float
     risk_gap: float
+    method: str
 
 
 def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof: pd.DataFrame) -> Explanation:
@@ -65,8 +72,13 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
     patients = patients.select(dealt)
     left_out = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members) == 1  # (n, E)
     scores = predict_scores(model.network, patients)  # (n, E), the forward pass that predicts
-    parts = contributions(model, patients, use=left_out)
-    score_gap = _check_scores(parts.scores, expected=_mean(scores, left_out))
+    shared = gradients.parts_of(model, patients, use=left_out)
+    parts = shared.found
+    score_gap = _check_scores(
+        parts.scores,
+        expected=_mean(scores, left_out),
+        tolerance=TOLERANCE if model.network.additive else gradients.TOLERANCE,
+    )
     risks = out_of_fold(
         scores_to_risks(model, scores, clinical=patients.clinical),
         folds=folds,
@@ -75,14 +87,16 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
         members=model.members,
     )
     risk_gap = _check_risks(risks, evaluated=oof)
-    baseline = scores_to_risks(model, np.zeros_like(scores[:1]))  # (1, E)
+    starts = np.repeat(shared.start[:, None], model.network.shape.members, axis=1).astype(np.float32)  # (n, E)
+    baseline = scores_to_risks(model, starts)
     frame = parts.scores.assign(
         centre=patients.centres,
         n_tiles=patients.bags.sizes,
         risk=parts.scores["patient_id"].map(risks.groupby("patient_id")["risk"].mean()),
-        baseline_risk=_mean(np.broadcast_to(baseline, scores.shape), left_out),
+        start=shared.start,
+        baseline_risk=_mean(baseline, left_out),
     )
-    order = ["patient_id", "centre", "n_tiles", "image", "clinical", "score", "risk", "baseline_risk"]
+    order = ["patient_id", "centre", "n_tiles", "image", "clinical", "start", "score", "risk", "baseline_risk"]
     return Explanation(
         tiles=_tiles(parts.tiles, frame),
         clinical=by_variable(parts.clinical).merge(frame[["patient_id", "centre"]], on="patient_id"),
@@ -90,6 +104,7 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
         repeats=int(left_out.sum(axis=1).max(initial=0)),
         score_gap=score_gap,
         risk_gap=risk_gap,
+        method=gradients.sentence(score_gap, additive=model.network.additive),
     )
 
 
@@ -116,10 +131,10 @@ def _tiles(tiles: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
     return known[order]
 
 
-def _check_scores(found: pd.DataFrame, *, expected: np.ndarray) -> float:
+def _check_scores(found: pd.DataFrame, *, expected: np.ndarray, tolerance: float) -> float:
     gap = np.abs(found["score"].to_numpy(dtype=float) - expected)
     faults = Faults()
-    for row in np.flatnonzero(~(gap <= TOLERANCE))[:NAMED_AT_MOST]:
+    for row in np.flatnonzero(~(gap <= tolerance))[:NAMED_AT_MOST]:
         faults.add(
             f"Patient {found['patient_id'].iloc[row]}: the contributions add up to {found['score'].iloc[row]:.5f}, the "
             f"model's score is {expected[row]:.5f}."

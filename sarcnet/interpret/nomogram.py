@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sarcnet.compendium.faults import SarcnetError
 from sarcnet.interpret.response import clinical_scores, grid_of
 from sarcnet.model.clinical import CATEGORIES, clinical_columns, clinical_values
 from sarcnet.model.patients import Patients
@@ -49,7 +50,14 @@ def nomogram(model: TrainedStack, patients: Patients, table: pd.DataFrame, *, va
         patients: those whose range of image scores is shown.
         table: their rows of patients.csv, in the same order.
         variables: clinical variables of the model, all of them.
+
+    Raises:
+        SarcnetError: slide and clinic are not added, so there are no points to add either.
     """
+    if (fusion := model.network.shape.fusion) != "late":
+        raise SarcnetError(
+            f"There is no nomogram of a model with {fusion} fusion: its score is no sum of slide and clinic."
+        )
     parts = {name: _clinical_axis(model, table, name) for name in variables}
     scores = predict_scores(model.network, patients).astype(np.float64)
     image = (scores - clinical_scores(model, patients.clinical)).mean(axis=1)[patients.bags.sizes > 0]

@@ -13,6 +13,7 @@ it is a pathologist's reading of what is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def points_per_log_odds(model: TrainedStack, patients: Patients, *, use: np.ndar
 
 
 def clinical_scores(model: TrainedStack, clinical: np.ndarray) -> np.ndarray:
-    """(n, E): what the clinical variables add to the score. clinical (n, p) with NaN."""
+    """(n, E): what the clinical variables add to the score, if fusion is late. clinical (n, p) with NaN."""
     tiles = torch.zeros(len(clinical), 0, model.network.shape.feature_dim)
     with torch.no_grad():
         return model.network(tiles, torch.zeros(len(clinical), 0, dtype=torch.bool), torch.from_numpy(clinical)).numpy()
@@ -81,14 +82,19 @@ def respond(
     Returns:
         One row a variable and value: variable, value, risk, low, high (over training patients), n.
     """
-    whole = predict_scores(model.network, patients)  # (n, E)
-    image = whole - clinical_scores(model, patients.clinical)
+    late = model.network.shape.fusion == "late"
+    image = predict_scores(model.network, patients) - clinical_scores(model, patients.clinical)  # (n, E)
     rows = []
     for variable in variables:
         for value in grid_of(table, variable):
             same = table.assign(**{variable: value})
             clinical = clinical_values(same, variables=model.protocol.clinical_variables).astype(np.float32)
-            risks = scores_to_risks(model, image + clinical_scores(model, clinical), clinical=clinical)  # (n, E)
+            scores = (
+                image + clinical_scores(model, clinical)
+                if late
+                else predict_scores(model.network, replace(patients, clinical=clinical))
+            )
+            risks = scores_to_risks(model, scores, clinical=clinical)  # (n, E)
             mean = risks.mean(axis=0, dtype=np.float64)  # (E,)
             half = norm.ppf((1 + level) / 2) * jackknife_error(mean, model.members)
             rows.append({"variable": variable, "value": value, "risk": mean.mean(), "low": mean.mean() - half,

@@ -14,9 +14,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from sarcnet.interpret.gradients import FEW_POINTS, parts_of
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack, contributions
+from sarcnet.model.predict import TrainedStack
 
 TILES_MIN = 5  # for a rank correlation within a patient
 SWAPPED = "features swapped among the patient's tiles"
@@ -25,7 +26,8 @@ SWAPPED = "features swapped among the patient's tiles"
 def cascade(network: StackedNetwork) -> dict[str, tuple[str, ...]]:
     """Arrays whose weights are shuffled, step by step from the score downwards."""
     rule = network.aggregator_names
-    last = ("image_weight",)
+    there = dict(network.named_parameters())
+    last = (*network.fusion_names, *(["image_weight"] if "image_weight" in there else []))
     steps: dict[str, tuple[str, ...]] = {"weights of the score shuffled": last}
     if rule:
         steps["… and of the attention"] = (*last, *rule)
@@ -69,15 +71,19 @@ def similarity(
     Returns:
         One row a check and repeat: check, repeat, correlation, n (patients with at least TILES_MIN tiles).
     """
-    before = contributions(model, patients, use=use).tiles
+    before = _map(model, patients, use=use)
     rows = []
     for repeat in range(repeats):
         for check, names in cascade(model.network).items():
             random = shuffled_network(model, names=names, rng=rng)
-            rows.append((check, repeat, *_alike(before, contributions(random, patients, use=use).tiles)))
-        swapped = contributions(model, swapped_tiles(patients, rng=rng), use=use).tiles
+            rows.append((check, repeat, *_alike(before, _map(random, patients, use=use))))
+        swapped = _map(model, swapped_tiles(patients, rng=rng), use=use)
         rows.append((SWAPPED, repeat, *_alike(before, swapped)))
     return pd.DataFrame(rows, columns=["check", "repeat", "correlation", "n"])
+
+
+def _map(model: TrainedStack, patients: Patients, *, use: np.ndarray) -> pd.DataFrame:
+    return parts_of(model, patients, use=use, points=FEW_POINTS).found.tiles
 
 
 def _alike(before: pd.DataFrame, after: pd.DataFrame) -> tuple[float, int]:

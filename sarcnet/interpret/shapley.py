@@ -6,20 +6,23 @@ does the score gain when this tile joins the others, averaged over all orders?":
 
 .. math:: \phi_t = \sum_{S \not\ni t} \frac{|S|!\,(T-|S|-1)!}{T!}\,\bigl(v(S \cup t) - v(S)\bigr)
 
-with :math:`v(S)` the image score of the bag that holds only the tiles in :math:`S`, and :math:`v(\emptyset) = 0`, the
-average patient. Both sum to the score. They are the same for no aggregator but a plain sum, since attention is shared
-out anew when a tile joins; how much they differ is a question of fact, which 2^T forward passes answer.
+with :math:`v(S)` the score of the bag that holds only the tiles in :math:`S`, less that without any tile. Where the score
+is a sum, parts and values sum to the same. They are equal for no aggregator but a plain sum, since attention is shared
+out anew when a tile joins; how much they differ is a question of fact, which 2^T forward passes answer. Where the score
+is no sum, integrated gradients take the place of the parts; they start at average tiles and not at none, so they may
+sum to something else, and :class:`Compared` states both sums.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 
+from sarcnet.interpret.gradients import parts_of
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
 
@@ -45,7 +48,7 @@ def shapley_values(worth: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Compared:
-    """parts, values: (n, T) parts of the score and Shapley values of T tiles of n patients; score: (n,) of that bag."""
+    """parts, values: (n, T) parts of the score and Shapley values of T tiles of n patients; score: (n,) what the bag adds."""
 
     parts: np.ndarray
     values: np.ndarray
@@ -58,7 +61,8 @@ class Compared:
         for part, value, score in zip(self.parts, self.values, self.score, strict=True):
             ranks = pd.DataFrame({"part": part, "value": value}).corr(method="spearman").iloc[0, 1]
             gap, spread = np.abs(part - value).max(), value.std()
-            rows.append({"score": score, "rank_correlation": ranks, "largest_gap": gap, "spread": spread})
+            rows.append({"score": score, "sum_of_parts": part.sum(), "rank_correlation": ranks, "largest_gap": gap,
+                         "spread": spread})  # fmt: skip
         return pd.DataFrame(rows)
 
 
@@ -78,19 +82,34 @@ def compare_with_shapley(model: TrainedStack, patients: Patients, *, use: np.nda
         raise ValueError(f"tiles is {tiles}, must be 2 to {TILES_MAX}")
     rows = np.flatnonzero(patients.bags.sizes >= tiles)
     mask = torch.from_numpy((np.arange(2**tiles)[:, None] >> np.arange(tiles)) & 1 == 1)  # (2^T, T)
-    clinical = torch.zeros(len(mask), patients.clinical.shape[1])
+    shared = None if model.network.additive else _gradients(model, patients.select(rows), use=use[rows], tiles=tiles)
     parts, values = [], []
     for row in rows:
         bag = torch.from_numpy(patients.bags.of(int(row))[:tiles].astype(np.float32))  # (T, d)
         share = torch.from_numpy((use[row] / use[row].sum()).astype(np.float32))  # (E,)
+        clinical = torch.from_numpy(patients.clinical[row].astype(np.float32)).expand(len(mask), -1)
+        every = bag.expand(len(mask), -1, -1)
         with torch.no_grad():
-            found = model.network.parts(bag.expand(len(mask), -1, -1), mask, clinical).tile  # (2^T, T, E)
-        mean = torch.einsum("bte,e->bt", found, share).numpy().astype(np.float64)
-        parts.append(mean[-1])
-        values.append(shapley_values(mean.sum(axis=1)))
+            worth = (model.network(every, mask, clinical).double() @ share.double()).numpy()  # (2^T,)
+            if shared is None:
+                exact = model.network.parts(every[-1:], mask[-1:], clinical[-1:]).tile[0] @ share  # (T,)
+                parts.append(exact.numpy().astype(np.float64))
+        values.append(shapley_values(worth - worth[0]))
     shape = (len(rows), tiles)
-    both = np.reshape(parts, shape), np.reshape(values, shape)
-    return Compared(*both, both[0].sum(axis=1))
+    counted = np.reshape(values, shape)
+    return Compared(np.reshape(parts if shared is None else shared, shape), counted, counted.sum(axis=1))
+
+
+def _gradients(model: TrainedStack, patients: Patients, *, use: np.ndarray, tiles: int) -> np.ndarray:
+    """(n, T) integrated gradients of the bags that hold the first tiles alone."""
+    bags = patients.bags
+    first = np.concatenate([start + np.arange(tiles) for start in bags.offsets[:-1]] or [np.zeros(0, int)])
+    offsets = tiles * np.arange(len(patients) + 1, dtype=np.int64)
+    few = replace(
+        bags, features=bags.features[first], offsets=offsets, tiles=bags.tiles.iloc[first].reset_index(drop=True)
+    )
+    found = parts_of(model, replace(patients, bags=few), use=use).found.tiles
+    return found["contribution"].to_numpy(float).reshape(len(patients), tiles)
 
 
 def sentence(found: Compared) -> str:
