@@ -453,6 +453,57 @@ if has_truth:
 # explain. These readers are simulated: the figure shows that the instrument works, not what pathologists see.
 
 # %% [markdown]
+# ## QuPath
+#
+# Pathologists look at slides in their own program. For the patient of highest image score in each hospital the run keeps
+# what [QuPath](https://qupath.github.io) opens (drag the files onto the slide): tiles and segmented nuclei as GeoJSON
+# with their measurements, on simulated slides the true nuclei too, and the heat map as PNG and OME-TIFF with its µm/px.
+# `sarcnet qupath` does it for any slide.
+
+# %%
+from sarcnet.interpret import overlay, qupath
+from sarcnet.interpret.morphometry import count_status
+
+limit = overlay.colour_limit(*(item.values for item in maps))
+looked = {}
+for place in shown[shown["end"] == "high"].drop_duplicates("centre").index:
+    own = explained.tiles[explained.tiles["patient_id"] == shown.at[place, "patient_id"]]
+    slide_id = heatmap.main_slide(own)
+    paths, looked[place] = qupath.write_slide(
+        stage.dir / "qupath", own[own["slide_id"] == slide_id], file=files[slide_id], geometry=geometry[slide_id], limit=limit,
+        heatmap=maps[place], nuclei_min=nuclei_per_tile_min, truth=nuclei[slide_id] if has_truth else None,
+    )
+    for path in paths.values():
+        stage.output(f"qupath/{path.name}", path=path)
+display(Markdown(count_status(pd.concat(looked.values()))))
+
+# %% [markdown]
+# Coordinates are pixels of level 0. In QuPath, *Measure → Measurement maps* colours the tiles by their contribution.
+#
+# ## Viewer
+#
+# The first of them without another program: drag to move, turn the wheel to come nearer, point at a tile to read its
+# contribution and what was measured in it. One slider makes the heat map clearer or fainter, the other hides the small
+# contributions. In JupyterLab you see the viewer; where nobody sits before the notebook, a figure takes its place. The
+# file `viewer.html` beside this run's record opens in any browser, without a network.
+
+# %%
+from sarcnet.interpret import viewer
+
+place, note = next(iter(looked)), f"Data: {stage.data_kind}"
+slide_id, title = looked[place]["slide_id"].iloc[0], maps[place].title.replace("\n", ", ")
+page = viewer.make_page(
+    looked[place], file=files[slide_id], geometry=geometry[slide_id], limit=limit, columns=qupath.NUMBERS,
+    title=title, note=note,
+)
+viewer.write_page(stage.output("viewer.html"), page)
+viewer.show(page, instead=viewer.static_picture(maps[place], limit=limit, note=note))
+
+# %% [markdown]
+# Go to the reddest tile and to the bluest one. Would you have told them apart without the colours? And are there tiles
+# without colour beside them that look alike? Those were not drawn for the network.
+
+# %% [markdown]
 # ## 7 · Kept
 
 # %%
