@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.hazard import METASTASIS
@@ -39,13 +40,20 @@ def outcome_by(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
 def learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """By model and epoch, long: model, epoch, patients, loss (mean over members), low, high (their range).
 
-    Stopping patients are there where early stopping was on.
+    Stopping patients are there where early stopping was on; a member whose training has ended keeps its last loss.
     """
-    long = curves.rename(columns=CURVE_COLUMNS).melt(
-        id_vars=["model", "epoch"], value_vars=list(CURVE_COLOURS), var_name="patients", value_name="loss"
+    long = (
+        _to_the_end(curves)
+        .rename(columns=CURVE_COLUMNS)
+        .melt(id_vars=["model", "epoch"], value_vars=list(CURVE_COLOURS), var_name="patients", value_name="loss")
     )
     groups = long.dropna(subset="loss").groupby(["model", "epoch", "patients"], sort=False)["loss"]
     return groups.agg(loss="mean", low="min", high="max").reset_index()
+
+
+def _to_the_end(curves: pd.DataFrame) -> pd.DataFrame:
+    losses = curves.pivot(index="epoch", columns=["model", "member"], values=list(CURVE_COLUMNS))
+    return losses.ffill().stack(["model", "member"], future_stack=True).reset_index()
 
 
 def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figure:
@@ -65,8 +73,10 @@ def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figu
         if own["stopping_loss"].notna().any():
             sns.rugplot(x=own.loc[own["kept"], "epoch"] + 1, ax=ax, color="0.2", height=0.05, label="epoch kept")
         ax.set(title=model, xlabel="epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     axes[0, 0].set_ylabel("loss per patient\n(negative log-likelihood)")
-    axes[0, -1].legend(frameon=False, fontsize="small")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize="small")
     return fig
 
 
@@ -150,9 +160,10 @@ def clinical_weights(trained: TrainedStack) -> pd.DataFrame:
 def draw_clinical_weights(weights: pd.DataFrame) -> Figure:
     """Every member's weight of every clinical column (one dot a member), ordered by the mean."""
     order = weights.groupby("column")["weight"].mean().sort_values(ascending=False).index
-    fig, ax = plt.subplots(figsize=(6.0, 0.28 * len(order) + 1.0), layout="constrained")
+    fig, ax = plt.subplots(figsize=(6.0, 0.28 * len(order) + (1.0 if len(order) else 1.6)), layout="constrained")
     if weights.empty:
-        ax.text(0.5, 0.5, "hidden fusion: no weight of its own for any variable", ha="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, "hidden fusion: no variable has a weight of its own", ha="center", transform=ax.transAxes)
+        ax.set_xticks([])
     for place, name in enumerate(order):
         values = weights.loc[weights["column"] == name, "weight"].to_numpy()
         ax.scatter(values, place + _spread(len(values)), s=9, color="#0072B2", alpha=0.6, linewidths=0)
