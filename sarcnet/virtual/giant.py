@@ -29,6 +29,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tifffile
+from scipy.ndimage import gaussian_filter
 
 from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.faults import Faults
@@ -37,7 +38,7 @@ from sarcnet.compendium.progress import track
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.adipose import FAT_CELL_UM, against_walls, draw_web, walls
 from sarcnet.virtual.centres import CENTRES, Scanner
-from sarcnet.virtual.layout import GRID_UM, Layout
+from sarcnet.virtual.layout import FAT, GRID_UM, Layout
 from sarcnet.virtual.light import Ground, Strokes, light_through
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.plane import JITTER_CELLS, PIECE, Plane, Window
@@ -181,8 +182,7 @@ class GiantSlide:
         planned = {piece: self._vessels(piece, layout=layout, wide=wide) for piece in pieces}
         vessels = paint_vessels([vessel for own in planned.values() for vessel in own], **place)  # type: ignore[arg-type]
         seeds = self.plane.fat_seeds(wide.around(40), apart_um=FAT_CELL_UM)
-        ends = walls(seeds, layout=layout, corner_um=(wide.left * GRID_UM, wide.top * GRID_UM))
-        ends = ends[np.lexsort(ends.mean(axis=1).T)] if len(ends) else ends
+        ends = _in_order(walls(seeds, layout=layout, corner_um=(wide.left * GRID_UM, wide.top * GRID_UM)))
         drawn = [self._piece(piece, layout=layout, wide=wide, planned=planned[piece], ends=ends) for piece in pieces]
         nuclei = pd.concat([part[0] for part in drawn], ignore_index=True)
         visible = (nuclei["class"] == "endothelium").to_numpy() | vessels.free(nuclei)
@@ -197,7 +197,7 @@ class GiantSlide:
         strokes = Strokes(
             nuclei=draw_nuclei(nuclei[visible], shapes=Shapes(corners, dice), **place),  # type: ignore[arg-type]
             bodies=draw_bodies(Bodies(outer, inner, tone), **place),  # type: ignore[arg-type]
-            web=draw_web(ends, layout=shown, bordered=False, **place),  # type: ignore[arg-type]
+            web=_with_border(draw_web(ends, layout=shown, bordered=False, **place), layout=shown),  # type: ignore[arg-type]
             vessels=vessels,
         )
         return strokes, nuclei[visible]
@@ -227,6 +227,25 @@ class GiantSlide:
             generator=for_bodies,
         )
         return nuclei, nuclear_shapes(nuclei, generator=for_shapes), bodies
+
+
+def _in_order(ends: np.ndarray) -> np.ndarray:
+    """The same walls (k, 2, 2), rounded to a nanometre, the upper end first, from top to bottom: which seeds were at hand
+    when they were made leaves no trace."""
+    ends = np.round(ends, 3)
+    upper = (ends[:, 0, 1] < ends[:, 1, 1]) | ((ends[:, 0, 1] == ends[:, 1, 1]) & (ends[:, 0, 0] <= ends[:, 1, 0]))
+    ends = np.where(upper[:, None, None], ends, ends[:, ::-1])
+    return np.asarray(ends[np.lexsort(ends.reshape(-1, 4).T)])
+
+
+def _with_border(web: np.ndarray | None, *, layout: Layout) -> np.ndarray | None:
+    """Walls of fat cells (h, w) with the fat's own border, drawn from near by so that it looks the same from everywhere."""
+    if web is None:
+        return None
+    share = gaussian_filter((layout.region == FAT).astype(np.float32), 0.9)
+    fine = cv2.resize(share, web.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    line = np.clip(1.6 - np.abs(fine - 0.5) * 14, 0, 1) * 235
+    return np.maximum(web, line.astype(np.uint8))
 
 
 def _cut(layout: Layout, *, window: Window, whole: Window) -> Layout:

@@ -19,7 +19,7 @@ import tifffile
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.virtual import giant
 from sarcnet.virtual.giant import LOOK, SCANNER, GiantSlide, level_sizes, write_giant
-from sarcnet.virtual.layout import GLASS, GRID_UM, TUMOUR, Layout
+from sarcnet.virtual.layout import FAT, GLASS, GRID_UM, TUMOUR, Layout
 from sarcnet.virtual.plane import JITTER_CELLS, PIECE, Plane, Window
 
 SLIDE = GiantSlide(1400, 1250, seed=4, look=replace(LOOK, histotype=2))  # myxofibrosarcoma: long vessels cross blocks
@@ -66,6 +66,13 @@ def test_pixels_are_those_of_the_slide_painted_at_once_but_for_the_jpeg(written)
     assert read.shape == whole.shape == (1250, 1400, 3)
     assert np.abs(read.astype(int) - whole).mean() < 6
     assert np.array_equal(SLIDE.block(top=1024, left=1024, side=1024).picture, whole[1024:, 1024:])
+
+
+def test_fat_and_its_border_are_seamless():
+    slide = GiantSlide(6144, 6144, seed=39)
+    whole, block = slide.block(top=1024, left=4096, side=2048), slide.block(top=1024, left=5120, side=1024)
+    assert (block.layout.region == FAT).sum() > 500
+    assert np.array_equal(block.picture, whole.picture[:1024, 1024:])
 
 
 def test_three_readers_see_the_same_pixels_at_each_level(written):
