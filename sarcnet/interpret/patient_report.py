@@ -76,9 +76,8 @@ def patients_alike(
         level: of the interval.
         apart: patient_id of the patient, who is not counted.
     """
-    joined = (
-        risks[risks["patient_id"] != apart].merge(outcomes, on="patient_id").dropna(subset=["mfs_months", "mfs_event"])
-    )
+    others = risks.loc[risks["patient_id"] != apart, ["patient_id", "risk"]]
+    joined = others.merge(outcomes, on="patient_id").dropna(subset=["mfs_months", "mfs_event"])
     gap = (joined["risk"] - risk).abs()
     near = joined.loc[gap.sort_values(kind="stable").index[:ALIKE]]
     if len(near) < 10:
