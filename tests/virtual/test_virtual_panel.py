@@ -12,7 +12,7 @@ from IPython.display import Markdown
 from PIL import Image
 
 from sarcnet.virtual import panel as module
-from sarcnet.virtual.knobs import STEPS, field, medium_look
+from sarcnet.virtual.knobs import STEPS, field, hot_spot, medium_look
 
 VALUES = pd.DataFrame(
     {
@@ -60,3 +60,14 @@ def test_sliders_span_the_cohort_and_say_their_unit(panel):
 def test_without_anybody_to_move_them_there_is_a_sentence(monkeypatch):
     monkeypatch.setenv("SARCNET_HEADLESS", "1")
     assert isinstance(module.knob_panel(VALUES, seed=7), Markdown)
+
+
+def test_mitoses_are_looked_for_where_there_are_most():
+    spots = [(100.0, 100.0), (300.0, 310.0), (330.0, 300.0), (340.0, 330.0), (310.0, 340.0)]
+    nuclei = pd.DataFrame(spots, columns=["x_um", "y_um"]).assign(**{"class": "mitosis"})
+    nuclei.loc[5] = (110.0, 90.0, "tumour")
+    x, y = hot_spot(nuclei, side_um=200.0)
+    inside = (nuclei["x_um"].sub(x).abs() < 100) & (nuclei["y_um"].sub(y).abs() < 100) & (nuclei["class"] == "mitosis")
+    assert inside.sum() == 4
+    assert 120 <= min(x, y) <= max(x, y) <= 360, "the field stays on a slide of 480 µm"
+    assert hot_spot(nuclei.iloc[5:], side_um=200.0) == (240.0, 240.0)
