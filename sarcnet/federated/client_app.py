@@ -8,7 +8,7 @@
 
 The folder with the hospital's data is in the node's configuration under ``data-path``, which is set when the node is
 started (in the simulation by `sarcnet.federated.simulation`). Between messages nothing is remembered but the folder's
-content, so a hospital may restart at any time.
+content and, under SCAFFOLD, the control variate of the last round: otherwise a hospital may restart at any time.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.federated.aggregate import changes
 from sarcnet.federated.evaluation_sums import evaluation_sums
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import (
@@ -38,6 +39,7 @@ from sarcnet.federated.hospital import (
     read_outcome,
     without_names,
 )
+from sarcnet.federated.patient_privacy import train_privately
 from sarcnet.federated.plan import CANNOT_ANSWER
 from sarcnet.federated.proximal import pulled_to_start
 from sarcnet.federated.records import (
@@ -45,9 +47,12 @@ from sarcnet.federated.records import (
     from_record,
     load_standardisation,
     read_protocol,
+    read_recipe,
+    rounded,
     stack_shape,
     to_record,
 )
+from sarcnet.federated.scaffold import corrected, correction, keep_control, mean_gradient
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack, image_score_sums
@@ -160,22 +165,49 @@ def train(message: Message, context: Context) -> Message:
     hospital, protocol = own_hospital(message, context)
     stack = received_stack(message, protocol)
     config = _config(message)
-    with pulled_to_start(stack, strength=float(config["proximal"])):  # type: ignore[arg-type]
-        curves = fit(
+    recipe, dtype = read_recipe(config), str(config["message_dtype"])
+    epochs, first_epoch = int(config["epochs"]), int(config["first_epoch"])  # type: ignore[arg-type]
+    received, control, spent = stack.parameter_arrays(), {}, None
+    if recipe.patient_clip:
+        spent = train_privately(
             stack,
-            hospital.patients,
-            weights=hospital.weights,
-            protocol=protocol,
-            epochs=int(config["epochs"]),  # type: ignore[arg-type]
-            first_epoch=int(config["first_epoch"]),  # type: ignore[arg-type]
+            hospital,
+            recipe=recipe,
+            epochs=range(first_epoch, first_epoch + epochs),
+            node_config=context.node_config,
         )
+        losses = {name: np.full(stack.shape.members, np.nan) for name in ("training_loss", "heldout_loss")}
+    else:
+        turn = correction(message.content, context) if recipe.control else {}
+        if recipe.control:
+            control = rounded(mean_gradient(stack, hospital.patients, weights=hospital.weights), dtype=dtype)
+        with pulled_to_start(stack, strength=recipe.proximal), corrected(stack, by=turn):
+            curves = fit(
+                stack,
+                hospital.patients,
+                weights=hospital.weights,
+                protocol=protocol,
+                epochs=epochs,
+                first_epoch=first_epoch,
+            )
+        losses = _last_losses(curves)
+    learning = {"patients": hospital.weights.sum(axis=0, dtype=np.float64), **losses}  # (E,) each
+    trained = stack.parameter_arrays()
+    arrays = trained if dtype == "float32" else rounded(changes(trained, received=received), dtype=dtype)
+    reply = _reply(message, protocol, arrays=arrays, learning=learning)
+    if control:
+        keep_control(control, context)
+        reply.content["control"] = to_record(control)
+    if spent:
+        about = {"delta": spent.delta, "releases": spent.releases, "noise_multiplier": spent.noise_multiplier}
+        reply.content["privacy"] = MetricRecord({"epsilon": spent.epsilon, **about})
+    return reply
+
+
+def _last_losses(curves: pd.DataFrame) -> dict[str, np.ndarray]:
+    """(E,) training_loss and heldout_loss of the last epoch."""
     last = curves.loc[curves["epoch"] == curves["epoch"].max()].sort_values("member")
-    learning = {
-        "patients": hospital.weights.sum(axis=0, dtype=np.float64),  # (E,)
-        "training_loss": last["training_loss"].to_numpy(np.float64),  # (E,)
-        "heldout_loss": last["heldout_loss"].to_numpy(np.float64),  # (E,)
-    }
-    return _reply(message, protocol, arrays=stack.parameter_arrays(), learning=learning)
+    return {name: last[name].to_numpy(np.float64) for name in ("training_loss", "heldout_loss")}
 
 
 def centring(message: Message, context: Context) -> Message:

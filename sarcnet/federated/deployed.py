@@ -36,6 +36,7 @@ def run_config(plan: Plan, *, out: Path) -> dict[str, str | int | float]:
         "rounds": plan.rounds,
         "local-epochs": plan.local_epochs,
         "recipe": json.dumps(plan.recipe.to_dict(), sort_keys=True),
+        "message-dtype": plan.message_dtype,
         "deadline-s": float(plan.deadline_s),
         "start-deadline-s": float(plan.start_deadline_s),
         "out": str(out),
@@ -45,7 +46,7 @@ def run_config(plan: Plan, *, out: Path) -> dict[str, str | int | float]:
 def read_run_config(config: Mapping[str, Any]) -> tuple[Plan, Path]:
     """The reverse. Raises SarcnetError with every setting that is missing or cannot be used."""
     faults = Faults()
-    for name in ("protocol", "recipe", "out"):
+    for name in ("protocol", "recipe", "message-dtype", "out"):
         if not str(config.get(name, "")):
             faults.add(f"The run's setting {name} is empty: give it with flwr run --run-config.")
     for name in ("rounds", "local-epochs"):
@@ -62,6 +63,7 @@ def read_run_config(config: Mapping[str, Any]) -> tuple[Plan, Path]:
         recipe=Recipe(**json.loads(str(config["recipe"]))),
         deadline_s=float(config["deadline-s"]),
         start_deadline_s=float(config["start-deadline-s"]),
+        message_dtype=str(config["message-dtype"]),
     )
     return plan, Path(str(config["out"]))
 

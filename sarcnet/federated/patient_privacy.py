@@ -15,14 +15,19 @@ they must be.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
+from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
+from sarcnet.federated.accountant import Spent, spent
 from sarcnet.federated.aggregate import clip, norms
+from sarcnet.federated.hospital import Hospital
+from sarcnet.federated.recipe import Recipe
 from sarcnet.model.losses import patient_loss
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, all_tiles
@@ -85,6 +90,40 @@ def private_step(
             for k, a in now.items()
         }
     )
+
+
+def train_privately(
+    stack: StackedNetwork, hospital: Hospital, *, recipe: Recipe, epochs: range, node_config: Mapping[str, object]
+) -> Spent | None:
+    """A round at the hospital, in place: one private step for each of the epochs, numbered from the training's first.
+
+    Returns what this hospital's patients have spent since then, None without noise; releases of other trainings are the
+    hospital's to add. node_config, the hospital's own and out of the server's reach: ``noise-secret``, the seed of its
+    noise (drawn by the operating system where it is not set, as it should be), and ``epsilon-max``, the most it will
+    spend in one training. Raises SarcnetError before anything is computed when a round would go beyond that.
+    """
+    used = None
+    if recipe.patient_noise:
+        used = spent(noise_multiplier=recipe.patient_noise, releases=epochs.stop, delta=recipe.delta, unit="patient")
+    limit = float(str(node_config.get("epsilon-max", "inf")))
+    if (used.epsilon if used else np.inf) > limit:
+        raise SarcnetError(
+            f"This round would bring the patients' ε to {used.epsilon if used else np.inf:.3g} (δ = {recipe.delta:g}), "
+            f"and this hospital's limit, epsilon-max, is {limit:g}: train fewer rounds or with more patient_noise."
+        )
+    secret = int(str(node_config.get("noise-secret", secrets.randbits(63))))
+    for epoch in epochs:
+        private_step(
+            stack,
+            hospital.patients,
+            weights=hospital.weights,
+            clip_norm=recipe.patient_clip,
+            noise_multiplier=recipe.patient_noise,
+            step_length=recipe.step_length,
+            seed=secret,
+            names=(hospital.centre, epoch + 1),
+        )
+    return used
 
 
 def longest_gradients(stack: StackedNetwork, patients: Patients, *, weights: np.ndarray) -> np.ndarray:

@@ -41,6 +41,8 @@ class Plan:
     deadline_s: longest wait for the replies of one round; start_deadline_s: the same for the first reply, while
     processes start.
     model: name under which the members are stored. recipe: the strategy (`sarcnet.federated.recipe`).
+    message_dtype: float32 sends weights as they are; float16 halves a round's messages: the model is sent rounded and a
+    hospital's change comes back rounded (11 bits of mantissa each), while the server keeps its own weights in float32.
     """
 
     protocol: Protocol
@@ -50,8 +52,11 @@ class Plan:
     start_deadline_s: float = 300.0
     model: str = "sarcnet_fedavg"
     recipe: Recipe = field(default_factory=Recipe)
+    message_dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        if self.message_dtype not in ("float32", "float16"):
+            raise FederationError(f"message_dtype is '{self.message_dtype}': choose float32 or float16.")
         if self.protocol.loss == "cox":
             raise FederationError(
                 "Cox's partial likelihood does not split over hospitals: each would only compare its own patients. "
@@ -75,7 +80,7 @@ class Plan:
         round 0, the patients. Not the number of rounds: a longer training goes on from a shorter one.
         """
         agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
-        agreed["recipe"] = self.recipe.to_dict()
+        agreed |= {"recipe": self.recipe.to_dict(), "message_dtype": self.message_dtype}
         digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + _code())
         for name in sorted(statistics):
             digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())

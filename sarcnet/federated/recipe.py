@@ -7,10 +7,13 @@ fedyogi       the same with Yogi's milder second moment (Reddi et al., ICLR 2021
 cyclic        the model goes from hospital to hospital, each trains on (Chang et al., JAMIA 2018)
 median        coordinate-wise median of the changes, blind to n (Yin et al., ICML 2018)
 trimmed_mean  mean without the highest and lowest change of each coordinate, blind to n (Yin et al., ICML 2018)
+scaffold      control variates turn the steps at home towards everybody's (Karimireddy et al., ICML 2020)
+patient_private  at home one clipped and noised step an epoch, so that each patient's part is hidden
+              (`sarcnet.federated.patient_privacy`)
 
-In a round every strategy shows each hospital its own patients ``local_epochs`` times, so all take the same number of
-gradient steps. SCAFFOLD is not offered: its control variates are defined for plain gradient steps of one length,
-and SarcNet trains with AdamW at two; FedBN is not needed, as the network has no batch statistics.
+In a round every strategy but the last shows each hospital its own patients ``local_epochs`` times, so all take the same
+number of gradient steps. FedBN (Li et al., ICLR 2021), which keeps batch normalisation at home, has nothing to keep
+here: the network has no batch statistics, and its standardisation is agreed on before the first round.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ class Recipe:
     proximal: weight μ of the pull towards the received weights, of μ/2 ‖θ - θ_received‖²; 0 is none.
     server_rate, beta1, beta2, adaptivity: η, β₁, β₂ and τ of Reddi et al.; only for adam and yogi.
     clip_norm: greatest L2 norm of a hospital's change of one member; longer ones are scaled down; 0 is no limit.
+    control: whether steps at home are corrected by SCAFFOLD's control variates.
+    patient_clip, patient_noise: greatest L2 norm of a patient's gradient, and the standard deviation of the hospital's noise
+    on their sum in units of it; 0 is none. step_length: of such a step. delta: δ for which the hospital's ε is told.
     noise_multiplier: standard deviation of the server's Gaussian noise on the sum, in units of the greatest influence of
     a hospital (needs clip_norm); 0 is none. noise_seed: root of that noise.
     """
@@ -47,10 +53,15 @@ class Recipe:
     clip_norm: float = 0.0
     noise_multiplier: float = 0.0
     noise_seed: int = 0
+    control: bool = False
+    patient_clip: float = 0.0
+    patient_noise: float = 0.0
+    step_length: float = 1.0
+    delta: float = 1e-3
 
     def __post_init__(self) -> None:
         faults = Faults()
-        for name in ("proximal", "clip_norm", "noise_multiplier"):
+        for name in ("proximal", "clip_norm", "noise_multiplier", "patient_clip", "patient_noise"):
             if not getattr(self, name) >= 0:
                 faults.add(f"{name} is {getattr(self, name)}: give a number from 0.")
         for name in ("beta1", "beta2"):
@@ -60,6 +71,14 @@ class Recipe:
             faults.add("noise_multiplier without clip_norm protects nobody: give clip_norm as well.")
         if self.noise_multiplier and self.combine != "mean":
             faults.add(f"noise_multiplier is accounted for the mean only, not for {self.combine}: choose fedavg.")
+        if self.control and (self.combine != "mean" or self.server_step != "replace"):
+            faults.add("control variates go with the mean only: leave combine and server_step as scaffold has them.")
+        if self.patient_noise and not self.patient_clip:
+            faults.add("patient_noise without patient_clip protects nobody: give patient_clip as well.")
+        if self.patient_clip and (self.control or self.proximal):
+            faults.add("patient_clip replaces the training at home: leave out control and proximal.")
+        if not 0 < self.delta < 1:
+            faults.add(f"delta is {self.delta}: give a number between 0 and 1, below one over the number of patients.")
         if self.server_step != "replace" and not (self.server_rate > 0 and self.adaptivity > 0):
             faults.add(f"{self.name} needs server_rate and adaptivity above 0.")
         faults.raise_if_any("The strategy cannot be used")
@@ -80,6 +99,8 @@ RECIPES = {
         Recipe("cyclic", combine="cyclic"),
         Recipe("median", combine="median"),
         Recipe("trimmed_mean", combine="trimmed_mean"),
+        Recipe("scaffold", control=True),
+        Recipe("patient_private", patient_clip=1.0, patient_noise=3.0),
     )
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord
 
 from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.plan import FederationError
+from sarcnet.federated.recipe import Recipe
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork, StackShape
@@ -30,13 +32,37 @@ def from_record(record: ArrayRecord) -> dict[str, np.ndarray]:
     return {name: np.array(array.numpy()) for name, array in record.items()}
 
 
-def instructions(protocol: Protocol, *, epochs: int = 0, first_epoch: int = 0, proximal: float = 0.0) -> ConfigRecord:
+def rounded(arrays: Mapping[str, np.ndarray], *, dtype: str) -> dict[str, np.ndarray]:
+    """Arrays as they travel: float32, or float16 with a relative error of at most 2⁻¹¹ (absolute 2⁻²⁵ below 6e-5).
+
+    What float16 cannot hold becomes infinite, and is refused on arrival like any number that is not finite.
+    """
+    with np.errstate(over="ignore"):
+        return {name: np.asarray(array).astype(dtype) for name, array in arrays.items()}
+
+
+def instructions(
+    protocol: Protocol,
+    *,
+    epochs: int = 0,
+    first_epoch: int = 0,
+    recipe: Recipe | None = None,
+    message_dtype: str = "float32",
+) -> ConfigRecord:
     """What a hospital is told along with the arrays.
 
-    The protocol as JSON text, how many epochs to train, the number of the first, and FedProx's μ.
+    Protocol and strategy as JSON text (without the seed of the server's noise, which is the server's secret), how many
+    epochs to train, the number of the first, and the type of the arrays to send.
     """
     text = json.dumps(protocol.to_dict(), sort_keys=True)
-    return ConfigRecord({"protocol": text, "epochs": epochs, "first_epoch": first_epoch, "proximal": proximal})
+    told = json.dumps(replace(recipe or Recipe(), noise_seed=0).to_dict(), sort_keys=True)
+    counts = {"epochs": epochs, "first_epoch": first_epoch}
+    return ConfigRecord({"protocol": text, "recipe": told, "message_dtype": message_dtype, **counts})
+
+
+def read_recipe(record: ConfigRecord) -> Recipe:
+    """The strategy inside instructions."""
+    return Recipe(**json.loads(str(record["recipe"])))
 
 
 def read_protocol(record: ConfigRecord) -> Protocol:

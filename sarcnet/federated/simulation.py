@@ -40,7 +40,9 @@ def folder_by_partition(folders: list[str]) -> Mod:
     """
 
     def give_folder(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-        context.node_config["data-path"] = folders[int(context.node_config["partition-id"])]
+        number = int(context.node_config["partition-id"])
+        context.node_config["data-path"] = folders[number]
+        context.node_config["noise-secret"] = number  # a simulation keeps no secret: the same seed, the same bytes
         return call_next(message, context)
 
     return give_folder

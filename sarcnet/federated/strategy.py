@@ -9,8 +9,9 @@ run in float64 and in the order of the hospitals' names: the result does not dep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -21,7 +22,8 @@ from sarcnet.federated.aggregate import Arrays, changes, combine, norms, server_
 from sarcnet.federated.checkpoint import FinishedRound
 from sarcnet.federated.plan import FederationError, Plan
 from sarcnet.federated.postbox import Postbox
-from sarcnet.federated.records import from_record, instructions, to_record
+from sarcnet.federated.records import from_record, instructions, rounded, to_record
+from sarcnet.federated.scaffold import OWN
 
 #: Called after each round; the messages are the caller's to add.
 OnRound = Callable[[FinishedRound], None]
@@ -29,11 +31,16 @@ OnRound = Callable[[FinishedRound], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a hospital sent back: trained weights, and per member (E,) patients, training_loss, heldout_loss."""
+    """What a hospital sent back: trained weights, and per member (E,) patients, training_loss, heldout_loss.
+
+    control: SCAFFOLD's c_k; epsilon: what its patients have spent, where its training is private.
+    """
 
     hospital: str
     weights: Arrays
     learning: Arrays
+    control: Arrays = field(default_factory=dict)
+    epsilon: float = math.nan
 
 
 class MemberStrategy(FedAvg):
@@ -73,13 +80,27 @@ class MemberStrategy(FedAvg):
             self.plan.protocol,
             epochs=self.plan.local_epochs,
             first_epoch=(grid.round - 1) * self.plan.local_epochs,
-            proximal=self.plan.recipe.proximal,
+            recipe=self.plan.recipe,
+            message_dtype=self.plan.message_dtype,
         )
-        self.postbox, self.received = grid, from_record(arrays)
-        letters = grid.letters(
-            "train", RecordDict({"arrays": arrays, "standardisation": self.standardisation, "config": config})
-        )
+        self.postbox, self.weights = grid, from_record(arrays)
+        sent = rounded(self.weights, dtype=self.plan.message_dtype)
+        self.received = {name: array.astype(np.float32) for name, array in sent.items()}
+        content = RecordDict({"arrays": to_record(sent), "standardisation": self.standardisation, "config": config})
+        if self.plan.recipe.control and self.memory:
+            mean = _of("mean", self.memory)
+            content["control"] = to_record(rounded(mean, dtype=self.plan.message_dtype))
+            if server_round == 1:  # the hospitals' processes may be others than before the run was broken off
+                return [self._with_own_control(content, node) for node in grid.hospitals]
+        letters = grid.letters("train", content)
         return letters if self.visits == 1 else letters[self.visit : self.visit + 1]
+
+    def _with_own_control(self, content: RecordDict, node: int) -> Message:
+        """The letter to one hospital that gives it back its own control variate."""
+        own = RecordDict(dict(content))
+        kept = _of(self.postbox.hospitals[node], self.memory)
+        own[OWN] = to_record({name: array.astype(self.plan.message_dtype) for name, array in kept.items()})
+        return Message(own, dst_node_id=node, message_type="train")
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -104,16 +125,31 @@ class MemberStrategy(FedAvg):
         recipe = self.plan.recipe
         plain = recipe.combine in ("mean", "cyclic") and recipe.server_step == "replace" and not recipe.clip_norm
         if plain:
-            mean = weighted_mean([answer.weights for answer in answers], patients=patients)
-            return {name: array.astype(np.float32) for name, array in mean.items()}, {}
+            memory = _controls(answers, patients) if recipe.control else {}
+            if self.plan.message_dtype == "float32":
+                mean = weighted_mean([answer.weights for answer in answers], patients=patients)
+            else:  # the mean change goes onto the server's own weights, which were never rounded
+                change = weighted_mean(own, patients=patients)
+                mean = {name: self.weights[name].astype(np.float64) + change[name] for name in change}
+            return {name: array.astype(np.float32) for name, array in mean.items()}, memory
         change = combine(recipe, own=own, patients=patients, round=self.postbox.round)
-        return server_step(recipe, weights=self.received, change=change, state=self.memory)
+        new, memory = server_step(recipe, weights=self.weights, change=change, state=self.memory)
+        return new, memory | (_controls(answers, patients) if recipe.control else {})
 
     def _opened(self, reply: Message) -> Answer:
         """A hospital's answer; raises FederationError when it cannot be used."""
         hospital = self.postbox.hospitals[reply.metadata.src_node_id]
         records = reply.content.array_records
-        answer = Answer(hospital, from_record(records["arrays"]), from_record(records["learning"]))
+        arrays = from_record(records["arrays"])
+        answer = Answer(
+            hospital,
+            arrays if self.plan.message_dtype == "float32" else self._arrived(arrays),
+            from_record(records["learning"]),
+            from_record(records["control"]) if self.plan.recipe.control else {},
+            float(reply.content.metric_records["privacy"]["epsilon"])  # type: ignore[arg-type]
+            if "privacy" in reply.content
+            else math.nan,
+        )
         head = f"Hospital {hospital} sent in round {self.postbox.round}"
         wrong = sorted(set(answer.weights) ^ set(self.received)) or [
             f"{k} {a.shape} instead of {self.received[k].shape}"
@@ -122,7 +158,11 @@ class MemberStrategy(FedAvg):
         ]
         if wrong:
             raise FederationError(f"{head} arrays that do not fit the model ({', '.join(wrong)}): update its sarcnet.")
-        wrong = [k for k, a in answer.weights.items() if not np.isfinite(a).all()]
+        wrong = sorted(set(answer.control) ^ set(self.received)) if self.plan.recipe.control else []
+        if wrong or any(a.shape != self.received[k].shape for k, a in answer.control.items()):
+            raise FederationError(f"{head} a control variate that does not fit the model: update its sarcnet.")
+        both = [*answer.weights.items(), *((f"control of {k}", a) for k, a in answer.control.items())]
+        wrong = [k for k, a in both if not np.isfinite(a).all()]
         if wrong:
             raise FederationError(
                 f"{head} numbers that are not finite ({', '.join(wrong)}): lower learning_rate, "
@@ -135,11 +175,21 @@ class MemberStrategy(FedAvg):
             )
         return answer
 
+    def _arrived(self, change: Arrays) -> Arrays:
+        """The trained weights behind a rounded change, float64; a change that does not fit stays what it is."""
+        return {
+            name: self.received[name].astype(np.float64) + array.astype(np.float64)
+            if name in self.received and array.shape == self.received[name].shape
+            else array
+            for name, array in change.items()
+        }
+
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> None:
         """Nothing was asked."""
 
     def _row(self, answer: Answer, change: Arrays) -> dict[str, object]:
         learning = answer.learning
+        private = {"epsilon": answer.epsilon} if self.plan.recipe.patient_clip else {}
         return {
             "round": self.postbox.round,
             "hospital": answer.hospital,
@@ -148,4 +198,17 @@ class MemberStrategy(FedAvg):
             "heldout_loss": float(learning["heldout_loss"].mean()),
             "change_norm": float(norms(change).max()),
             "seconds": self.postbox.work_seconds[answer.hospital],
+            **private,
         }
+
+
+def _controls(answers: list[Answer], patients: list[np.ndarray]) -> Arrays:
+    """The server's memory under SCAFFOLD: "mean name", c, and "hospital name", each c_k, kept for a resumed run."""
+    own = {answer.hospital: answer.control for answer in answers}
+    own["mean"] = weighted_mean(list(own.values()), patients=patients)
+    return {f"{who} {name}": array for who, arrays in own.items() for name, array in arrays.items()}
+
+
+def _of(who: str, memory: Arrays) -> Arrays:
+    """One of the control variates in the server's memory."""
+    return {key[len(who) + 1 :]: array for key, array in memory.items() if key.startswith(f"{who} ")}
