@@ -362,7 +362,8 @@ calibrated.table
 # On the dotted line risks are true as numbers; above it they are understated. A slope below 1 means risks that are too
 # bold, a slope above 1 too timid ones. The histograms show how boldly the model predicts: telling the base rate to
 # everybody is well calibrated and useless. The table's rows *censored* compare with a world in which nobody dies of
-# anything else, which is what a hazard for metastasis alone predicts: a model may be right there and too high here.
+# anything else. SarcNet's risks are meant for this world, in which some do (notebook 03, `loss`); those of the Cox
+# comparators, whose deaths are censored, for the other: they may be right there and a little too high here.
 #
 # ## 8 · Risk groups
 #

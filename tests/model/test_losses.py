@@ -11,11 +11,18 @@ import torch
 from lifelines import CoxPHFitter
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.incidence import incidence_at
 from sarcnet.federated.plan import Plan
-from sarcnet.model.crossval import make_folds
+from sarcnet.model.bags import make_bags
+from sarcnet.model.crossval import make_folds, make_members, training_weights
 from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.hazard import hazard_counts, intervals
 from sarcnet.model.losses import cox_loss, fit_baseline
+from sarcnet.model.patients import Patients, assemble_patients
+from sarcnet.model.protocol import build_stack
+from sarcnet.model.statistics import apply_statistics, training_statistics
+from sarcnet.model.training import fit
 
 EDGES = [6.0, 12.0, 24.0]
 
@@ -99,3 +106,87 @@ def test_a_federation_refuses_cox_and_an_unknown_loss_is_named(data: SimpleNames
         Plan(data.protocol(loss="cox"), rounds=1, local_epochs=1)
     with pytest.raises(SarcnetError, match="loss is 'brier': choose competing_hazards, hazard, cox"):
         data.protocol(loss="brier")
+
+
+def mortal(*, n: int = 500, seed: int = 2) -> pd.DataFrame:
+    """Patients of two hospitals whose metastases hang on tumour size and whose other deaths hang on age, steeply."""
+    g = np.random.default_rng(seed)
+    age, size = g.uniform(40, 90, n), g.uniform(20, 200, n)
+    metastasis = g.exponential(1 / (0.008 * np.exp(0.3 * (np.sqrt(size) - 10))))
+    death, lost = g.exponential(1 / (0.01 * np.exp(0.1 * (age - 70)))), g.uniform(30, 130, n)
+    months = np.minimum(np.minimum(metastasis, death), lost)
+    return pd.DataFrame(
+        {
+            "patient_id": [f"P{i:03d}" for i in range(n)],
+            "centre": np.where(np.arange(n) < 0.4 * n, "CLB", "IB"),
+            "age_years": age,
+            "size_mm": size,
+            "mfs_months": months,
+            "mfs_event": np.select([months == metastasis, months == death], [1, 2], 0),
+        }
+    )
+
+
+def assembled(table: pd.DataFrame) -> Patients:
+    bags = make_bags({p: np.zeros((1, 2)) for p in table["patient_id"]})
+    return assemble_patients(table, bags=bags, clinical_variables=VARIABLES, hazard_edges_months=EDGES_60)
+
+
+VARIABLES, EDGES_60 = ("age_years", "size_mm"), (6.0, 12.0, 24.0, 36.0, 48.0, 60.0)
+CLINIC = Variant("clinical_only", image=False)
+
+
+def test_trained_risks_are_the_incidence_lived_by_young_and_old_where_those_of_one_cause_are_too_high(
+    data: SimpleNamespace,
+) -> None:
+    table = mortal()
+    patients, folds = assembled(table), make_folds(table, folds=3, repeats=1, seed=7)
+    old, risks = table["age_years"].to_numpy() > 75, {}
+    for loss in ("competing_hazards", "hazard"):
+        protocol = data.protocol(
+            loss=loss,
+            clinical_variables=VARIABLES,
+            hazard_edges_months=EDGES_60,
+            feature_dim=2,
+            epochs=12,
+            batch_patients=60,
+            learning_rate=0.05,
+        )
+        oof = cross_validate(protocol, patients=patients, folds=folds, variant=CLINIC).oof
+        risks[loss] = oof.set_index("patient_id")["risk"].reindex(table["patient_id"]).to_numpy()
+    gaps = {}
+    for group, own in (("young", ~old), ("old", old)):
+        rows = table[own]
+        followup = Followup(rows["mfs_months"].to_numpy(), rows["mfs_event"].to_numpy(), rows["centre"].to_numpy())
+        lived = incidence_at(followup, horizon_months=60.0, competing=True)[0]
+        for loss, risk in risks.items():
+            gaps[group, loss] = risk[own].mean() - lived
+    assert abs(gaps["old", "competing_hazards"]) < 0.07
+    assert abs(gaps["young", "competing_hazards"]) < 0.07
+    assert gaps["old", "hazard"] > 0.12
+
+
+def test_one_step_at_each_hospital_averages_to_the_pooled_step_with_death_competing(data: SimpleNamespace) -> None:
+    table = mortal(n=120)
+    patients, members = assembled(table), make_members("m", folds=3, repeats=1)
+    folds = make_folds(table, folds=3, repeats=1, seed=7)
+    protocol = data.protocol(
+        clinical_variables=VARIABLES, hazard_edges_months=EDGES_60, feature_dim=2, epochs=1, optimizer="sgd",
+        batch_patients=1000, weight_decay=0.0,
+    )  # fmt: skip
+
+    def weights(own: Patients) -> np.ndarray:
+        return training_weights(folds, patient_ids=own.patient_ids, centres=own.centres, members=members)
+
+    statistics = training_statistics(patients, weights=weights(patients), image=False)
+    stepped, counts = [], []
+    for own in (patients, patients.of_centre("CLB"), patients.of_centre("IB")):
+        stack = build_stack(protocol, members=members, image=False)
+        apply_statistics(stack, statistics)
+        fit(stack, own, weights=weights(own), protocol=protocol)
+        stepped.append(stack.parameter_arrays())
+        counts.append(weights(own).sum(axis=0))
+    assert np.abs(stepped[0]["death_weight"][:, 0]).min() > 1e-3  # age
+    for name, pooled in stepped[0].items():
+        share = (counts[1] / counts[0])[:, None]
+        np.testing.assert_allclose(share * stepped[1][name] + (1 - share) * stepped[2][name], pooled, atol=1e-6)
