@@ -21,13 +21,20 @@ CONTRIBUTIONS = {
     "strength": "contribution × tiles of the patient (log-odds)",
     "attention": "attention",
 }
-#: the same and the morphometry, as shown for the tile under the pointer: column to name
+#: what the viewer tells of the tile under the pointer, in few words: column to name
 NUMBERS = {
-    "strength": CONTRIBUTIONS["strength"],
-    "attention": CONTRIBUTIONS["attention"],
+    "attention": "attention",
+    "status": "nuclei are",
     "nuclei": "nuclei counted",
-    "status": "measurement",
-    **{name: f"{title} ({what})" for name, (title, what) in MEASURES.items()},
+    "cellularity_per_mm2": "cellularity (nuclei/mm²)",
+    "nuclear_area_um2": "mean nuclear area (µm²)",
+    "anisokaryosis_cv": "anisokaryosis (CV of area)",
+    "eccentricity": "eccentricity",
+    "chromatin_od": "chromatin (OD)",
+    "chromatin_texture_cv": "chromatin texture (CV)",
+    "mitosis_like_per_mm2": "mitosis-like (1/mm²)",
+    "necrosis_fraction": "necrosis (share)",
+    "stroma_fraction": "stroma (share)",
 }
 
 

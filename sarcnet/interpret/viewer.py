@@ -113,11 +113,7 @@ def _short(value: object) -> object:
     if isinstance(value, float):
         if not np.isfinite(value):
             return None
-        return (
-            int(value)
-            if float(value).is_integer()
-            else float(f"{value:.{max(DIGITS, len(str(int(abs(value)))) + 1)}g}")
-        )
+        return int(value) if float(value).is_integer() else float(f"{value:.{max(DIGITS, len(str(int(abs(value)))))}g}")
     return value if isinstance(value, int) else str(value)
 
 

@@ -20,7 +20,7 @@ PAGE = r"""<!DOCTYPE html>
  canvas { position: absolute; inset: 0; width: 100%; height: 100%; cursor: crosshair; touch-action: none; outline-offset: -2px }
  .card { position: absolute; background: #ffffffe8; border: 1px solid #bbb; border-radius: 5px; padding: 5px 8px;
   pointer-events: none; font-size: 13px }
- #info { right: 8px; top: 8px; max-width: 330px } #info table { border-spacing: 0 }
+ #info { right: 8px; top: 8px; max-width: 330px } #info.left { right: auto; left: 8px } #info table { border-spacing: 0 }
  #info td:last-child { text-align: right; padding-left: 12px; font-variant-numeric: tabular-nums; white-space: nowrap }
  #legend { right: 8px; bottom: 8px; text-align: center } #ramp { width: 190px; height: 11px; display: block; margin: 3px 0 }
  #ends { display: flex; justify-content: space-between }
@@ -118,7 +118,7 @@ function sliders() {
 function tell() {
   if (chosen < 0) { $("info").innerHTML = ""; $("info").hidden = true; return; }
   const rows = D.columns.map((name, k) => {
-    const v = D.tiles[chosen][k + 2], text = v === null ? "\u2013" : k === 1 ? number(v) : String(v);
+    const v = D.tiles[chosen][k + 2], text = v === null ? "\u2013" : k === 1 ? number(v) : String(v).replace(/^-/, "\u2212");
     const row = document.createElement("tr");
     for (const part of [name, text]) row.insertCell().textContent = part;
     return row;
@@ -130,7 +130,11 @@ function under(px, py) {
   const x = view.x + px / view.zoom, y = view.y + py / view.zoom, s = D.side;
   return D.tiles.findIndex(t => x >= t[0] && x < t[0] + s && y >= t[1] && y < t[1] + s);
 }
-function point(px, py) { const found = under(px, py); if (found !== chosen) { chosen = found; tell(); later(); } }
+function point(px, py) {
+  $("info").classList.toggle("left", px > canvas.clientWidth * 0.6);  // never under the pointer
+  const found = under(px, py);
+  if (found !== chosen) { chosen = found; tell(); later(); }
+}
 function clampView() {
   const w = canvas.clientWidth, h = canvas.clientHeight, whole = Math.min(w / D.width, h / D.height);
   const most = Math.max(FINEST / D.levels[D.levels.length - 1].scale, whole);

@@ -286,4 +286,5 @@ def test_a_slide_is_written_whole_and_its_nuclei_lie_where_they_were_painted(tmp
         > 12 / 0.112**2 - 1
     )
     assert measured["nuclei"].tolist() == [12, 12]
+    assert set(qupath.NUMBERS) <= set(measured.columns)
     assert measured.index.tolist() == [7, 3]
