@@ -49,7 +49,7 @@ jobs: int = 2  # processes that paint and measure
 
 # %%
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 
 from sarcnet.compendium.stage import Stage
 from sarcnet.interpret import against_truth, figures, heatmap
@@ -107,11 +107,29 @@ explained = explain(model, patients, folds=folds, oof=oof[oof["model"] == explai
 display(Markdown(
     f"{len(explained.patients)} patients, {len(explained.tiles):,} tiles. Largest gap between a score and the sum of its "
     f"parts: {explained.score_gap:.1e} log-odds; between the risk computed here and the one evaluated: "
-    f"{explained.risk_gap:.1e}."
+    f"{explained.risk_gap:.1e}. {explained.method}"
 ))
 
 # %% [markdown]
 # Both gaps are those of rounding; were they not, the cell would have stopped and named the patients.
+#
+# A part says what stands in the sum for a tile. **Shapley values** ask something else: what does the score gain when
+# this tile joins the others, averaged over all orders in which they could come? Attention is shared out anew with each
+# tile, so the two need not agree. In small bags all orders can be counted out.
+
+# %%
+from sarcnet.interpret import figures_response, nomogram, response, sanity, shapley
+from sarcnet.model.crossval import fold_matrix
+
+judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
+strangers = (fold_matrix(folds, patient_ids=judged.patient_ids, members=model.members) == 1).astype(float)
+some = slice(None, None, max(1, len(judged) // 10))
+counted = shapley.compare_with_shapley(model, judged.select(some), use=strangers[some], tiles=8)
+stage.write_table("shapley.parquet", counted.table)
+display(Markdown(shapley.sentence(counted)))
+
+# %% [markdown]
+# Where both order the tiles alike, a heat map may be read either way.
 #
 # ## 3 · Heat maps
 #
@@ -135,13 +153,27 @@ for _, patient in shown.iterrows():
 # Above each map stand the patient, the evaluated risk, and what image and clinic added to the score.
 
 # %%
-figure = figures.draw_heatmaps(maps)
+worth = response.points_per_log_odds(model, judged, use=strangers)
+figure = figures.draw_heatmaps(maps, points_per_log_odds=worth)
 stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {explained_model}, "
              "for the patients of each hospital with the highest and lowest image score.")
 
 # %% [markdown]
 # Look within a slide first: is the red confined to a region, or does the whole slide have one colour? A whole slide in
-# one colour says that the model judges the tumour (or the stain!) as a whole.
+# one colour says that the model judges the tumour (or the stain!) as a whole. The black line is the outline of the tissue.
+#
+# **Would any network draw such maps?** We shuffle the trained weights, from the last layer down to the first, and see how
+# like the maps remain (Adebayo et al. 2018); and we let the tiles of a patient swap their features, which must move the map.
+
+# %%
+alike = sanity.similarity(model, judged, use=strangers, repeats=3, rng=stage.rng("interpret", "sanity"))
+stage.write_table("sanity.parquet", alike)
+display(sanity.summary(alike).round(2), Markdown(sanity.sentence(alike)))
+
+# %% [markdown]
+# 1 is the same map, 0 another one, −1 the same map with red and blue exchanged. A map that is turned over when only the
+# weights of the score are shuffled, and lost when the embedding goes too, says that the embedding has already put the
+# tiles in an order, and the last weights only say which end is dangerous.
 #
 # ## 4 · The tiles at the ends
 #
@@ -183,6 +215,40 @@ display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}
 # A dot is a patient. A variable whose dots lie all near zero hardly matters to the model, given the others and the
 # image. The two standard deviations say how the work is shared between slide and clinic.
 #
+# **How does the risk answer to them?** Everybody is given the same age (or size, …), keeps slide and all else, and the
+# mean risk is taken. The bands say how much the curve might have differed with other training patients, since each
+# network was trained without one fold. Where patients are simulated, the true risk answers too.
+
+# %%
+variables = model.protocol.clinical_variables
+clinic = known.set_index("patient_id", drop=False).loc[list(judged.patient_ids)].reset_index(drop=True)
+curves = response.respond(model, judged, clinic, variables=variables, level=interval_level)
+has_truth = stage.produced("00_cohort/truth/patients.parquet")
+true_curves = None
+if has_truth:
+    truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
+    true_curves = response.true_response(clinic, truth, variables=variables, horizon_months=model.protocol.horizon_months)
+figure = figures_response.draw_response(curves, true_curves, level=interval_level)
+stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}, caption="Mean risk when everybody has the "
+             "same value of one clinical variable: the model's, and the true one of those variables that are in the hazard.")
+
+# %% [markdown]
+# The grade has no true curve: it is a pathologist's reading of what lies behind it. Since the score is a sum, the whole
+# model can be written as a **nomogram**: look up the points of each row, add them, read the risk below.
+
+# %%
+if model.network.shape.fusion == "late":
+    points = nomogram.nomogram(model, judged, clinic, variables=variables)
+    axes = pd.concat(points.axes, names=["row"]).reset_index("row")
+    figure = figures_response.draw_nomogram(points)
+    stage.figure("F12_nomogram", figure, data={"axes": axes, "risks": points.risks}, caption="The model as a nomogram: mean "
+                 "of all its networks. Not for clinical use.")
+else:
+    display(Markdown("Slide and clinic are not added in this model, so it has no nomogram."))
+
+# %% [markdown]
+# The widest row has 100 points. It is drawn to be understood, not to be used: no patient is to be treated by it.
+#
 # ## 6 · Against the truth
 #
 # Impressions of tiles are easily had and hardly checked. On a virtual cohort they can be checked: the true nuclei of
@@ -194,9 +260,7 @@ display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}
 # whose weights were shuffled and which therefore know nothing: what they show too is no finding.
 
 # %%
-has_truth = stage.produced("00_cohort/truth/patients.parquet")
 if has_truth:
-    truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
     nuclei = {path.stem: path for path in stage.inputs("00_cohort/truth/slides/*.parquet").values()}
     regions = {path.name.split(".")[0]: path for path in stage.inputs("00_cohort/truth/slides/*.png").values()}
     tiles = against_truth.tile_pathology(
@@ -249,7 +313,7 @@ if has_truth:
         stage.number(f"rho_{row.pattern}", row.rho, low=row.low, high=row.high, n=row.n, unit="rank correlation")
 
 # %% [markdown]
-# ## Measured, as on a real slide
+# ## 7 · Measured, as on a real slide
 #
 # Real slides have no truth. So we measure what can be measured on the picture: the dyes are told apart by their colour,
 # nuclei outlined by a watershed, and each tile gets its cellularity, the mean and the variation of the nuclear area, how
@@ -298,7 +362,7 @@ for row in seen_effects.plain.itertuples():
 # Where filled and blue part, the instrument is at fault and not the model: on a real slide one would see the filled point
 # only. Where filled and hollow part, the model may look at dead or fibrous tissue.
 #
-# ## What the features can know
+# ## 8 · What the features can know
 #
 # A model can use only what its features hold. A sparse linear probe predicts each pattern from the features of a tile,
 # fitted on some patients and judged on others.
@@ -332,7 +396,7 @@ stage.write_table("morphometry.parquet", morphometry)
 # measure their own variation badly, so even perfect features could not reach an R² of one.
 
 # %% [markdown]
-# ## Turn one knob
+# ## 9 · Turn one knob
 #
 # Tiles with large nuclei are often crowded and dark as well, so a comparison of tiles cannot say which of these the
 # model reacts to. An experiment can. We take some tumours as they are and **paint the same slide again with one knob
@@ -345,7 +409,7 @@ stage.write_table("morphometry.parquet", morphometry)
 
 # %%
 from sarcnet.compendium.progress import track
-from sarcnet.interpret import counterfactual, figures_response
+from sarcnet.interpret import counterfactual
 from sarcnet.slides.tiling import TileRules
 
 if has_truth:
@@ -389,7 +453,32 @@ if has_truth:
 # hazard ratio, the figure what becomes of a patient's risk, which also depends on where it starts.
 
 # %% [markdown]
-# ## Pathologist review
+# ## 10 · A page for each patient
+#
+# What would a tumour board want to see? The risk and how sure it is, what drove it, and the tiles behind it, on one sheet
+# of paper. How sure: of the patients with the most similar predicted risk, how many have had a metastasis? Pages of the
+# patients with heat maps are in `reports`; open one in a browser, or print it.
+
+# %%
+from html import escape
+
+from sarcnet.interpret import patient_report
+
+pages = patient_report.make_pages(
+    explained, list(shown["patient_id"]), registry=clinic, maps=dict(zip(shown["patient_id"], maps, strict=True)),
+    see=lambda rows: see_tiles(rows, files=files, geometry=geometry),
+    true_risks=truth.set_index("patient_id")["risk_5y_true"] if has_truth else None,
+    kind=stage.data_kind, model=explained_model, horizon_months=model.protocol.horizon_months, level=interval_level,
+)
+for path in patient_report.write_pages(pages, folder=stage.dir / "reports"):
+    stage.output(f"reports/{path.name}", path=path)
+HTML(f"<iframe srcdoc=\"{escape(pages[0].html())}\" width='100%' height='900'></iframe>" if pages else "No page.")
+
+# %% [markdown]
+# Such a page persuades. That is its danger: bars and tiles look like reasons, and are only what moved this model.
+
+# %% [markdown]
+# ## 11 · Pathologist review
 #
 # On real slides there is no truth to count, and pathologists have to say what the tiles show, as they did in the study.
 # They must not know what the model made of a tile, so they get a *blinded* sheet: tiles from both ends of the
@@ -453,7 +542,7 @@ if has_truth:
 # explain. These readers are simulated: the figure shows that the instrument works, not what pathologists see.
 
 # %% [markdown]
-# ## QuPath
+# ## 12 · QuPath
 #
 # Pathologists look at slides in their own program. For the patient of highest image score in each hospital the run keeps
 # what [QuPath](https://qupath.github.io) opens (drag the files onto the slide): tiles and segmented nuclei as GeoJSON
@@ -480,7 +569,7 @@ display(Markdown(count_status(pd.concat(looked.values()))))
 # %% [markdown]
 # Coordinates are pixels of level 0. In QuPath, *Measure → Measurement maps* colours the tiles by their contribution.
 #
-# ## Viewer
+# ## 13 · Viewer
 #
 # The first of them without another program: drag to move, turn the wheel to come nearer, point at a tile to read its
 # contribution and what was measured in it. One slider makes the heat map clearer or fainter, the other hides the small
@@ -504,7 +593,7 @@ viewer.show(page, instead=viewer.static_picture(maps[place], limit=limit, note=n
 # without colour beside them that look alike? Those were not drawn for the network.
 
 # %% [markdown]
-# ## 7 · Kept
+# ## 14 · Kept
 
 # %%
 kept = {
