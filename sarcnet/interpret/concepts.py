@@ -37,6 +37,7 @@ PROBED = (
     "stroma_fraction",
 )
 FOLDS = 4
+TILES_PER_JOB = 200  # that are worth another process
 
 
 def probe(
@@ -58,7 +59,7 @@ def probe(
         folds: parts that the patients are dealt into.
         samples, level: bootstrap over patients for the interval.
         rng: for the folds and the bootstrap.
-        jobs: processes; the result does not depend on it.
+        jobs: processes, at most one for TILES_PER_JOB tiles; the result does not depend on it.
 
     Returns:
         pattern, r2 (1 - squared error over squared distance from the training mean; may be negative), low, high, n_tiles,
@@ -67,7 +68,7 @@ def probe(
     seeds = rng.integers(2**31, size=len(patterns))
     draws = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(patterns))]
     groups = tiles["patient_id"].to_numpy()
-    done = Parallel(n_jobs=jobs)(
+    done = Parallel(n_jobs=max(1, min(jobs, len(tiles) // TILES_PER_JOB)))(
         delayed(_predicted)(features, tiles[name].to_numpy(float), groups, folds=folds, seed=int(seed))
         for name, seed in zip(patterns, seeds, strict=True)
     )

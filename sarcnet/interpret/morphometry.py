@@ -40,6 +40,7 @@ UM2_PER_MM2 = 1e6
 LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
 WHOLE_SOLIDITY_MIN, WHOLE_AREA_MIN_UM2 = 0.88, 18.0  # sizes are taken of outlined nuclei, not of clumps and debris
 MITOSIS_DARKER, MITOSIS_TEXTURE_MIN, MITOSIS_AREA_UM2 = 1.6, 0.6, (20.0, 150.0)
+TILES_PER_JOB = 200  # that are worth another process
 LEVEL_EVERY_PX = 4  # pixels of the smoothed tiles that the threshold is taken from: one in so many along each side
 
 
@@ -148,13 +149,13 @@ def measure_tiles(
         tiles: slide_id, x_px, y_px (level-0 corner), …
         files, geometry: by slide_id. Tiles are read at the µm/px at which the encoder saw them.
         nuclei_min: whole nuclei a tile needs for means over nuclei.
-        jobs: processes; the result does not depend on it.
+        jobs: processes, at most one for TILES_PER_JOB tiles; the result does not depend on it.
 
     Raises:
         SlideFault: a slide cannot be opened. A tile that cannot be read has the status "unreadable" and NaN throughout.
     """
     by_slide = [(str(slide_id), own) for slide_id, own in tiles.groupby("slide_id", sort=True)]
-    done = Parallel(n_jobs=jobs)(
+    done = Parallel(n_jobs=max(1, min(jobs, len(tiles) // TILES_PER_JOB)))(
         delayed(_measure_slide)(own, file=files[name], place=geometry[name], nuclei_min=nuclei_min)
         for name, own in by_slide
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.interpret import concepts
 from sarcnet.interpret.concepts import _fitted, features_of, probe
 from sarcnet.model.bags import make_bags
 
@@ -45,7 +46,8 @@ def test_patients_that_can_be_told_apart_do_not_leak():
     assert found.loc[0, "r2"] < 0.3
 
 
-def test_the_same_seed_gives_the_same_and_processes_change_nothing():
+def test_the_same_seed_gives_the_same_and_processes_change_nothing(monkeypatch):
+    monkeypatch.setattr(concepts, "TILES_PER_JOB", 1)
     features, tiles = made(patients=16)
     one, two = (
         probe(features, tiles, patterns=["known", "unknown"], **SETTINGS, rng=np.random.default_rng(4), jobs=jobs)

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from skimage.color import separate_stains
 from skimage.measure import regionprops_table
 
+from sarcnet.interpret import morphometry
 from sarcnet.interpret.geometry import TileGeometry
 from sarcnet.interpret.morphometry import (
     MEASURES,
@@ -208,7 +209,8 @@ def test_tiles_are_measured_row_by_row_and_none_is_dropped(slide, monkeypatch):
     assert count_status(found) == "4 tiles of 1 slides: 1 measured, 1 few nuclei, 1 no nuclei, 1 unreadable."
 
 
-def test_the_number_of_processes_changes_nothing(slide):
+def test_the_number_of_processes_changes_nothing(slide, monkeypatch):
+    monkeypatch.setattr(morphometry, "TILES_PER_JOB", 1)
     tiles = pd.DataFrame({"slide_id": ["S", "T", "S"], "x_px": [448, 0, 0], "y_px": 0})
     given = {"files": {"S": slide, "T": slide}, "geometry": dict.fromkeys("ST", TileGeometry(0.5, 112.0, 224))}
     one, two = (measure_tiles(tiles, **given, nuclei_min=8, jobs=jobs) for jobs in (1, 2))
