@@ -95,10 +95,11 @@ patients = assemble_patients(
 # ## 2 · Parts that add up
 #
 # The score of a patient is a sum: each tile adds its attention times its value, each clinical variable its weight
-# times its value, in units of log-odds. No approximation is needed. For each patient we take only the networks that
-# were *not* trained on this patient, those whose risks notebook 05 judged, and compare: do the parts sum to the score,
-# and does the score give the risk that was evaluated? A heat map that shows another model than the evaluated one is a
-# common and well-hidden mistake.
+# times its value, in units of log-odds. No approximation is needed. (With TransMIL or early fusion there is no such sum:
+# then the parts are *integrated gradients*, Sundararajan et al. 2017, and their error is stated.) For each patient we take
+# only the networks that were *not* trained on this patient, those whose risks notebook 05 judged, and compare: do the
+# parts sum to the score, and does the score give the risk that was evaluated? A heat map that shows another model than
+# the evaluated one is a common and well-hidden mistake.
 
 # %%
 folds = pd.read_parquet(stage.input("03_model/folds.parquet"))
@@ -111,7 +112,8 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# Both gaps are those of rounding; were they not, the cell would have stopped and named the patients.
+# Were the gaps larger than rounding (or than 0.01 log-odds, where the parts are approximated), the cell would have stopped
+# and named the patients.
 #
 # A part says what stands in the sum for a tile. **Shapley values** ask something else: what does the score gain when
 # this tile joins the others, averaged over all orders in which they could come? Attention is shared out anew with each
@@ -233,8 +235,9 @@ stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}
              "same value of one clinical variable: the model's, and the true one of those variables that are in the hazard.")
 
 # %% [markdown]
-# The grade has no true curve: it is a pathologist's reading of what lies behind it. Since the score is a sum, the whole
-# model can be written as a **nomogram**: look up the points of each row, add them, read the risk below.
+# The grade has no true curve: it is a pathologist's reading of what lies behind it. Where slide and clinic are
+# added (late fusion), the whole model can be written as a **nomogram**: look up the points of each row, add them, read the
+# risk below.
 
 # %%
 if model.network.shape.fusion == "late":
@@ -409,16 +412,16 @@ stage.write_table("morphometry.parquet", morphometry)
 
 # %%
 from sarcnet.compendium.progress import track
-from sarcnet.interpret import counterfactual
+from sarcnet.interpret import counterfactual, studio
 from sarcnet.slides.tiling import TileRules
 
 if has_truth:
     tiling, encoder = stage.parameters_of("01_tiling"), stage.parameters_of("02_features")["encoder"]
     rules = TileRules(**{name: tiling[name] for name in TileRules.__dataclass_fields__})
-    studio = counterfactual.Studio(seed=stage.parameters_of("00_cohort")["seed"], rules=rules, encoder=encoder)
-    repainted = counterfactual.chosen_patients(explained.patients, count=tumours_repainted)
-    made = counterfactual.variants(truth, patients=repainted, steps=(-1.5, 1.5))
-    pictures = counterfactual.paint_and_encode(studio, made, jobs=jobs)
+    painter = studio.Studio(seed=stage.parameters_of("00_cohort")["seed"], rules=rules, encoder=encoder)
+    repainted = studio.chosen_patients(explained.patients, count=tumours_repainted)
+    made = studio.variants(truth, patients=repainted, steps=(-1.5, 1.5))
+    pictures = studio.paint_and_encode(painter, made, jobs=jobs)
     painted = list(track(pictures, total=len(made), what="slides painted again"))
 
 # %% [markdown]

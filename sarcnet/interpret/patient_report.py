@@ -157,9 +157,10 @@ class Page:
             f"<td class='n'>{_signed(part)}</td></tr>"
             for name, value, part in rows
         )
+        together = float(self.patient["score"]) - float(self.patient.get("start", 0.0))
         return (
             f"<h2>What drove it</h2><p class='quiet'>Against the average patient, whose risk is "
-            f"{self.patient['baseline_risk']:.0%}; log-odds, they add up to {_signed(float(self.patient['score']))}.</p>"
+            f"{self.patient['baseline_risk']:.0%}; log-odds, they add up to {_signed(together)}.</p>"
             "<table><tr><th></th><th>recorded</th><th class='bar'>lowers the risk · raises it</th><th></th></tr>"
             f"{lines}</table>"
         )
