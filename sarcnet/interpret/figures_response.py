@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.interpret.counterfactual import CONTROLS, ELSEWHERE, KNOBS, STAIN
 from sarcnet.interpret.nomogram import IMAGE, Nomogram
+from sarcnet.interpret.studio import CONTROLS, ELSEWHERE, KNOBS, STAIN
 from sarcnet.model.clinical import CATEGORIES
 
 MODEL, TRUTH = PALETTE[0], "black"

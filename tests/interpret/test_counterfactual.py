@@ -11,6 +11,7 @@ import pytest
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.runtime import runtime_for
 from sarcnet.interpret import counterfactual as cf
+from sarcnet.interpret import studio
 from sarcnet.model.bags import Bags
 from sarcnet.model.hazard import intervals
 from sarcnet.model.patients import Patients
@@ -29,14 +30,14 @@ def truth() -> pd.DataFrame:
 
 def test_turning_by_nothing_changes_nothing(truth):
     for row in truth.to_dict("records"):
-        same = asdict(cf.turned(row, knob="mitoses", by=0.0))
+        same = asdict(studio.turned(row, knob="mitoses", by=0.0))
         assert same == pytest.approx(asdict(look_of(row)))
 
 
-@pytest.mark.parametrize("knob", list(cf.KNOBS))
+@pytest.mark.parametrize("knob", list(studio.KNOBS))
 def test_a_knob_turns_alone_and_upwards(truth, knob):
     row = truth.to_dict("records")[1]
-    before, after = asdict(look_of(row)), asdict(cf.turned(row, knob=knob, by=3.0))
+    before, after = asdict(look_of(row)), asdict(studio.turned(row, knob=knob, by=3.0))
     changed = [name for name in before if after[name] != pytest.approx(before[name])]
     assert len(changed) == 1
     assert changed[0].startswith(knob)
@@ -44,31 +45,31 @@ def test_a_knob_turns_alone_and_upwards(truth, knob):
 
 
 def test_every_tumour_gets_every_knob_and_control(truth):
-    made = cf.variants(truth, patients=truth["patient_id"][:2], steps=(-1.0, 1.0))
-    assert len(made) == 2 * (1 + 2 * (len(cf.KNOBS) + len(cf.CONTROLS)))
-    stains = {v.step: v.stain_strength for v in made if v.knob == cf.STAIN}
+    made = studio.variants(truth, patients=truth["patient_id"][:2], steps=(-1.0, 1.0))
+    assert len(made) == 2 * (1 + 2 * (len(studio.KNOBS) + len(studio.CONTROLS)))
+    stains = {v.step: v.stain_strength for v in made if v.knob == studio.STAIN}
     assert stains == {-1.0: pytest.approx(0.85), 1.0: pytest.approx(1.15)}
-    assert len({v.section for v in made if v.knob == cf.ELSEWHERE}) == 2
-    assert {v.section for v in made if v.knob != cf.ELSEWHERE} == {"counterfactual"}
+    assert len({v.section for v in made if v.knob == studio.ELSEWHERE}) == 2
+    assert {v.section for v in made if v.knob != studio.ELSEWHERE} == {"counterfactual"}
 
 
 def test_patients_are_spread_over_the_image_score():
     scores = pd.DataFrame({"patient_id": [f"P{k}" for k in range(9)], "image": range(9), "n_tiles": [0, *[5] * 8]})
-    assert cf.chosen_patients(scores, count=3) == ["P1", "P5", "P8"]
-    assert len(cf.chosen_patients(scores, count=50)) == 8
+    assert studio.chosen_patients(scores, count=3) == ["P1", "P5", "P8"]
+    assert len(studio.chosen_patients(scores, count=50)) == 8
 
 
 def test_a_variant_takes_the_way_of_a_slide_and_comes_out_the_same_twice(truth):
-    base, *_, other = cf.variants(truth, patients=truth["patient_id"][:1], steps=(2.0,))
-    studio = cf.Studio(seed=3, rules=RULES, encoder="mobilenetv2_imagenet", side_um=260.0)
-    runtime = runtime_for(encoder_named(studio.encoder))
-    first, again = (studio.features(base, runtime=runtime) for _ in range(2))
+    base, *_, other = studio.variants(truth, patients=truth["patient_id"][:1], steps=(2.0,))
+    painter = studio.Studio(seed=3, rules=RULES, encoder="mobilenetv2_imagenet", side_um=260.0)
+    runtime = runtime_for(encoder_named(painter.encoder))
+    first, again = (painter.features(base, runtime=runtime) for _ in range(2))
     assert first.shape[1] == 1280
     assert len(first) >= 2
     assert np.array_equal(first, again)
-    elsewhere = studio.features(other, runtime=runtime)
+    elsewhere = painter.features(other, runtime=runtime)
     assert first.shape != elsewhere.shape or not np.array_equal(first, elsewhere)
-    assert [len(f) for f in cf.paint_and_encode(studio, [base], jobs=1)] == [len(first)]
+    assert [len(f) for f in studio.paint_and_encode(painter, [base], jobs=1)] == [len(first)]
 
 
 def test_only_networks_that_do_not_know_the_patient_answer(truth, monkeypatch):
@@ -78,7 +79,9 @@ def test_only_networks_that_do_not_know_the_patient_answer(truth, monkeypatch):
     patients = Patients(nothing, np.zeros((2, 1), np.float32), outcome, ("CLB", "CLB"))
     folds = pd.DataFrame({"patient_id": ids, "repeat": 0, "fold": [0, 1]})
     made = [
-        v for v in cf.variants(truth, patients=ids, steps=(1.0,)) if v.knob in (cf.BASE, "mitoses", "hyperchromasia")
+        v
+        for v in studio.variants(truth, patients=ids, steps=(1.0,))
+        if v.knob in (studio.BASE, "mitoses", "hyperchromasia")
     ]
     features = [np.full((2, 1), k, np.float32) for k in range(len(made))]
     features[-1] = np.zeros((0, 1), np.float32)
@@ -101,8 +104,8 @@ def test_only_networks_that_do_not_know_the_patient_answer(truth, monkeypatch):
     assert table["score"].tolist()[:5] == [0, 1, 2, 103, 104]
     assert np.isnan(table["risk"].iloc[-1])  # without a tile nothing is invented
     by_knob = table[table["patient_id"] == ids[0]].set_index("knob")["true_risk"]
-    assert by_knob["mitoses"] > by_knob[cf.BASE]
-    assert by_knob["hyperchromasia"] == by_knob[cf.BASE]  # changes the picture, no fate
+    assert by_knob["mitoses"] > by_knob[studio.BASE]
+    assert by_knob["hyperchromasia"] == by_knob[studio.BASE]  # changes the picture, no fate
 
 
 @pytest.fixture
@@ -112,13 +115,13 @@ def table() -> pd.DataFrame:
     rows = []
     for k in range(10):
         base = g.normal()
-        rows.append((f"P{k}", cf.BASE, 0.0, base, 0.4, 0.4))
+        rows.append((f"P{k}", studio.BASE, 0.0, base, 0.4, 0.4))
         for step in (-1.5, 1.5):
             rows.append(
                 (f"P{k}", "necrosis", step, base + 0.3 * step + 0.01 * g.normal(), 0.4 + 0.1 * step, 0.4 + 0.2 * step)
             )
-            rows.append((f"P{k}", cf.STAIN, step, base + 0.01 * g.normal(), 0.4 + 0.001 * g.normal(), 0.4))
-    rows.append(("P10", cf.BASE, 0.0, np.nan, np.nan, 0.4))
+            rows.append((f"P{k}", studio.STAIN, step, base + 0.01 * g.normal(), 0.4 + 0.001 * g.normal(), 0.4))
+    rows.append(("P10", studio.BASE, 0.0, np.nan, np.nan, 0.4))
     rows.append(("P10", "necrosis", 1.5, 1.0, 0.9, 0.9))
     return pd.DataFrame(rows, columns=["patient_id", "knob", "step", "score", "risk", "true_risk"])
 
