@@ -136,7 +136,7 @@ def test_signal_is_found_stored_and_reloaded_but_not_taken_apart(
 ) -> None:
     table, patients = data.make_patients(60, 80)
     folds = make_folds(table, folds=3, repeats=1, seed=7)
-    protocol = data.protocol(aggregator=aggregator, fusion=fusion, epochs=20)
+    protocol = data.protocol(aggregator=aggregator, fusion=fusion, epochs=6, learning_rate=0.03, tiles_per_bag=2)
     result = cross_validate(protocol, patients=patients, folds=folds, variant=Variant("m"))
     case = ((table["mfs_event"] == 1) & (table["mfs_months"] <= 60)).to_numpy()
     control = (table["mfs_months"] > 60).to_numpy()

@@ -148,7 +148,7 @@ def test_no_outer_test_patient_has_a_part_in_the_choice_or_in_the_model(data: Si
 def test_the_value_with_the_lowest_inner_loss_is_chosen_and_used(data: SimpleNamespace) -> None:
     table, patients = data.make_patients(60, 80)
     folds = make_folds(table, folds=3, repeats=1, seed=7)
-    protocol = data.protocol(epochs=12, weight_decay_grid=(0.1, 90.0), learning_rate=0.01)
+    protocol = data.protocol(epochs=6, weight_decay_grid=(0.1, 90.0), learning_rate=0.02)
     result = cross_validate(protocol, patients=patients, folds=folds, variant=POOLED)
     table = result.tuning
     assert len(table) == 6
@@ -156,7 +156,9 @@ def test_the_value_with_the_lowest_inner_loss_is_chosen_and_used(data: SimpleNam
     lowest = table.loc[table.groupby("member")["inner_loss"].idxmin(), "weight_decay"]
     assert lowest.tolist() == table.loc[table["chosen"], "weight_decay"].tolist()
     assert set(lowest) == {0.1}  # there is a signal, and 90 leaves no weight to read it with
-    fixed = cross_validate(data.protocol(epochs=12, weight_decay=0.1), patients=patients, folds=folds, variant=POOLED)
+    fixed = cross_validate(
+        data.protocol(epochs=6, weight_decay=0.1, learning_rate=0.02), patients=patients, folds=folds, variant=POOLED
+    )
     pd.testing.assert_frame_equal(result.oof, fixed.oof, rtol=1e-5)
     assert fixed.tuning.empty
 
