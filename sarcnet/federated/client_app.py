@@ -1,6 +1,7 @@
-"""What runs at a hospital: a Flower ClientApp that answers five questions about its patients, and never sends one.
+"""What runs at a hospital: a Flower ClientApp that answers six questions about its patients, and never sends one.
 
     query.hello        which hospital are you?               → its name
+    query.key          a public key for secure sums, please  → 32 bytes (`sarcnet.federated.secure_sum`)
     query.statistics   moments and counts of your patients   → (members, ...) sums, float64
     train              here is the model: train it on yours  → trained arrays; number of patients and loss per member
     query.centring     image scores of your patients         → (members,) sum and number
@@ -53,6 +54,7 @@ from sarcnet.federated.records import (
     to_record,
 )
 from sarcnet.federated.scaffold import corrected, correction, keep_control, mean_gradient
+from sarcnet.federated.sealed import hidden_in_sum, key
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack, image_score_sums
@@ -249,7 +251,8 @@ def _reply(
 
 def make_client_app(mods: Sequence[Mod] = ()) -> ClientApp:
     """The app, with Flower mods around it: the simulation uses one to give each node its folder."""
-    made = ClientApp(mods=[*mods, careful])
+    made = ClientApp(mods=[*mods, careful, hidden_in_sum])
+    made.query("key")(key)
     made.query("hello")(hello)
     made.query("statistics")(statistics)
     made.query("centring")(centring)

@@ -37,6 +37,7 @@ def run_config(plan: Plan, *, out: Path) -> dict[str, str | int | float]:
         "local-epochs": plan.local_epochs,
         "recipe": json.dumps(plan.recipe.to_dict(), sort_keys=True),
         "message-dtype": plan.message_dtype,
+        "secure-sum": plan.secure_sum,
         "deadline-s": float(plan.deadline_s),
         "start-deadline-s": float(plan.start_deadline_s),
         "out": str(out),
@@ -64,6 +65,7 @@ def read_run_config(config: Mapping[str, Any]) -> tuple[Plan, Path]:
         deadline_s=float(config["deadline-s"]),
         start_deadline_s=float(config["start-deadline-s"]),
         message_dtype=str(config["message-dtype"]),
+        secure_sum=bool(config.get("secure-sum", False)),
     )
     return plan, Path(str(config["out"]))
 

@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path, write_json
@@ -208,37 +209,55 @@ def sweep(
     return pd.DataFrame(rows)
 
 
-def draw_heterogeneity(table: pd.DataFrame, *, patients: int) -> Figure:
-    """A panel a knob: AUC of every model, mean and range over cohorts."""
-    knobs = list(dict.fromkeys(table["knob"]))
-    cohorts = table["cohort"].nunique()
-    fig, axes = plt.subplots(
-        1, len(knobs), figsize=(3.4 * len(knobs), 4.2), sharey=True, squeeze=False, layout="constrained"
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """AUC minus the pooled model's on the same cohort: knob, value, model, cohorts, auc, difference, low, high.
+
+    auc and difference are means over cohorts, low and high the 95 % interval of the difference by Student's t over
+    cohorts, NaN for a single one.
+    """
+    pooled = table[table["model"] == "pooled"].rename(columns={"auc": "pooled"}).drop(columns="model")
+    paired = table.merge(pooled, on=["knob", "value", "cohort"], validate="m:1")
+    paired["difference"] = paired["auc"] - paired["pooled"]
+    found = paired.groupby(["knob", "value", "model"], sort=False, as_index=False).agg(
+        cohorts=("auc", "size"), auc=("auc", "mean"), difference=("difference", "mean"), spread=("difference", "std")
     )
-    styles = {
-        "pooled": ("#000000", "-"),
-        "fedavg": ("#0072B2", "-"),
-        "fedprox": ("#56B4E9", "--"),
-        "local": ("#D55E00", ":"),
-    }
-    names = {"pooled": "pooled", "fedavg": "FedAvg", "fedprox": "FedProx", "local": "alone (mean of the hospitals)"}
-    for ax, knob in zip(axes[0], knobs, strict=True):
+    half = student.ppf(0.975, found["cohorts"] - 1) * found["spread"] / np.sqrt(found["cohorts"])
+    return found.assign(low=found["difference"] - half, high=found["difference"] + half).drop(columns="spread")
+
+
+STYLES = {
+    "pooled": ("#000000", "-", "pooled"),
+    "fedavg": ("#0072B2", "-", "FedAvg"),
+    "fedprox": ("#56B4E9", "--", "FedProx"),
+    "local": ("#D55E00", ":", "alone (mean of the hospitals)"),
+}
+
+
+def draw_heterogeneity(table: pd.DataFrame, *, patients: int) -> Figure:
+    """A column a knob: above the AUC of every model, mean over cohorts; below its difference from pooled on the same
+    cohorts, with intervals."""
+    knobs = list(dict.fromkeys(table["knob"]))
+    summary, cohorts = differences(table), table["cohort"].nunique()
+    size = (3.4 * len(knobs), 6.4)
+    fig, axes = plt.subplots(2, len(knobs), figsize=size, sharey="row", squeeze=False, layout="constrained")
+    for column, knob in enumerate(knobs):
         for number, model in enumerate(MODELS):
-            own = table[(table["knob"] == knob) & (table["model"] == model)].groupby("value")["auc"]
-            mean, low, high = own.mean(), own.min(), own.max()
-            span = mean.index.max() - mean.index.min() or 1.0
-            place = mean.index + (number - 1.5) * 0.012 * span
-            colour, line = styles[model]
-            spread = [mean - low, high - mean]
-            ax.errorbar(
-                place, mean, yerr=spread, color=colour, linestyle=line, marker="o", markersize=3, label=names[model]
-            )
-        ax.set(xlabel=LABELS[knob])
-        ax.set_xticks(sorted(set(table.loc[table["knob"] == knob, "value"])))
-        ax.grid(alpha=0.3)
+            own = summary[(summary["knob"] == knob) & (summary["model"] == model)].sort_values("value")
+            span = own["value"].max() - own["value"].min() or 1.0
+            place = own["value"] + (number - 1.5) * 0.012 * span
+            colour, line, label = STYLES[model]
+            style = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3, "label": label}
+            half = (own["high"] - own["difference"]).fillna(0.0)
+            axes[0][column].errorbar(place, own["auc"], **style)
+            axes[1][column].errorbar(place, own["difference"], yerr=half, **style)
+        for ax in axes[:, column]:
+            ax.set(xlabel=LABELS[knob])
+            ax.set_xticks(sorted(set(table.loc[table["knob"] == knob, "value"])))
+            ax.grid(alpha=0.3)
     axes[0][0].set_ylabel("AUC at 60 months, out of fold")
+    axes[1][0].set_ylabel("AUC minus pooled, 95 % interval")
     fig.suptitle(
-        f"Simulated feature bags, {patients} patients in all: mean and range of {cohorts} cohorts", fontsize="medium"
+        f"Simulated feature bags, n = {patients} patients in all, mean of {cohorts} cohorts a point", fontsize="medium"
     )
     handles, labels = axes[0][0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
@@ -250,21 +269,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/heterogeneity"), help="folder for figure and table")
     parser.add_argument("--knobs", nargs="+", choices=list(KNOBS), default=list(KNOBS), help="which knobs to turn")
-    parser.add_argument("--cohorts", type=int, default=3, help="cohorts for each point")
+    parser.add_argument(
+        "--redraw", type=Path, nargs="+", help="draw the tables (parquet) of earlier runs, train nothing"
+    )
+    parser.add_argument("--cohorts", type=int, default=4, help="cohorts for each point")
     parser.add_argument("--patients", type=int, default=240, help="patients of all hospitals together")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--local-epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=2025)
     options = parser.parse_args(arguments)
     base = World(patients=options.patients)
-    table = sweep(
-        {knob: KNOBS[knob] for knob in options.knobs},
-        base=base,
-        cohorts=options.cohorts,
-        rounds=options.rounds,
-        local_epochs=options.local_epochs,
-        seed=options.seed,
-    )
+    if options.redraw:
+        table = pd.concat([pd.read_parquet(path) for path in options.redraw], ignore_index=True)
+    else:
+        table = sweep(
+            {knob: KNOBS[knob] for knob in options.knobs},
+            base=base,
+            cohorts=options.cohorts,
+            rounds=options.rounds,
+            local_epochs=options.local_epochs,
+            seed=options.seed,
+        )
+    print(differences(table).to_string(index=False, float_format="%.3f"))
     fig = draw_heterogeneity(table, patients=options.patients)
     with atomic_path(options.out / "heterogeneity.png") as path:
         fig.savefig(path, dpi=150)

@@ -15,6 +15,7 @@ import numpy as np
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated.recipe import Recipe
+from sarcnet.federated.secure_sum import check as check_hospitals
 from sarcnet.model import network
 from sarcnet.model.crossval import Member, make_members
 from sarcnet.model.protocol import Protocol
@@ -43,6 +44,7 @@ class Plan:
     model: name under which the members are stored. recipe: the strategy (`sarcnet.federated.recipe`).
     message_dtype: float32 sends weights as they are; float16 halves a round's messages: the model is sent rounded and a
     hospital's change comes back rounded (11 bits of mantissa each), while the server keeps its own weights in float32.
+    secure_sum: the server reads sums over all hospitals only (`sarcnet.federated.secure_sum`); needs three hospitals.
     """
 
     protocol: Protocol
@@ -53,10 +55,19 @@ class Plan:
     model: str = "sarcnet_fedavg"
     recipe: Recipe = field(default_factory=Recipe)
     message_dtype: str = "float32"
+    secure_sum: bool = False
 
     def __post_init__(self) -> None:
         if self.message_dtype not in ("float32", "float16"):
             raise FederationError(f"message_dtype is '{self.message_dtype}': choose float32 or float16.")
+        if self.secure_sum:
+            check_hospitals(self.hospitals)
+            single = self.recipe.combine != "mean" or self.recipe.clip_norm or self.recipe.control
+            if single or self.message_dtype != "float32":
+                raise FederationError(
+                    f"A secure sum hides what {self.recipe.name} at {self.message_dtype} has to see or round: use a strategy "
+                    "of the plain mean without clip_norm, and message_dtype float32."
+                )
         if self.protocol.loss == "cox":
             raise FederationError(
                 "Cox's partial likelihood does not split over hospitals: each would only compare its own patients. "
@@ -81,6 +92,7 @@ class Plan:
         """
         agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
         agreed |= {"recipe": self.recipe.to_dict(), "message_dtype": self.message_dtype}
+        agreed["secure_sum"] = self.secure_sum
         digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + _code())
         for name in sorted(statistics):
             digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())

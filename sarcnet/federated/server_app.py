@@ -26,6 +26,8 @@ from sarcnet.federated.ledger import sizes
 from sarcnet.federated.plan import Plan
 from sarcnet.federated.postbox import Postbox
 from sarcnet.federated.records import check_axes, from_record, instructions, standardisation, to_record
+from sarcnet.federated.sealed import SECURE, Seal, exchange_keys
+from sarcnet.federated.secure_sum import STATISTICS
 from sarcnet.federated.strategy import MemberStrategy
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack
@@ -63,6 +65,7 @@ class Server:
     stop: threading.Event = field(default_factory=threading.Event)
     at_end: Callable[[], None] = lambda: None
     result: FederatedRun | None = None
+    seal: Seal | None = None
 
     def app(self) -> ServerApp:
         """As a Flower app."""
@@ -83,6 +86,8 @@ class Server:
         postbox = Postbox(grid, stop=self.stop)
         with timed(seconds, "meeting"):
             postbox.meet(self.plan.hospitals, deadline_s=self.plan.start_deadline_s)
+        if self.plan.secure_sum:
+            self.seal = exchange_keys(postbox, deadline_s=self.plan.deadline_s)
         with timed(seconds, "statistics"):
             statistics = self._statistics(postbox)
         stack = build_stack(self.plan.protocol, members=self.plan.members)
@@ -108,9 +113,9 @@ class Server:
 
     def _statistics(self, postbox: Postbox) -> TrainingStatistics:
         """Sum of the hospitals' statistics, in the order of their names."""
-        question = RecordDict({"config": instructions(self.plan.protocol)})
+        question = self._sealed(RecordDict({"config": instructions(self.plan.protocol)}), "query.statistics 0")
         replies = postbox.send_and_receive(postbox.letters("query.statistics", question), timeout=self.plan.deadline_s)
-        own = [TrainingStatistics.from_arrays(from_record(r.content.array_records["arrays"])) for r in replies]
+        own = [TrainingStatistics.from_arrays(arrays) for arrays in self._arrays(postbox, replies)]
         total = own[0]
         for other in own[1:]:
             total = total + other
@@ -137,6 +142,7 @@ class Server:
             standardisation=standardisation(stack),
             finished=finished[-1] if finished else None,
             on_round=on_round,
+            seal=self.seal,
         )
         start = finished[-1].arrays if finished else stack.parameter_arrays()
         asked = (self.plan.rounds - done) * strategy.visits
@@ -148,14 +154,14 @@ class Server:
         """Move the average training image score into the hazard, as the pooled model does."""
         postbox.round = self.plan.rounds + 1
         replies = self._ask_with_model(postbox, stack, "query.centring")
-        own = [from_record(r.content.array_records["arrays"]) for r in replies]
+        own = self._arrays(postbox, replies)
         total, count = (np.sum([o[name] for o in own], axis=0) for name in ("total", "count"))
         stack.centre_image_score(total=total, count=count)
 
     def _evaluate(self, postbox: Postbox, stack: StackedNetwork) -> EvaluationSums:
         """How good the finished model is on held-out patients, summed over hospitals."""
         replies = self._ask_with_model(postbox, stack, "query.evaluation")
-        own = [EvaluationSums.from_arrays(from_record(r.content.array_records["arrays"])) for r in replies]
+        own = [EvaluationSums.from_arrays(arrays) for arrays in self._arrays(postbox, replies)]
         total = own[0]
         for other in own[1:]:
             total = total + other
@@ -169,7 +175,21 @@ class Server:
                 "config": instructions(self.plan.protocol),
             }
         )
+        content = self._sealed(content, f"{question} {postbox.round}")
         return postbox.send_and_receive(postbox.letters(question, content), timeout=self.plan.deadline_s)
+
+    def _sealed(self, content: RecordDict, question: str) -> RecordDict:
+        """The content, with the keys under which the answers are to be hidden, where they are."""
+        if self.seal:
+            content[SECURE] = self.seal.told(question)
+        return content
+
+    def _arrays(self, postbox: Postbox, replies: list[Message]) -> list[dict[str, np.ndarray]]:
+        """What each hospital sent, or, where that is hidden, the sum of all as the only one."""
+        own = {
+            postbox.hospitals[r.metadata.src_node_id]: from_record(r.content.array_records["arrays"]) for r in replies
+        }
+        return [self.seal.opened(own, fixed=STATISTICS)] if self.seal else list(own.values())
 
 
 @contextmanager

@@ -24,9 +24,14 @@ from sarcnet.federated.plan import FederationError, Plan
 from sarcnet.federated.postbox import Postbox
 from sarcnet.federated.records import from_record, instructions, rounded, to_record
 from sarcnet.federated.scaffold import OWN
+from sarcnet.federated.sealed import SECURE, Seal
+from sarcnet.federated.secure_sum import TRAINING
 
 #: Called after each round; the messages are the caller's to add.
 OnRound = Callable[[FinishedRound], None]
+
+#: Name of the row of a round whose hospitals cannot be told apart.
+ALL = "all together"
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,18 @@ class MemberStrategy(FedAvg):
     """
 
     def __init__(
-        self, plan: Plan, *, standardisation: Arrays, finished: FinishedRound | None, on_round: OnRound
+        self,
+        plan: Plan,
+        *,
+        standardisation: Arrays,
+        finished: FinishedRound | None,
+        on_round: OnRound,
+        seal: Seal | None = None,
     ) -> None:
         super().__init__(
             min_train_nodes=len(plan.hospitals), min_available_nodes=len(plan.hospitals), fraction_evaluate=0.0
         )
-        self.plan, self.on_round = plan, on_round
+        self.plan, self.on_round, self.seal = plan, on_round, seal
         self.done = finished.number if finished else 0
         self.memory = finished.memory if finished else {}
         self.standardisation = to_record(standardisation)
@@ -87,6 +98,8 @@ class MemberStrategy(FedAvg):
         sent = rounded(self.weights, dtype=self.plan.message_dtype)
         self.received = {name: array.astype(np.float32) for name, array in sent.items()}
         content = RecordDict({"arrays": to_record(sent), "standardisation": self.standardisation, "config": config})
+        if self.seal:
+            content[SECURE] = self.seal.told(f"train {grid.round}")
         if self.plan.recipe.control and self.memory:
             mean = _of("mean", self.memory)
             content["control"] = to_record(rounded(mean, dtype=self.plan.message_dtype))
@@ -110,6 +123,8 @@ class MemberStrategy(FedAvg):
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord, MetricRecord]:
         """Combine what came back; replies are in the order of the hospitals' names."""
+        if self.seal:
+            return self._aggregate_hidden(self.seal, list(replies))
         answers = [self._opened(reply) for reply in replies]
         own = [changes(answer.weights, received=self.received) for answer in answers]
         patients = [answer.learning["patients"] for answer in answers]
@@ -120,6 +135,30 @@ class MemberStrategy(FedAvg):
             self.rows = []
         loss = sum(float((a.learning["training_loss"] * a.learning["patients"]).sum()) for a in answers)
         return to_record(new), MetricRecord({"training_loss": loss / sum(float(p.sum()) for p in patients)})
+
+    def _aggregate_hidden(self, seal: Seal, replies: list[Message]) -> tuple[ArrayRecord, MetricRecord]:
+        """The same from sums whose terms cannot be read: one row for all hospitals together."""
+        hospital = {reply.metadata.src_node_id: self.postbox.hospitals[reply.metadata.src_node_id] for reply in replies}
+        sent = {hospital[r.metadata.src_node_id]: r.content.array_records for r in replies}
+        own = {name: from_record(records["arrays"]) for name, records in sent.items()}
+        for name, arrays in own.items():
+            if {k: a.shape for k, a in arrays.items()} != {k: a.shape for k, a in self.received.items()}:
+                raise FederationError(f"Hospital {name} sent arrays that do not fit the model: update its sarcnet.")
+        total = seal.opened(own, fixed=TRAINING)
+        learning = seal.opened({k: from_record(records["learning"]) for k, records in sent.items()}, fixed=TRAINING)
+        n = learning["patients"]  # (E,)
+        if not (n >= 1).all():
+            raise FederationError(
+                f"The hospitals together sent {n.tolist()} training patients: every member needs one."
+            )
+        change = {name: array / n.reshape(-1, *[1] * (array.ndim - 1)) for name, array in total.items()}
+        new, self.memory = server_step(self.plan.recipe, weights=self.weights, change=change, state=self.memory)
+        loss = float(learning["training_loss"].sum() / n.sum()) if "training_loss" in learning else math.nan
+        row = {"round": self.postbox.round, "hospital": ALL, "patients": float(n.mean()), "training_loss": loss}
+        row |= {"heldout_loss": math.nan, "change_norm": float(norms(change).max())}
+        seconds = max(self.postbox.work_seconds.values())
+        self.on_round(FinishedRound(self.postbox.round, new, [row | {"seconds": seconds}], [], self.memory))
+        return to_record(new), MetricRecord({"training_loss": loss})
 
     def _combined(self, answers: list[Answer], own: list[Arrays], patients: list[np.ndarray]) -> tuple[Arrays, Arrays]:
         recipe = self.plan.recipe

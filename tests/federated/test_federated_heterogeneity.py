@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated.heterogeneity import MODELS, World, draw_heterogeneity, judge, make_cohort
+from sarcnet.federated.heterogeneity import MODELS, World, differences, draw_heterogeneity, judge, make_cohort
 from sarcnet.model.bags import read_bags
 
 
@@ -64,3 +64,18 @@ def test_a_world_is_judged_the_same_twice_and_the_figure_shows_it(tmp_path):
     assert fig.axes[0].get_xlabel() == "stain shift of two hospitals,\nSD of a feature's noise"
     assert len(fig.axes[0].containers) == len(MODELS)
     plt.close(fig)
+
+
+def test_differences_are_paired_by_cohort():
+    """Two cohorts of very different difficulty: the difference is sure where the AUC is not."""
+    pooled, federated = (0.6, 0.9), (0.61, 0.93)
+    rows = [
+        {"knob": "stain", "value": 0.0, "cohort": i, "model": model, "auc": areas[i]}
+        for model, areas in (("pooled", pooled), ("fedavg", federated))
+        for i in range(2)
+    ]
+    found = differences(pd.DataFrame(rows)).set_index("model").loc["fedavg"]
+    assert found["auc"] == pytest.approx(0.77)
+    assert found["difference"] == pytest.approx(0.02)
+    half = 12.7062 * np.std([0.01, 0.03], ddof=1) / np.sqrt(2)  # Student's t with one degree of freedom, 97.5 %
+    assert found["high"] - found["difference"] == pytest.approx(half, rel=1e-4)

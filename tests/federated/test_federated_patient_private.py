@@ -57,8 +57,8 @@ def test_a_hospital_stops_at_its_own_limit_before_it_computes(home):
     limit = {"epsilon-max": allowed + 0.01, "noise-secret": 1}
     with pytest.raises(SarcnetError, match="this hospital's limit, epsilon-max, is"):
         train_privately(stack, hospital, recipe=chosen, epochs=range(2, 3), node_config=limit)
+    none = recipe("patient_private", patient_noise=0.0)
     with pytest.raises(SarcnetError, match="would bring the patients' ε to inf"):
-        none = recipe("patient_private", patient_noise=0.0)
         train_privately(stack, hospital, recipe=none, epochs=range(1), node_config=limit)
     assert all(np.array_equal(before[k], a) for k, a in stack.parameter_arrays().items())
     spent = train_privately(stack, hospital, recipe=chosen, epochs=range(1, 2), node_config=limit)
