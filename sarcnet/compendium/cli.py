@@ -73,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     reading.add_argument("--bootstrap-samples", type=int, default=2000, metavar="N", help="default: 2000")
     reading.add_argument("--interval-level", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     reading.add_argument("--seed", type=int, default=2025, help="of the resamples (default: 2025)")
+    qupath = commands.add_parser("qupath", help="explained slides for QuPath and for a browser")
+    qupath.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
+    qupath.add_argument("slides", nargs="+", metavar="SLIDE", help="slide_id, of the training series")
+    qupath.add_argument("--into", required=True, metavar="FOLDER", help="folder that gets the files")
+    qupath.add_argument(
+        "--nuclei-min", type=int, default=8, metavar="N", help="a tile needs for mean sizes (default: 8)"
+    )
     return top
 
 
@@ -103,6 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sarcnet.compendium.study import Study
 
         study = Study.load(options.profile)
+        if options.command == "qupath":
+            from pathlib import Path
+
+            from sarcnet.interpret.qupath_command import run_qupath
+
+            return run_qupath(study.run_dir, options.slides, into=Path(options.into), nuclei_min=options.nuclei_min)
         if options.command == "run":
             from sarcnet.compendium.runner import run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +18,14 @@ STAGES = ("00_cohort", "02_features", "06_interpretability")
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """tiles: `Explanation.tiles`; files, features: paths by slide_id; data_kind: "simulated", "public" or "private"."""
+    """tiles: `Explanation.tiles`; files, features, true_nuclei (virtual cohorts only): paths by slide_id; data_kind:
+    "simulated", "public" or "private".
+    """
 
     tiles: pd.DataFrame
     files: dict[str, Path]
     features: dict[str, Path]
+    true_nuclei: dict[str, Path]
     data_kind: str
 
     def geometry(self, slide_ids: set[str]) -> dict[str, TileGeometry]:
@@ -54,5 +58,6 @@ def read_finished(run_dir: Path) -> FinishedRun:
         tiles=pd.read_parquet(path),
         files={key.rpartition("/")[2]: file for key, file in slides.items() if key.startswith("slides/")},
         features={file.stem: file for key, file in features.items() if key.startswith("features/")},
+        true_nuclei={Path(key).stem: file for key, file in slides.items() if fnmatch(key, "truth/slides/*.parquet")},
         data_kind=str((records["06_interpretability"] or {}).get("data_kind") or "of no stated kind"),
     )

@@ -132,7 +132,7 @@ def write_page(path: Path, page: str) -> Path:
 def in_notebook(page: str, *, height_px: int = HEIGHT_PX) -> HTML:
     """The page in a frame: neither its style nor its script touches the notebook around it."""
     quoted = html.escape(page, quote=True)
-    style = "width:100%;border:1px solid #ccc"
+    style = "width:100%;box-sizing:border-box;border:1px solid #ccc"
     return _Frame(f'<iframe srcdoc="{quoted}" height="{height_px}" style="{style}" title="slide viewer"></iframe>')
 
 

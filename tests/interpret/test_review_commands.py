@@ -1,4 +1,4 @@
-"""`sarcnet review`: from a finished run to a sheet, and from filled sheets to tables."""
+"""`sarcnet review`: from a finished run to a sheet, and from filled sheets to tables; `sarcnet qupath`: to files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from sarcnet.compendium.cli import main
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.interpret.qupath_command import run_qupath
 from sarcnet.interpret.readers import SimulatedReader, fill_sheet
 from sarcnet.interpret.review import QUESTIONS
 from sarcnet.interpret.review_commands import run_export
@@ -79,3 +80,14 @@ def test_a_run_becomes_a_sheet_and_filled_sheets_become_tables(finished, tmp_pat
 def test_an_unfinished_run_is_named(tmp_path):
     with pytest.raises(SarcnetError, match=r"(?s)3 faults.*00_cohort has not finished.*06_interpretability has not"):
         run_export(tmp_path, into=tmp_path / "x", tiles=6, repeats=1, checks=1, patient_tiles_max=1, seed=1)
+
+
+def test_slides_of_a_run_are_written_for_qupath_and_unknown_ones_are_named(finished, tmp_path, capsys):
+    assert run_qupath(finished, ["X-T1-S1", "X-T2-S1"], into=tmp_path / "q", nuclei_min=8) == 0
+    assert "X-T1-S1: 4 tiles of 1 slides" in capsys.readouterr().out
+    endings = ("tiles.geojson", "nuclei.geojson", "overlay.png", "overlay.ome.tif", "html")
+    expected = {f"{name}.{ending}" for name in ("X-T1-S1", "X-T2-S1") for ending in endings}
+    assert {path.name for path in (tmp_path / "q").iterdir()} == expected
+    assert "Data: simulated" in (tmp_path / "q" / "X-T1-S1.html").read_text(encoding="utf-8")
+    with pytest.raises(SarcnetError, match=r"(?s)2 faults.*Y has no explained tiles.*Z has no explained tiles"):
+        run_qupath(finished, ["X-T1-S1", "Y", "Z"], into=tmp_path / "q", nuclei_min=8)
