@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects, maximum
+from scipy.ndimage import find_objects
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
@@ -67,7 +67,9 @@ def outline_nuclei(
     labels = _parted(solid, depth, apart_px=how.apart_um / mpp)
     size = np.bincount(labels.ravel())
     clear = _rim_contrast(labels, dye, rim_px=how.rim_um / mpp) >= how.rim_contrast_min
-    thick = np.asarray(maximum(depth, labels, np.arange(len(size)))) * mpp > how.strand_um
+    half_width = np.zeros(len(size), np.float32)
+    np.maximum.at(half_width, labels.ravel(), depth.ravel())
+    thick = half_width * mpp > how.strand_um
     return _renumbered(labels, kept=clear & (size >= least) & (thick | (solidities(labels) >= how.solidity_min)))
 
 
