@@ -36,6 +36,7 @@ seed: int = 2025  # seed of the run
 rounds: int = 15  # how often the hospitals' models are averaged
 local_epochs: int = 2  # passes over its own patients a hospital makes in one round
 federation_engine: str = "ray"  # ray (Flower's simulation) or inprocess (the same app without Ray, for smoke runs)
+message_dtype: str = "float16"  # type of a round's weights as they travel: float16 (half the bytes) or float32 (exact)
 compared_strategies: list[str] = ["finetuned", "cyclic"]  # names, other strategies trained beside FedAvg
 jobs: int = 2  # processor cores the simulation may use
 
@@ -95,7 +96,7 @@ pd.DataFrame({"patients": known.groupby("centre").size(), "in the folder": pd.Se
 # between two averages.
 
 # %%
-plan = Plan(protocol, rounds=rounds, local_epochs=local_epochs)
+plan = Plan(protocol, rounds=rounds, local_epochs=local_epochs, message_dtype=message_dtype)
 display(Markdown(
     f"{rounds} rounds × {local_epochs} local epochs = {rounds * local_epochs} views of each patient "
     f"(pooled: {protocol.epochs}). {protocol.folds} folds × {protocol.repeats} repeats = {len(plan.members)} networks, "
@@ -108,6 +109,10 @@ display(Markdown(
 # start for each fold would cost more than the training. As in notebook 03 all networks lie side by side in one array,
 # members first, so one start and one message serve them all. Each network is still trained on its own training
 # patients only, and averaged by its own numbers.
+#
+# **Why half the digits are enough.** Weights are computed with 24 binary digits, but travel with 11 (`float16`): the
+# model goes out rounded, each hospital's *change* comes back rounded, and the server adds the changes to its own
+# weights, which are never rounded. So errors do not pile up, and a message has half the size.
 #
 # **Why first some sums.** The network looks at *standardised* features, so both hospitals need one mean and one
 # spread. Before the first round each sends, for every network, three numbers a feature: count, sum and sum of
@@ -243,7 +248,7 @@ display(Markdown(
 # Averaging is one strategy among many. Each below gives every patient as many views as FedAvg does. *cyclic*: one
 # model goes from hospital to hospital, in turn (Chang et al., JAMIA 2018). *finetuned*: for the last fifth of the
 # rounds each hospital trains the common model on its own, and predicts its own patients with its own model. The list
-# is a parameter; fedprox, fedadam, fedyogi and two robust means are ready. As Ray has been started once, these run
+# is a parameter; fedprox, fedadam, fedyogi, scaffold and two robust means are ready. As Ray has been started once, these run
 # without it.
 
 # %%
@@ -296,7 +301,8 @@ display(Markdown(
 # Not sharing patients is not the same as revealing nothing.
 #
 # - With *two* hospitals each can subtract its own contribution from an average and is left with the other's. Hiding
-#   contributions in a sum (secure aggregation) needs at least three hospitals to help.
+#   contributions in a sum (secure aggregation) needs at least three hospitals to help; then `Plan(secure_sum=True)`
+#   lets the server read sums only, and with two it refuses.
 # - The statistics are sums over groups of patients. The groups of two folds differ by one fold, so the difference
 #   of two sums is the sum over one fold: mean features of a few dozen patients. With many repeats, or folds of very
 #   few patients, such differences come down to small groups. Counts of metastases in an interval, and of held-out
@@ -362,7 +368,7 @@ display(Markdown(
 # sentence. The folds are dealt by one rule at both hospitals; which patient is in
 # which fold never leaves. Rounds and local epochs were tried out on other virtual cohorts, never on these patients.
 # How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
-# here.
+# here but in `docs/heterogeneity.md`, on simulated features.
 #
 # ## Next
 #

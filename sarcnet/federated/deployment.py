@@ -222,7 +222,12 @@ def plan_of_run(run: Path) -> tuple[Plan, dict[str, Path], Path]:
     except OSError:
         raise SarcnetError(f"{stage} is missing: run `sarcnet run {run.name} --upto 04_federation` first.") from None
     protocol = read_protocol_file(run / "03_model" / "protocol.json")
-    plan = Plan(protocol, rounds=int(settings["rounds"]), local_epochs=int(settings["local_epochs"]))
+    plan = Plan(
+        protocol,
+        rounds=int(settings["rounds"]),
+        local_epochs=int(settings["local_epochs"]),
+        message_dtype=settings.get("message_dtype", "float32"),  # which runs of before had no choice of
+    )
     hospitals = {name: run / "04_federation" / "hospitals" / name for name in plan.hospitals}
     return plan, hospitals, run / "04_federation" / "models" / "sarcnet_fedavg.safetensors"
 

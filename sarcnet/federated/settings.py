@@ -19,6 +19,9 @@ class FederationSettings(Settings):
     federation_engine: Literal["ray", "inprocess"] = Field(
         description="ray: Flower's simulation; inprocess: without Ray"
     )
+    message_dtype: Literal["float16", "float32"] = Field(
+        description="type of the weights in a round's messages: float16 halves them, float32 sends them as they are"
+    )
     compared_strategies: list[str] = Field(
         description="other strategies trained beside FedAvg: names of sarcnet/federated/recipe.py, or finetuned"
     )
