@@ -169,17 +169,17 @@ display(Markdown(story.outcome(known)))
 # not mistake the laboratory for the disease.
 
 # %%
-chosen = figures.pick_slides(cohort.slides, cohort.patients, per_centre=5)
+chosen = figures.pick_slides(cohort.slides, cohort.patients, per_centre=5, spoilt=story.spoilt_slides(folder))
 fig = figures.draw_slides(chosen, files=files)
 shown = chosen[["slide_id", "centre", "stain", "histotype", "fnclcc_grade"]]
 stage.figure("F2_slides", fig, data=shown, caption=story.caption_slides(chosen))
 
 # %% [markdown]
-# Above each pair the whole slide, below it 160 µm from its middle. In a simulated cohort you should see bundles of
-# cigar-shaped nuclei (*fascicles*) in leiomyosarcoma, bundles that wheel round a centre (*storiform*) with large
-# irregular nuclei in undifferentiated pleomorphic sarcoma (UPS), pale lakes in myxofibrosarcoma, and waves in MPNST.
-# White nets are fat, rings with red cells vessels, small dark round nuclei lymphocytes; pink grain without living
-# nuclei is *necrosis*: dead tumour.
+# Above each pair the whole slide, below it 160 µm from its middle; spoilt slides have their turn in section 6. In a
+# simulated cohort you should see bundles of cigar-shaped nuclei (*fascicles*) in leiomyosarcoma, bundles that wheel
+# round a centre (*storiform*) with large irregular nuclei in undifferentiated pleomorphic sarcoma (UPS), pale lakes in
+# myxofibrosarcoma, and waves in MPNST. White nets are fat, rings with red cells vessels, small dark round nuclei
+# lymphocytes; pink grain without living nuclei is *necrosis*: dead tumour.
 
 # %% [markdown]
 # ## 5 · What makes a tumour look dangerous

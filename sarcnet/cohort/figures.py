@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -71,12 +72,22 @@ def detail(file: Path, *, side_um: float, out_px: int = 320, mpp_override: float
         return np.asarray(slide.read_region(corner, 0, (side, side)).convert("RGB").resize((out_px, out_px)))
 
 
-def pick_slides(slides: pd.DataFrame, patients: pd.DataFrame, *, per_centre: int) -> pd.DataFrame:
-    """Up to `per_centre` slides of training patients from each hospital, different histotypes first."""
+def pick_slides(
+    slides: pd.DataFrame, patients: pd.DataFrame, *, per_centre: int, spoilt: Collection[str] = ()
+) -> pd.DataFrame:
+    """Up to `per_centre` slides of training patients from each hospital, different histotypes first, and of each
+    histotype those that are not `spoilt` (slide_ids) before those that are."""
     table = slides.merge(patients[["patient_id", "series", "histotype", "fnclcc_grade"]], on="patient_id")
-    table = table[table["series"] == "training"].copy()
+    table = table[table["series"] == "training"]
+    table = table.assign(spoilt=table["slide_id"].isin(spoilt)).sort_values(["spoilt", "slide_id"])
     table["turn"] = table.groupby(["centre", "histotype"], dropna=False).cumcount()
-    return table.sort_values(["centre", "turn", "slide_id"]).groupby("centre").head(per_centre).reset_index(drop=True)
+    return (
+        table.sort_values(["centre", "turn", "slide_id"])
+        .groupby("centre")
+        .head(per_centre)
+        .drop(columns="spoilt")
+        .reset_index(drop=True)
+    )
 
 
 def draw_slides(chosen: pd.DataFrame, *, files: dict[str, Path], side_um: float = 160.0) -> Figure:

@@ -76,6 +76,12 @@ def register_slides(stage: Stage[CohortSettings], *, cohort: Cohort) -> dict[str
     return files
 
 
+def spoilt_slides(folder: Path) -> list[str]:
+    """slide_ids of the slides with an artefact, by the truth; nobody knows them in a cohort that is not simulated."""
+    path = artefacts_path(folder)
+    return pd.read_parquet(path)["slide_id"].tolist() if path.is_file() else []
+
+
 def spoilt(folder: Path, *, slides: int) -> str:
     """How many slides carry which artefact."""
     kinds = pd.read_parquet(artefacts_path(folder))["kind"].str.replace("_", " ").value_counts()
