@@ -43,12 +43,17 @@ def place_values(tiles: pd.DataFrame, *, shape: tuple[int, int], scale: float, s
         scale: level-0 pixels per picture pixel.
         size_px: side of a tile in level-0 pixels.
     """
-    total, count = np.zeros(shape), np.zeros(shape)
-    for x, y, value in tiles[["x_px", "y_px", "contribution"]].to_numpy(float):
-        # Both edges are rounded by the same rule, so neighbours share an edge and leave neither gap nor overlap.
-        left, right, top, bottom = (max(0, round(v / scale)) for v in (x, x + size_px, y, y + size_px))
-        total[top:bottom, left:right] += value
-        count[top:bottom, left:right] += 1
+    corner = tiles[["x_px", "y_px"]].to_numpy(float)
+    # Both edges are rounded by the same rule, so neighbours share an edge and leave neither gap nor overlap.
+    near, far = (np.rint(edge / scale).astype(int).clip(0, shape[::-1]) for edge in (corner, corner + size_px))
+    wide, high = (far - near).T
+    area = wide * high
+    which = np.repeat(np.arange(len(tiles)), area)  # the tile over each covered pixel, tile by tile
+    within = np.arange(area.sum()) - np.repeat(area.cumsum() - area, area)
+    row, column = near[which, 1] + within // wide[which], near[which, 0] + within % wide[which]
+    pixel, size = row * shape[1] + column, shape[0] * shape[1]
+    count = np.bincount(pixel, minlength=size).reshape(shape)
+    total = np.bincount(pixel, weights=tiles["contribution"].to_numpy(float)[which], minlength=size).reshape(shape)
     return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
 
 

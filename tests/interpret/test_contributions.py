@@ -112,6 +112,26 @@ def test_a_hand_made_grid_lands_on_its_pixels():
     assert np.array_equal(drawn, expected, equal_nan=True)
 
 
+def place_slowly(tiles, *, shape, scale, size_px):
+    """Tile by tile, as one would paint them."""
+    total, count = np.zeros(shape), np.zeros(shape)
+    for x, y, value in tiles[["x_px", "y_px", "contribution"]].to_numpy(float):
+        left, right, top, bottom = (max(0, round(v / scale)) for v in (x, x + size_px, y, y + size_px))
+        total[top:bottom, left:right] += value
+        count[top:bottom, left:right] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@pytest.mark.parametrize("scale", [0.7, 3.3, 10.0, 90.0])
+def test_all_tiles_at_once_are_placed_as_one_by_one_with_overlaps_and_edges(scale):
+    generator = np.random.default_rng(4)
+    tiles = pd.DataFrame(generator.uniform(-30, 420, (200, 2)), columns=["x_px", "y_px"])
+    tiles["contribution"] = generator.normal(size=200)
+    options = {"shape": (int(300 / scale) + 1, int(400 / scale) + 1), "scale": scale, "size_px": 37.3}
+    assert np.array_equal(place_values(tiles, **options), place_slowly(tiles, **options), equal_nan=True)
+    assert np.isnan(place_values(tiles.iloc[:0], **options)).all()
+
+
 def test_neighbouring_tiles_leave_no_gap_at_any_scale():
     side = 223.02
     tiles = pd.DataFrame(
