@@ -37,12 +37,14 @@ from sarcnet.compendium.paths import root
 from sarcnet.compendium.seeds import rng
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.runtime import EncoderRuntime, runtime_for
+from sarcnet.interpret.nuclei import outline_nuclei
+from sarcnet.interpret.segmentation_quality import centres_um, detection, paired_centres
+from sarcnet.interpret.stains import estimated_stains
 from sarcnet.virtual.centres import CENTRES, Scanner
 from sarcnet.virtual.cohort import look_of
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import virtual_patients
 from sarcnet.virtual.render import render_slide
-from sarcnet.virtual.segmentation import agreement, pairs, segment_nuclei
 
 TILE_PX = 224
 TISSUE_LEVEL, TISSUE_SHARE = 220, 0.5  # green below which a pixel is tissue; share of a tile that must be
@@ -124,6 +126,12 @@ def compare(sets: dict[str, np.ndarray], *, real: dict[str, np.ndarray], compone
     return pd.DataFrame(rows)
 
 
+def found_nuclei(picture: np.ndarray, *, mpp: float) -> np.ndarray:
+    """(n, 3) x_um, y_um, area_um2 of the nuclei of (h, w, 3) uint8 RGB, by the outlines that are meant for real slides."""
+    density = estimated_stains(picture.reshape(-1, 3)).haematoxylin(picture)
+    return centres_um(outline_nuclei(density, mpp=mpp), mpp=mpp)
+
+
 def counted(*, fields: int = 24, side_um: float = 350.0) -> pd.DataFrame:
     """Segmentation against truth over rendered fields: a row for each class and one for all nuclei."""
     rows = []
@@ -133,8 +141,8 @@ def counted(*, fields: int = 24, side_um: float = 350.0) -> pd.DataFrame:
         )
         truth = slide.truth()
         known = truth[["x_um", "y_um"]].to_numpy()
-        found = segment_nuclei(slide.picture, mpp=scanner.mpp)
-        matched = pairs(known, found)
+        found = found_nuclei(slide.picture, mpp=scanner.mpp)
+        matched = paired_centres(known, found)
         hit = np.isin(np.arange(len(truth)), matched[:, 0])
         rows.append(truth.assign(field=number, hit=hit, found=len(found), histotype=HISTOTYPES[look.histotype]))
     table = pd.concat(rows)
@@ -159,7 +167,7 @@ def counted_real(folder: Path, *, mpp: float, most: int | None = None) -> pd.Dat
         size = np.bincount(labels.ravel())
         middle = np.column_stack([np.bincount(labels.ravel(), w.ravel()) / np.maximum(size, 1) for w in (x, y)])
         known = middle[1:][size[1:] > 0] * mpp
-        result = agreement(known, segment_nuclei(picture, mpp=mpp), within_um=4.0)
+        result = detection(known, found_nuclei(picture, mpp=mpp))
         rows.append({"known": result.known, "found": result.found, "matched": result.matched})
     return pd.DataFrame(rows)
 
@@ -182,7 +190,7 @@ def probe(runtime: EncoderRuntime, *, slides: int = 160, side_um: float = 380.0)
         known = area_statistics(slide.nuclei.loc[kind == "tumour", "area_um2"].to_numpy())
         seen["frozen features"].append(runtime.encode(tiles_of(slide.picture, most=6)).mean(axis=0))
         seen["true nuclei"].append(np.array([*known, *counts, amount]))
-        seen["segmented nuclei"].append(area_statistics(segment_nuclei(slide.picture, mpp=scanner.mpp)[:, 2]))
+        seen["segmented nuclei"].append(area_statistics(found_nuclei(slide.picture, mpp=scanner.mpp)[:, 2]))
     targets = {name: scale(truth[name].to_numpy()) for name, scale in LATENTS.items()}
     table = {name: {latent: _r2(np.array(x), y) for latent, y in targets.items()} for name, x in seen.items()}
     return pd.DataFrame(table).rename_axis(f"R², {slides} slides of {side_um:.0f} µm")

@@ -9,11 +9,13 @@ from skimage.draw import disk
 from sarcnet.compendium.seeds import rng
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.runtime import runtime_for
+from sarcnet.interpret.segmentation_quality import detection
 from sarcnet.virtual.realism import (
     area_statistics,
     compare,
     counted,
     counted_real,
+    found_nuclei,
     frechet,
     nearest,
     real_folder,
@@ -23,7 +25,6 @@ from sarcnet.virtual.realism import (
     tiles_of,
     unequal,
 )
-from sarcnet.virtual.segmentation import agreement, pairs, segment_nuclei
 
 
 def discs(centres, *, radius=9, side=200):
@@ -35,19 +36,11 @@ def discs(centres, *, radius=9, side=200):
 
 def test_drawn_discs_are_found_where_they_are_and_touching_ones_are_taken_apart():
     centres = [(40, 40), (40, 57), (120, 60), (150, 150)]
-    found = segment_nuclei(discs(centres), mpp=0.5)
+    found = found_nuclei(discs(centres), mpp=0.5)
     known = np.array([(x + 0.5, y + 0.5) for y, x in centres]) * 0.5
-    result = agreement(known, found)
+    result = detection(known, found)
     assert (result.known, result.found, result.matched) == (4, 4, 4)
     assert found[:, 2].sum() == pytest.approx(4 * np.pi * 4.5**2, rel=0.2)
-
-
-def test_each_nucleus_is_matched_at_most_once():
-    known, found = np.array([[0.0, 0.0], [1.0, 0.0], [50.0, 0.0]]), np.array([[0.4, 0.0], [30.0, 0.0]])
-    assert pairs(known, found).tolist() == [[0, 0]]
-    result = agreement(known, found)
-    assert (result.recall, result.precision, result.f1) == (1 / 3, 1 / 2, 2 / 5)
-    assert agreement(known[:0], found).matched == 0
 
 
 def test_frechet_distance_of_known_normals():
