@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -73,8 +73,7 @@ def make_page(
             f"The viewer needs tiles, each with {', '.join(lacking or HERE)}: run 06_interpretability again."
         )
     shown = {column: name for column, name in (columns or {}).items() if column in tiles}
-    rows = _rows(tiles, columns=list(shown))
-    kept = _fitting(rows, bytes_max=int(bytes_max * TILES_SHARE))
+    kept = list(_fitting(_rows(tiles, columns=list(shown)), bytes_max=int(bytes_max * TILES_SHARE)))
     used = sum(map(len, kept))
     pyramid = build_pyramid(file, mpp=geometry.mpp, bytes_max=max(bytes_max - used - len(PAGE), bytes_max // 3))
     data = {
@@ -92,19 +91,18 @@ def make_page(
         "limit": limit,
         "shades": coloured(np.linspace(-limit, limit, SHADES)[None], limit=limit, opacity=1.0)[0, :, :3].tolist(),
         "columns": ["tile", "contribution (log-odds)", *shown.values()],
-        "absent": len(rows) - len(kept),
+        "absent": len(tiles) - len(kept),
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))[:-1] + ',"tiles":[' + ",".join(kept) + "]}"
     return PAGE.replace("/*DATA*/", text.replace("<", "\\u003c"))
 
 
-def _rows(tiles: pd.DataFrame, *, columns: list[str]) -> list[str]:
+def _rows(tiles: pd.DataFrame, *, columns: list[str]) -> Iterator[str]:
     """JSON of each tile, [x, y, tile, contribution, …], largest contribution first."""
     order = tiles["contribution"].abs().sort_values(ascending=False, kind="stable").index
     table = tiles.loc[order, ["x_px", "y_px", "tile", "contribution", *columns]]
-    return [
-        json.dumps([_short(value) for value in row], separators=(",", ":")) for row in table.itertuples(index=False)
-    ]
+    for row in table.itertuples(index=False):
+        yield json.dumps([_short(value) for value in row], separators=(",", ":"))
 
 
 def _short(value: object) -> object:
@@ -117,9 +115,13 @@ def _short(value: object) -> object:
     return value if isinstance(value, int) else str(value)
 
 
-def _fitting(rows: list[str], *, bytes_max: int) -> list[str]:
-    ends = np.cumsum([len(row) + 1 for row in rows])
-    return rows[: int((ends <= bytes_max).sum())]
+def _fitting(rows: Iterator[str], *, bytes_max: int) -> Iterator[str]:
+    left = bytes_max
+    for row in rows:
+        left -= len(row) + 1
+        if left < 0:
+            return
+        yield row
 
 
 def write_page(path: Path, page: str) -> Path:
