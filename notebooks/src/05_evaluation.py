@@ -83,8 +83,9 @@ networks = [pd.read_parquet(stage.input(f"{name}/oof.parquet")) for name in ("03
 # **The comparators** learn under the same rules. The *FNCLCC grade* (1 to 3) is a score as it stands. The *Sarculator*
 # is a nomogram of age, size, grade and histotype (Callegaro et al., Lancet Oncology 2016); its coefficients for
 # metastasis are not available to us, so we refit **a Cox model on the Sarculator's variables** on each training fold,
-# with the root of the size, since the hazard flattens for large tumours (Cates 2018). Missing values are filled from
-# the training fold alone.
+# with the root of the size, since the hazard flattens for large tumours (Cates 2018), and a second one, on age, for
+# death without metastasis, so that its risk means the same as SarcNet's. Missing values are filled from the training
+# fold alone.
 
 # %%
 rivals = comparators.out_of_fold(known, folds, horizon_months=horizon_months, tried=tried)
@@ -362,8 +363,8 @@ calibrated.table
 # On the dotted line risks are true as numbers; above it they are understated. A slope below 1 means risks that are too
 # bold, a slope above 1 too timid ones. The histograms show how boldly the model predicts: telling the base rate to
 # everybody is well calibrated and useless. The table's rows *censored* compare with a world in which nobody dies of
-# anything else. SarcNet's risks are meant for this world, in which some do (notebook 03, `loss`); those of the Cox
-# comparators, whose deaths are censored, for the other: they may be right there and a little too high here.
+# anything else. All risks here are meant for this world, in which some do: those of SarcNet (notebook 03, `loss`) and
+# those of the Cox model, which has a second model beside it for death.
 #
 # ## 8 · Risk groups
 #

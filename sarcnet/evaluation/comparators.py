@@ -6,6 +6,7 @@ the second is "Cox on the Sarculator's variables", refitted on each training fol
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 
@@ -16,12 +17,14 @@ from lifelines.exceptions import ConvergenceError
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import METASTASIS
+from sarcnet.evaluation.auc import DEATH, METASTASIS
 
 FNCLCC, SARCULATOR_VARIABLES, ORACLE = "fnclcc_grade", "sarculator_variables", "oracle"
 VARIABLES = ("age_years", "size_mm", "fnclcc_grade", "histotype")
 PENALTY = 0.01  # a trace of ridge: keeps a coefficient finite when a histotype has no event in a fold
+PENALTY_OF_AGE = 1e-4  # one variable alone needs less
 PER_YEARS, MM_PER_CM = 10.0, 10.0
+AGE = "age_per_10_years"
 
 
 class Filler:
@@ -52,7 +55,7 @@ def _design(filled: pd.DataFrame, histotypes: list[str]) -> pd.DataFrame:
     """(n, p) age per 10 years, root of the size in cm (concave: study.md's sources), grade and histotype as indicators."""
     grade = filled["fnclcc_grade"].astype(float)
     columns = {
-        "age_per_10_years": filled["age_years"].astype(float) / PER_YEARS,
+        AGE: filled["age_years"].astype(float) / PER_YEARS,
         "root_size_cm": np.sqrt(filled["size_mm"].astype(float) / MM_PER_CM),
         "grade_2_or_3": (grade >= 2).astype(float),
         "grade_3": (grade >= 3).astype(float),
@@ -64,44 +67,74 @@ def _design(filled: pd.DataFrame, histotypes: list[str]) -> pd.DataFrame:
 def cox_risk(
     training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, further: Sequence[str] = ()
 ) -> np.ndarray:
-    """(n,) probability of metastasis by the horizon for `patients`, from a Cox model fitted on `training`.
+    r"""(n,) cumulative incidence of metastasis by the horizon for `patients`, from Cox models fitted on `training`.
 
-    Death without metastasis is censored. Histotypes are told apart when the training patients hold them; the commonest
-    is the reference. Both frames have the columns of patients.csv, and the numbers named in `further`, which enter as
-    they stand and may not be missing.
+    One model for the hazard of metastasis, and one for that of death without metastasis, on age alone, for deaths are
+    few. With their cumulative hazards :math:`H_1, H_2`, the incidence is
+    :math:`\sum_{u \le t} e^{-H_1(u^-) - H_2(u^-)} \, \Delta H_1(u)` (Benichou and Gail, Biometrics 1990;46:813-826): the same
+    quantity that SarcNet predicts. Without deaths it is one minus survival.
+
+    Histotypes are told apart when the training patients hold them; the commonest is the reference. Both frames have the
+    columns of patients.csv, and the numbers named in `further`, which enter as they stand and may not be missing.
 
     Raises:
-        SarcnetError: the model cannot be fitted on these training patients.
+        SarcnetError: the model of metastasis cannot be fitted on these training patients.
     """
     filler = Filler(training)
     filled = filler(training)
     histotypes = sorted(set(filled["histotype"]) - {filled["histotype"].mode().iloc[0]})
     further = list(further)
     design = _design(filled, histotypes).join(training[further])
+    new = _design(filler(patients), histotypes).join(patients[further])
     varying = [name for name in design if design[name].nunique() > 1]
-    events = int(_metastasis(training).sum())
+    events = int(_had(training, METASTASIS).sum())
     if not varying or not events:
         raise SarcnetError(
             f"cannot be fitted on {len(training)} patients with {events} metastases: "
             + ("none of its variables varies" if events else "there is nothing to learn from")
             + "."
         )
-    table = design[varying].assign(months=training["mfs_months"].to_numpy(float), event=_metastasis(training))
+    months = training["mfs_months"].to_numpy(float)
+    times = np.unique(months[(_had(training, METASTASIS) == 1) & (months <= horizon_months)])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lifelines warns of columns with little variance; the penalty is for them
-            model = CoxPHFitter(penalizer=PENALTY).fit(table, duration_col="months", event_col="event")
+        spread = _cumulative_hazard(design[varying], new[varying], training, cause=METASTASIS, times=times)  # (T, n)
     except (ConvergenceError, ValueError) as error:
         raise SarcnetError(
-            f"cannot be fitted on {len(table)} patients with {events} metastases: {str(error).splitlines()[0]}"
+            f"cannot be fitted on {len(training)} patients with {events} metastases: {str(error).splitlines()[0]}"
         ) from None
-    new = _design(filler(patients), histotypes).join(patients[further])
-    survival = model.predict_survival_function(new[varying], times=[horizon_months])
-    return 1 - survival.to_numpy()[0]
+    died = np.zeros_like(spread)
+    if _had(training, DEATH).any() and design[AGE].nunique() > 1:
+        with contextlib.suppress(ConvergenceError, ValueError):  # too few deaths to learn from: nobody dies
+            died = _cumulative_hazard(
+                design[[AGE]], new[[AGE]], training, cause=DEATH, times=times, penalty=PENALTY_OF_AGE
+            )
+    nothing = np.zeros((1, spread.shape[1]))
+    before = np.exp(-np.concatenate([nothing, spread[:-1]]) - died)  # deaths come before what falls on the same day
+    return (before * -np.expm1(-np.diff(spread, axis=0, prepend=nothing))).sum(axis=0)
 
 
-def _metastasis(patients: pd.DataFrame) -> np.ndarray:
-    return (patients["mfs_event"].to_numpy(float) == METASTASIS).astype(float)
+def _cumulative_hazard(
+    design: pd.DataFrame,
+    new: pd.DataFrame,
+    training: pd.DataFrame,
+    *,
+    cause: int,
+    times: np.ndarray,
+    penalty: float = PENALTY,
+) -> np.ndarray:
+    """(T, n) cumulative hazard of one cause for the rows of `new`, the other cause censored."""
+    if not len(times):
+        return np.zeros((0, len(new)))
+    table = design.assign(months=training["mfs_months"].to_numpy(float), event=_had(training, cause))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lifelines warns of columns with little variance; the penalty is for them
+        model = CoxPHFitter(penalizer=penalty).fit(table, duration_col="months", event_col="event")
+    return model.predict_cumulative_hazard(new, times=times).to_numpy()
+
+
+def _had(patients: pd.DataFrame, cause: int) -> np.ndarray:
+    """(n,) 1 where the follow-up ended with this cause, else 0."""
+    return (patients["mfs_event"].to_numpy(float) == cause).astype(float)
 
 
 def unseen(training: pd.DataFrame, patients: pd.DataFrame) -> list[str]:

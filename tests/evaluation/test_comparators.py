@@ -8,7 +8,9 @@ import pytest
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import Followup
 from sarcnet.evaluation.comparators import FNCLCC, SARCULATOR_VARIABLES, cox_risk, for_new_patients, out_of_fold, unseen
+from sarcnet.evaluation.incidence import incidence_at
 from sarcnet.evaluation.judge import judge
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.survival import HIGH, LOW, curves, cut_off, grouped
@@ -157,3 +159,43 @@ def test_constant_variables_are_no_variables(patients):
     assert len(np.unique(cox_risk(same, same, horizon_months=60.0))) > 50
     with pytest.raises(SarcnetError, match="none of its variables varies"):
         cox_risk(same.assign(size_mm=80.0), same, horizon_months=60.0)
+
+
+def test_without_deaths_cox_says_one_minus_survival(patients):
+    from lifelines import CoxPHFitter
+
+    table = patients[["age_years", "size_mm", "mfs_months", "mfs_event"]].dropna()
+    same = patients.loc[table.index].assign(histotype="ups", fnclcc_grade=pd.array([2] * len(table), dtype="Int64"))
+    design = pd.DataFrame({"age": table["age_years"] / 10, "size": np.sqrt(table["size_mm"] / 10)})
+    fitted = CoxPHFitter(penalizer=0.01).fit(
+        design.assign(t=table["mfs_months"], e=table["mfs_event"]), duration_col="t", event_col="e"
+    )
+    survival = fitted.predict_survival_function(design, times=[60.0]).to_numpy()[0]
+    assert np.allclose(cox_risk(same, same, horizon_months=60.0), 1 - survival, atol=1e-6)
+
+
+def test_with_deaths_cox_gives_the_incidence_that_is_lived_through():
+    """Constant hazards 0.02 a month of metastasis, and of death 0.02 for the old, 0.002 for the young: Aalen-Johansen's
+    number for each group, and not the larger one of a world without death."""
+    g = np.random.default_rng(7)
+    n = 4000
+    old = np.arange(n) % 2 == 0
+    metastasis, death = g.exponential(1 / 0.02, n), g.exponential(1 / np.where(old, 0.02, 0.002))
+    frame = pd.DataFrame(
+        {
+            "age_years": np.where(old, 80.0, 40.0),
+            "size_mm": g.uniform(40, 160, n),
+            "fnclcc_grade": pd.array(g.choice([2, 3], n), dtype="Int64"),
+            "histotype": "ups",
+            "mfs_months": np.minimum(np.minimum(metastasis, death), 90.0),
+            "mfs_event": np.where(np.minimum(metastasis, death) > 90, 0, np.where(metastasis < death, 1, 2)),
+        }
+    )
+    risk = cox_risk(frame, frame, horizon_months=60.0)
+    for group, rate in ((old, 0.02), (~old, 0.002)):
+        own = frame[group]
+        followup = Followup(own["mfs_months"].to_numpy(), own["mfs_event"].to_numpy(), np.full(len(own), "a"))
+        lived = incidence_at(followup, horizon_months=60.0, competing=True)[0]
+        assert risk[group].mean() == pytest.approx(lived, abs=0.01)
+        assert lived == pytest.approx(0.02 / (0.02 + rate) * -np.expm1(-(0.02 + rate) * 60), abs=0.04)
+    assert risk[old].mean() < 1 - np.exp(-0.02 * 60) - 0.15
