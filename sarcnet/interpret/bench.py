@@ -4,7 +4,8 @@
 2. A heat map of a slide of 100,000 tiles, from its features in memory to a PNG: contributions by the study's 20 networks,
    each tile on its place over the picture of the slide, figure drawn. Noise stands for features, as their numbers do not
    change the time; a coarse picture of the same extent stands for the slide, whose overview comes from a coarse level too.
-3. The viewer of that slide: the page made, and a browser without a window started, the page opened and its picture taken.
+3. The viewer of that slide: the page made once, and how much longer than for an empty page it takes to start a browser
+   without a window, open it and take its picture.
 """
 
 from __future__ import annotations
@@ -154,9 +155,13 @@ def measure(*, tiles: int = SLIDE_TILES, feature_dim: int = 1280, jobs: int = 2,
         if program is None:
             rows.append(("viewer: no browser found (SARCNET_BROWSER names one)", math.nan, "s", "", None))
         else:
-            seconds = _seconds(lambda: photograph(page, program=program, to=folder / "seen.png"))
-            rows.append(("viewer: browser started, first picture taken", seconds, "s", f"≤ {VIEWER_S_MAX:g}",
-                         seconds <= VIEWER_S_MAX))  # fmt: skip
+            empty = folder / "empty.html"
+            empty.write_text("<!doctype html><title>empty</title>", encoding="utf-8")
+            photograph(empty, program=program, to=folder / "warm.png")  # the first start makes a profile
+            start = _seconds(lambda: photograph(empty, program=program, to=folder / "empty.png"))
+            seconds = _seconds(lambda: photograph(page, program=program, to=folder / "seen.png")) - start
+            rows.append((f"viewer: first picture, beyond {start:.1f} s for an empty page", seconds, "s",
+                         f"≤ {VIEWER_S_MAX:g}", seconds <= VIEWER_S_MAX))  # fmt: skip
     return pd.DataFrame(rows, columns=["what", "value", "unit", "target", "met"])
 
 

@@ -14,8 +14,10 @@ from sarcnet.interpret import gradients, sanity
 from sarcnet.interpret.contributions import explain
 from sarcnet.interpret.gradients import TOLERANCE, integrated_gradients, parts_of, sentence
 from sarcnet.interpret.nomogram import nomogram
+from sarcnet.interpret.response import respond
 from sarcnet.interpret.shapley import compare_with_shapley
 from sarcnet.model.bags import Bags
+from sarcnet.model.clinical import clinical_values
 from sarcnet.model.crossval import Member, fold_matrix, out_of_fold
 from sarcnet.model.hazard import intervals
 from sarcnet.model.network import StackedNetwork, StackShape
@@ -166,3 +168,17 @@ def test_sanity_checks_shuffle_the_fusion_too_and_a_nomogram_is_refused(patients
     assert found["correlation"].between(-1, 1).all()
     with pytest.raises(SarcnetError, match="no nomogram of a model with gated fusion"):
         nomogram(model, replace(patients), pd.DataFrame(), variables=VARIABLES)
+
+
+def test_a_response_of_fused_branches_asks_the_whole_network(patients, dealt):
+    model = dealt[0]
+    table = pd.DataFrame(
+        {"patient_id": patients.patient_ids, "age_years": [50.0, 60, 70, 80], "size_mm": [40.0, 50, 60, 70]}
+    )
+    curve = respond(model, patients, table, variables=["age_years"], level=0.95).set_index("value")["risk"]
+    old = float(curve.index[-1])
+    clinical = clinical_values(table.assign(age_years=old), variables=VARIABLES).astype(np.float32)
+    aged = replace(patients, clinical=clinical)
+    slow = scores_to_risks(model, predict_scores(model.network, aged), clinical=clinical).mean(dtype=np.float64)
+    assert curve.loc[old] == pytest.approx(slow)
+    assert curve.nunique() > 1
