@@ -46,7 +46,7 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.federated import attacks, compare, figures, ledger
+from sarcnet.federated import attacks, compare, figures, ledger, panel
 from sarcnet.federated.by_round import predict_rounds, score_by
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
@@ -207,6 +207,21 @@ stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "
 # drawn at the same number of epochs. The federated losses are measured at each hospital after its own epochs, before
 # averaging. *Right*, the messages: every round costs the same, there as well as back.
 #
+# **Round by round.** Down goes the common model, up comes each hospital's change to it, with the number of patients by
+# which it is weighted. Watch the lengths of the changes: they shrink as the hospitals come to agree, or stay long where
+# they pull in different directions.
+
+# %%
+steps = panel.Rounds(
+    run.rounds, scores=scores, traffic=traffic, score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
+    note=f"{stage.data_kind} data",
+)
+fig = steps.strip(sorted({1, (1 + rounds) // 2, rounds}))
+stage.figure("F6_rounds", fig, data=run.rounds, caption="What the server sends and what each hospital sends back in some "
+             "rounds, and the loss on each hospital's held-out patients.")
+panel.round_panel(steps)
+
+# %% [markdown]
 # The same by hospital. Each row is a model, each column the patients it is asked about; no model has been trained on
 # the patients it is asked about.
 
