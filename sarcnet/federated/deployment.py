@@ -35,6 +35,7 @@ from sarcnet.federated.plan import FederationError, Plan, read_protocol_file
 from sarcnet.federated.processes import Programs, free_ports, running
 
 APP = Path(__file__).parent / "flower_app"
+CLIENT = "sarcnet.federated.client_app"  # module with the app that nodes run
 HOST = "127.0.0.1"
 CERTIFICATE_DAYS = 30
 TOLERANCE = 1e-5  # of a weight; both sides compute in float32
@@ -51,11 +52,12 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Deployment:
-    """A SuperLink that is up: its programs, its address, its folder."""
+    """A SuperLink that is up: its programs, its address, its folder, and the module with the app that nodes run."""
 
     programs: Programs
     port: int
     folder: Path
+    client: str = CLIENT
 
     @property
     def certificates(self) -> Path:
@@ -71,15 +73,21 @@ class Deployment:
             raise FederationError(f"Hospital {hospital} could not be registered: {said}")
         return public.with_suffix("")
 
-    def start_node(self, hospital: str, *, key: Path, data: Path, authority: Path | None = None) -> None:
-        """Start a hospital's SuperNode. data: its folder; authority: certificate it trusts, default this federation's."""
+    def start_node(
+        self, hospital: str, *, key: Path, data: Path, authority: Path | None = None, **settings: str | float
+    ) -> None:
+        """Start a hospital's SuperNode. data: its folder; authority: certificate it trusts, default this federation's.
+
+        settings: more of its node configuration.
+        """
         (port,) = free_ports(1)
+        own = {"data-path": str(data.resolve()), **{name.replace("_", "-"): value for name, value in settings.items()}}
         command = [
             *(program("flower-supernode"), "--superlink", f"{HOST}:{self.port}"),
             *("--root-certificates", str(authority or self.certificates / "ca.crt")),
             *("--auth-supernode-private-key", str(key)),
             *("--host", HOST, "--port", str(port), "--max-wait-time", str(int(NODE_S))),
-            *("--node-config", f"data-path={json.dumps(str(data.resolve()))}"),
+            *("--node-config", " ".join(f"{name}={json.dumps(value)}" for name, value in own.items())),
         ]
         home = self.folder / "homes" / hospital
         home.mkdir(parents=True, exist_ok=True)
@@ -123,8 +131,12 @@ class Deployment:
         return {"FLWR_HOME": str(home)}
 
     def _app(self) -> Path:
-        """A copy of the app to bundle, as `flwr run` writes beside it."""
-        return Path(shutil.copytree(APP, self.folder / "app", dirs_exist_ok=True, ignore=_no_caches))
+        """A copy of the app to bundle, as `flwr run` writes beside it; its nodes run `client`."""
+        copied = Path(shutil.copytree(APP, self.folder / "app", dirs_exist_ok=True, ignore=_no_caches))
+        if self.client != CLIENT:
+            module = copied / "sarcnet_app" / "client.py"
+            module.write_text(module.read_text(encoding="utf-8").replace(CLIENT, self.client), encoding="utf-8")
+        return copied
 
 
 _no_caches = shutil.ignore_patterns("__pycache__")

@@ -3,9 +3,10 @@
     python -m sarcnet.federated.drill --run runs/smoke
 
 stages, on this machine and with the hospitals' folders of a finished notebook 04, a node that trusts another
-authority, a node whose key nobody registered, a node killed in the middle of a round, and a SuperLink restarted after
-it; then looks whether the resumed run ends with the simulation's model. Takes some minutes: each Flower program needs
-seconds to start. Nothing hangs: every wait has a limit.
+authority, a node whose key nobody registered, nodes that answer too late, with numbers that are not finite, of another shape,
+of no patient, or a thousand times too large, a node killed in the middle of a round, and a SuperLink restarted after it; then
+looks whether the resumed run ends with the simulation's model. Takes some minutes: each Flower program needs seconds to
+start. Nothing hangs: every wait has a limit.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file
+
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated.certificates import make_authority, make_hospital_key
 from sarcnet.federated.deployment import (
@@ -32,7 +37,12 @@ from sarcnet.federated.deployment import (
     start_superlink,
     superlink,
 )
+from sarcnet.federated.drill_client import NOBODY, NOT_FINITE, OTHER_SHAPE, POISON, SLOW
 from sarcnet.federated.plan import FederationError, Plan
+
+SPOILING = "sarcnet.federated.drill_client"  # the app whose nodes misbehave on request
+CLIP_NORM = 1.0  # in the run with a poisoned change
+OUTLIER_TIMES = 50.0  # by which a poisoned change must stand out
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ class Drill:
             keys = {name: deployment.register(name) for name in self.plan.hospitals}
             for name, key in keys.items():
                 deployment.start_node(name, key=key, data=self.hospitals[name])
+            self._misbehaving(dataclasses.replace(deployment, client=SPOILING), keys)
             self._killed_node(deployment)
             self._restarted_superlink(deployment, keys)
         return self.outcomes
@@ -102,6 +113,62 @@ class Drill:
         )
         for name in (first, second):
             deployment.programs.end(f"node {name}")
+
+    def _misbehaving(self, deployment: Deployment, keys: dict[str, Path]) -> None:
+        """The last hospital's node answers late or with numbers no honest node would send; then an honest one takes its
+        place."""
+        name = self.plan.hospitals[-1]
+        late = dataclasses.replace(self.plan, deadline_s=self.deadline_s)
+        clipped = dataclasses.replace(late, recipe=dataclasses.replace(late.recipe, clip_norm=CLIP_NORM))
+        for kind, promised, words, plan in (
+            (SLOW, "the run ends by the deadline with the hospital's name", f"{name} did not answer in round 1", late),
+            (
+                NOT_FINITE,
+                "refused with the hospital's name",
+                f"Hospital {name} sent in round 1 numbers that are not fin",
+                late,
+            ),
+            (
+                OTHER_SHAPE,
+                "refused with the hospital's name",
+                f"Hospital {name} sent in round 1 arrays that do not fit",
+                late,
+            ),
+            (
+                NOBODY,
+                "refused with the hospital's name",
+                f"Hospital {name} sent in round 1 the numbers of training",
+                late,
+            ),
+            (POISON, "seen in rounds.parquet, and clipped", f"the change of {name} was ", clipped),
+        ):
+            deployment.programs.end(f"node {name}")
+            waits = self.deadline_s + 30.0
+            deployment.start_node(name, key=keys[name], data=self.hospitals[name], spoil=kind, spoil_s=waits)
+            out = deployment.folder / f"misbehaving, {kind}"
+            self._note(
+                f"node of {name}: {kind}",
+                promised,
+                lambda plan=plan, out=out, kind=kind: self._outlier(deployment, plan, out, name, poison=kind == POISON),  # type: ignore[misc]
+                lambda text, words=words: words in text,  # type: ignore[misc]
+            )
+        deployment.programs.end(f"node {name}")
+        deployment.start_node(name, key=keys[name], data=self.hospitals[name])
+
+    def _outlier(self, deployment: Deployment, plan: Plan, out: Path, name: str, *, poison: bool) -> str:
+        """Train; with a poisoned change, how it stands out among the others."""
+        said = self._submit(deployment, plan, out)
+        if not poison:
+            return said
+        lengths = pd.read_parquet(out / "rounds.parquet").groupby("hospital")["change_norm"].max()
+        times = lengths[name] / lengths.drop(name).max()
+        finite = all(np.isfinite(array).all() for array in load_file(str(out / "sarcnet_fedavg.safetensors")).values())
+        if times < OUTLIER_TIMES or not finite:
+            return f"the poison passed unseen: {times:.1f} times the others' change, finite: {finite}"
+        return (
+            f"{said}: the change of {name} was {times:.0f} times as long as the others' and was cut to length "
+            f"{plan.recipe.clip_norm:g}"
+        )
 
     def _killed_node(self, deployment: Deployment) -> None:
         """The last hospital's node is killed once the first round is on disk."""
