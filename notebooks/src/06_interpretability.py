@@ -41,7 +41,7 @@ tile_share_compared: float = 0.33  # share of a patient's tiles that count as hi
 nuclei_per_tile_min: int = 8  # nuclei that a tile needs before their size is averaged
 random_networks: int = 20  # networks with shuffled weights to compare with
 measured_tiles_per_end: int = 3  # tiles of each patient, at each end, on which nuclei are measured
-tumours_repainted: int = 6  # simulated tumours painted again with one knob turned at a time
+tumours_repainted: int = 12  # simulated tumours painted again with one knob turned at a time
 review_tiles: int = 60  # tiles on the review sheet, before repeats and checks
 bootstrap_samples: int = 2000  # resamples of the patients
 interval_level: float = 0.95  # coverage of the intervals
@@ -391,7 +391,6 @@ stage.figure("F17_concepts", figure, data={"known": known_measures, "known_truth
              caption="What a linear probe reads from the features of a tile, beside what the model uses.")
 for row in known_measures.itertuples():
     stage.number(f"probe_{row.pattern}", row.r2, low=row.low, high=row.high, n=row.n_patients, unit="R²")
-stage.write_table("morphometry.parquet", morphometry)
 
 # %% [markdown]
 # High on the left and near zero on the right: it was there for the taking and left. Low on the left and far from zero on
@@ -475,7 +474,7 @@ pages = patient_report.make_pages(
 )
 for path in patient_report.write_pages(pages, folder=stage.dir / "reports"):
     stage.output(f"reports/{path.name}", path=path)
-HTML(f"<iframe srcdoc=\"{escape(pages[0].html())}\" width='100%' height='900'></iframe>" if pages else "No page.")
+HTML(f"<div><iframe srcdoc=\"{escape(pages[0].html())}\" width='100%' height='900'></iframe></div>" if pages else "No page.")
 
 # %% [markdown]
 # Such a page persuades. That is its danger: bars and tiles look like reasons, and are only what moved this model.
@@ -601,6 +600,7 @@ viewer.show(page, instead=viewer.static_picture(maps[place], limit=limit, note=n
 # %%
 kept = {
     "contributions": explained.tiles, "clinical_contributions": explained.clinical, "patients": explained.patients,
+    "morphometry": morphometry,
 }
 for name, table in kept.items():
     stage.write_table(f"{name}.parquet", table)
@@ -619,6 +619,18 @@ display(Markdown(f"`{explained_model}`, {stage.data_kind} data. " + " ".join(sen
 said = measured.verdicts(seen_effects, shuffled=seen_shuffled, true=seen_truth, known=known_measures)
 for verdict in said:
     display(Markdown(f"- {verdict.sentence}"))
+
+# %% [markdown]
+# **Which of the three patterns does this model really use?** Tiles say what goes along with a high score; only the
+# experiment says what the score hangs on.
+
+# %%
+if has_truth:
+    seen = {verdict.pattern: "goes with the score" in verdict.answer for verdict in said}
+    asked_for = {"nuclear_area": seen["atypia"], "cellularity": seen["cellularity"], "anisokaryosis": seen["anisokaryosis"]}
+    display(Markdown("\n".join(f"- {line}" for line in counterfactual.conclusions(slopes, associated=asked_for))))
+else:
+    display(Markdown("Real tumours cannot be painted again: here it stays with what goes along with the score."))
 
 # %% [markdown]
 # **Limits.** A contribution says what moved the model, not what causes metastasis. Within patients, patterns that go

@@ -79,14 +79,13 @@ class Rounds:
                 ends = [(x + side, HOSPITALS_AT + 0.12), (0.5 + 0.35 * (x - 0.5) + side, SERVER_AT - 0.08)]
                 start, stop = ends if up else ends[::-1]
                 ax.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": tint, "linewidth": 1.6})
-            middle = 0.62 * x + 0.38 * (0.5 + 0.35 * (x - 0.5))
             text = (
-                f"model down: {sent.loc[name, 'to the hospital'] / MIB:.2f} MiB\n"
-                f"change up: {sent.loc[name, 'from the hospital'] / MIB:.2f} MiB\n"
-                f"length {own.loc[name, 'change_norm']:.2f}, weight {share[name]:.2f}"
+                f"down {sent.loc[name, 'to the hospital'] / MIB:.2f} MiB\n"
+                f"up {sent.loc[name, 'from the hospital'] / MIB:.2f} MiB\n"
+                f"length {own.loc[name, 'change_norm']:.2f}\nweight {share[name]:.2f}"
             )
-            ax.text(middle, 0.5, text, ha="center", va="center", fontsize="x-small",
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1})  # fmt: skip
+            outwards = x + 0.5 * (x - 0.5)
+            ax.text(outwards, 0.52, text, ha="center", va="center", fontsize="x-small")
 
     def _score(self, ax: Axes, number: int) -> None:
         seen = self.scores[self.scores["round"] <= number]

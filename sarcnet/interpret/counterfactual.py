@@ -11,7 +11,7 @@ alone moves the risk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ from sarcnet.model.hazard import Intervals
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
 from sarcnet.virtual.outcome import LOG_HR, true_risk
+
+HARDLY = 0.1  # of the true effect: below it a pattern is hardly used
 
 
 def respond(
@@ -149,4 +151,31 @@ def verdicts(found: pd.DataFrame) -> list[str]:
             said.append(f"**{name}**: {size}; the risk moves, though no fate hangs on it.")
         else:
             said.append(f"**{name}**: {size}; {row.slope / row.truth:.0%} of the true {row.truth:+.2f}.")
+    return said
+
+
+def conclusions(found: pd.DataFrame, *, associated: Mapping[str, bool]) -> list[str]:
+    """Whether the model really uses each pattern: what the experiment says goes before what tiles suggest.
+
+    found: from `slopes`. associated: by knob, whether tiles that raise the score show more of the pattern.
+    """
+    said = []
+    for knob, seen in associated.items():
+        row = found.set_index("knob").loc[knob]
+        bounds = f"({row['low']:+.2f} to {row['high']:+.2f})"
+        size = f"{row['slope']:+.2f} {bounds} log-odds a standard unit in {row['n']:.0f} tumours"
+        if np.isnan(row["low"]):
+            answer, why = "not tested", "too few tumours could be painted again"
+        elif row["low"] > 0 or row["high"] < 0:
+            share = row["slope"] / row["truth"] if row["truth"] else np.nan
+            answer = "used" if not share < HARDLY else "hardly used"
+            why = f"turned alone it moves the risk by {size}" + (
+                "" if np.isnan(share) else f", {share:.0%} of the truth"
+            )
+        else:
+            answer = "not shown to be used"
+            why = f"turned alone it moves the risk by {size}" + (
+                "; tiles with more of it raise the score, but so does what goes along with it" if seen else ""
+            )
+        said.append(f"**{KNOBS[knob]}: {answer}**, {why}.")
     return said

@@ -31,8 +31,8 @@ NAMED = {
 P_MAX, PATIENTS_MIN = 0.05, 10
 #: (plain effect shown, adjusted effect shown and, where both are, on the same side)
 ANSWERS = {
-    (True, True): "used",
-    (True, False): "used, or necrosis and stroma that go along with it",
+    (True, True): "goes with the score",
+    (True, False): "goes with the score, as necrosis and stroma do",
     (False, True): "shown only with necrosis and stroma taken out",
     (False, False): "not shown",
 }
@@ -127,8 +127,8 @@ def verdicts(
 ) -> list[Verdict]:
     """For each of NAMED one of ANSWERS, or that it cannot be judged.
 
-    "Used" needs all three: a P below P_MAX after Holm, an effect that at most P_MAX of the shuffled networks reach, and an
-    interval without zero on the same side after adjustment.
+    "Goes with the score" needs all three: a P below P_MAX after Holm, an effect that at most P_MAX of the shuffled
+    networks reach, and an interval without zero on the same side after adjustment.
 
     Args:
         shuffled: (networks, patterns) of `against_truth.random_effects`.

@@ -41,8 +41,8 @@ def test_a_round_says_weights_sizes_and_lengths(rounds):
     said = texts(figure)
     assert "weight 0.25" in said
     assert "weight 0.75" in said
-    assert "model down: 1.00 MiB" in said
-    assert "change up: 0.50 MiB" in said
+    assert "down 1.00 MiB" in said
+    assert "up 0.50 MiB" in said
     assert "length 1.00" in said
     assert "Round 3 of 3 · simulated data" in figure.get_suptitle()
     plt.close(figure)

@@ -139,3 +139,17 @@ def test_responses_and_slopes_are_found(table):
     assert any("necrosis" in s and "% of the true" in s for s in said)
     assert any("stain" in s and "no response is shown" in s for s in said)
     assert any("mitoses" in s and "too few tumours" in s for s in said)
+
+
+def test_the_experiment_goes_before_what_tiles_suggest(table):
+    slope = cf.slopes(table, samples=500, level=0.95, rng=np.random.default_rng(0))
+    said = cf.conclusions(slope, associated={"necrosis": True, "mitoses": True})
+    assert said[0].startswith("**necrosis: used**")
+    assert "60% of the truth" in said[0]
+    assert said[1] == "**mitoses: not tested**, too few tumours could be painted again."
+    still = slope.assign(low=-0.1, high=0.1, slope=0.0)
+    (only,) = cf.conclusions(still, associated={"necrosis": True})
+    assert only.startswith("**necrosis: not shown to be used**")
+    assert "but so does what goes along with it" in only
+    (hardly,) = cf.conclusions(slope.assign(slope=0.02, low=0.01, high=0.03), associated={"anisokaryosis": True})
+    assert "hardly used" in hardly

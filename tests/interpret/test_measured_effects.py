@@ -91,18 +91,18 @@ def table(**rows: tuple[float, float, float, float, int]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("plain", "adjusted", "shuffled", "answer"),
     [
-        ((0.5, 0.3, 0.7, 0.001, 40), (0.4, 0.2, 0.6, 0.01, 40), 0.1, "used"),
+        ((0.5, 0.3, 0.7, 0.001, 40), (0.4, 0.2, 0.6, 0.01, 40), 0.1, "goes with the score"),
         (
             (0.5, 0.3, 0.7, 0.001, 40),
             (0.0, -0.2, 0.2, 0.9, 40),
             0.1,
-            "used, or necrosis and stroma that go along with it",
+            "goes with the score, as necrosis and stroma do",
         ),
         (
             (0.5, 0.3, 0.7, 0.001, 40),
             (-0.4, -0.6, -0.2, 0.01, 40),
             0.1,
-            "used, or necrosis and stroma that go along with it",
+            "goes with the score, as necrosis and stroma do",
         ),
         ((0.5, 0.3, 0.7, 0.001, 40), (0.4, 0.2, 0.6, 0.4, 40), -0.6, "not shown"),
         ((0.1, -0.1, 0.3, 0.4, 40), (0.4, 0.2, 0.6, 0.01, 40), 0.0, "shown only with necrosis and stroma taken out"),
