@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit, logit
 from scipy.stats import norm
 
 from sarcnet.cohort.schema import HISTOTYPES, PATIENTS
@@ -80,7 +81,8 @@ def respond(
         level: of the intervals.
 
     Returns:
-        One row a variable and value: variable, value, risk, low, high (over training patients), n.
+        One row a variable and value: variable, value, risk, low, high (over training patients; formed on the logit of
+        the risk, so that they stay between 0 and 1), n.
     """
     late = model.network.shape.fusion == "late"
     image = predict_scores(model.network, patients) - clinical_scores(model, patients.clinical)  # (n, E)
@@ -96,9 +98,10 @@ def respond(
             )
             risks = scores_to_risks(model, scores, clinical=clinical)  # (n, E)
             mean = risks.mean(axis=0, dtype=np.float64)  # (E,)
-            half = norm.ppf((1 + level) / 2) * jackknife_error(mean, model.members)
-            rows.append({"variable": variable, "value": value, "risk": mean.mean(), "low": mean.mean() - half,
-                         "high": mean.mean() + half, "n": len(table)})  # fmt: skip
+            half = norm.ppf((1 + level) / 2) * jackknife_error(logit(mean), model.members)
+            low, high = (float(expit(logit(mean.mean()) + way * half)) for way in (-1, 1))
+            rows.append({"variable": variable, "value": value, "risk": mean.mean(), "low": low, "high": high,
+                         "n": len(table)})  # fmt: skip
     return pd.DataFrame(rows, columns=["variable", "value", "risk", "low", "high", "n"])
 
 

@@ -69,7 +69,14 @@ def test_a_curve_passes_through_the_prediction_when_all_have_that_value(model, p
     found = response.respond(model, patients, table, variables=["fnclcc_grade"], level=0.95)
     at_two = found[found["value"] == 2].iloc[0]
     assert at_two["risk"] == pytest.approx(predict_risks(model, uniform).mean(), abs=1e-6)
-    assert at_two["low"] < at_two["risk"] < at_two["high"]
+    assert 0 < at_two["low"] < at_two["risk"] < at_two["high"] < 1
+
+
+def test_bounds_stay_between_nothing_and_certainty(model, patients, table, monkeypatch):
+    monkeypatch.setattr(response, "jackknife_error", lambda values, members: 3.0)
+    found = response.respond(model, patients, table, variables=["depth"], level=0.95)
+    assert found["low"].between(0, 0.05).all()
+    assert found["high"].between(0.95, 1).all()
 
 
 def test_grid_holds_only_what_is_there(table):
