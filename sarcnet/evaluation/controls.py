@@ -11,7 +11,9 @@ from sarcnet.evaluation.tables import label
 PROMISES = {
     "no_signal": "The slides show other patients' tumours. The image alone must be a coin, and adding it to the clinical "
     "variables must win nothing.",
-    "shuffled": "Outcomes were dealt anew. No model may do better than a coin; the oracle knows the deal and does.",
+    "shuffled": "Outcomes were dealt anew. No model may do better than a coin; the oracle knows the deal and does. One may do "
+    "worse: where there is nothing to learn, a fold that is left out has more of what the others have less of, and what was "
+    "learnt there points the wrong way.",
     "confounded": "In training, early metastases were stained more strongly; in validation they were not. The image "
     "alone must lose on the validation series what cross-validation promised.",
 }
@@ -30,13 +32,21 @@ def verdicts(control: str, *, crossed: Resampled, held: Resampled | None) -> pd.
     rows: list[tuple[str, Estimate, bool]] = []
     if control == "no_signal":
         alone, gain = crossed.estimate("image_only"), crossed.difference("sarcnet_pooled", "clinical_only")
-        rows.append(("the image alone is a coin: its interval reaches 0.5", alone, alone.low <= 0.5))
+        rows.append(
+            ("the image alone is no better than a coin: its interval reaches down to 0.5", alone, alone.low <= 0.5)
+        )
         rows.append(("the image adds nothing: the interval of the gain reaches 0", gain, gain.low <= 0))
     elif control == "shuffled":
         for model in crossed.point:
             if model != ORACLE:
                 found = crossed.estimate(model)
-                rows.append((f"{label(model)} is a coin: its interval reaches 0.5", found, found.low <= 0.5))
+                rows.append(
+                    (
+                        f"{label(model)} is no better than a coin: its interval reaches down to 0.5",
+                        found,
+                        found.low <= 0.5,
+                    )
+                )
     elif control == "confounded" and held is not None:
         lost = crossed.minus(held, model="image_only")
         rows.append(("cross-validation flatters the image: it loses on the validation series", lost, lost.low > 0))
