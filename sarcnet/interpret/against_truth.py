@@ -9,7 +9,6 @@ patients (stage, stain, hospital) cannot pose as differences between tiles, and 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pandas as pd
 
 from sarcnet.interpret.geometry import TileGeometry
 from sarcnet.interpret.gradients import FEW_POINTS, parts_of
+from sarcnet.interpret.sanity import shuffled_network
 from sarcnet.model.crossval import fold_matrix
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
@@ -173,12 +173,7 @@ def shuffled_contributions(
     left_out = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members) == 1
     shown = []
     for _ in range(networks):
-        network = copy.deepcopy(model.network)
-        arrays = network.parameter_arrays()
-        network.load_parameter_arrays(
-            {name: rng.permuted(a.reshape(len(a), -1), axis=1).reshape(a.shape) for name, a in arrays.items()}
-        )
-        random = TrainedStack(model.protocol, model.members, network)
+        random = shuffled_network(model, names=tuple(model.network.parameter_arrays()), rng=rng)
         found = parts_of(random, patients, use=left_out, points=FEW_POINTS).found.tiles
         shown.append(found[["patient_id", "slide_id", "tile", "contribution"]])
     return shown

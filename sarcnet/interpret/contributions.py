@@ -20,7 +20,7 @@ import pandas as pd
 
 from sarcnet.compendium.faults import Faults
 from sarcnet.interpret import gradients
-from sarcnet.model.crossval import fold_matrix, out_of_fold
+from sarcnet.model.crossval import fold_matrix, mean_over, out_of_fold
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
 
@@ -76,7 +76,7 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
     parts = shared.found
     score_gap = _check_scores(
         parts.scores,
-        expected=_mean(scores, left_out),
+        expected=mean_over(scores, left_out),
         tolerance=TOLERANCE if model.network.additive else gradients.TOLERANCE,
     )
     risks = out_of_fold(
@@ -94,7 +94,7 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
         n_tiles=patients.bags.sizes,
         risk=parts.scores["patient_id"].map(risks.groupby("patient_id")["risk"].mean()),
         start=shared.start,
-        baseline_risk=_mean(baseline, left_out),
+        baseline_risk=mean_over(baseline, left_out),
     )
     order = ["patient_id", "centre", "n_tiles", "image", "clinical", "start", "score", "risk", "baseline_risk"]
     return Explanation(
@@ -117,11 +117,6 @@ def by_variable(clinical: pd.DataFrame) -> pd.DataFrame:
     variable = clinical["column"].str.replace(r"(=.*|_missing)$", "", regex=True)
     named = clinical.assign(variable=variable)
     return named.groupby(["patient_id", "variable"], as_index=False, sort=False)["contribution"].sum()
-
-
-def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """(n,) mean of (n, E) over the chosen members of each row."""
-    return (values.astype(np.float64) * chosen).sum(axis=1) / chosen.sum(axis=1)
 
 
 def _tiles(tiles: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from sarcnet.interpret.studio import BASE, KNOBS, STAIN, Variant
 from sarcnet.model.bags import Bags
-from sarcnet.model.crossval import fold_matrix
+from sarcnet.model.crossval import fold_matrix, mean_over
 from sarcnet.model.hazard import Intervals
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
@@ -76,18 +76,14 @@ def respond(
     )
     return table.assign(
         n_tiles=np.diff(offsets),
-        score=np.where(has, _mean(scores, dealt), np.nan),
-        risk=np.where(has, _mean(scores_to_risks(model, scores, clinical=varied.clinical), dealt), np.nan),
+        score=np.where(has, mean_over(scores, dealt), np.nan),
+        risk=np.where(has, mean_over(scores_to_risks(model, scores, clinical=varied.clinical), dealt), np.nan),
         true_risk=true,
     )
 
 
 def _outcomes(patients: Patients, rows: Sequence[int]) -> Intervals:
     return Intervals(patients.outcome.at_risk[rows], patients.outcome.event[rows])
-
-
-def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return (values * chosen).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
 
 
 def responses(table: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:

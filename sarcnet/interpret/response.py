@@ -23,7 +23,7 @@ from scipy.stats import norm
 
 from sarcnet.cohort.schema import HISTOTYPES, PATIENTS
 from sarcnet.model.clinical import CATEGORIES, clinical_values
-from sarcnet.model.crossval import Member
+from sarcnet.model.crossval import Member, mean_over
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
 from sarcnet.virtual.outcome import HISTOTYPE_LOG_HR, LOG_HR, true_risk
@@ -33,11 +33,6 @@ SHOWN_QUANTILES = (0.05, 0.95)  # of a numeric variable: no curve where hardly a
 HALF_STEP = 0.05  # log-odds, for the slope of the risk
 WHOLE = {column.name: column for column in PATIENTS if column.whole}
 TRUE = ("age_years", "size_mm", "depth", "histotype")  # variables that are in the hazard of virtual patients
-
-
-def mean_over(values: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """(n,) mean of (n, E) over the members chosen for each patient by `use` (n, E) of 0 and 1."""
-    return (values.astype(np.float64) * use).sum(axis=1) / use.sum(axis=1)
 
 
 def points_per_log_odds(model: TrainedStack, patients: Patients, *, use: np.ndarray) -> float:

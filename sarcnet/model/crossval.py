@@ -85,6 +85,11 @@ def fold_matrix(folds: pd.DataFrame, *, patient_ids: Sequence[str], members: Seq
     return np.where(np.isnan(fold), -1, (fold == left_out).astype(int))
 
 
+def mean_over(values: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """(n,) mean of (n, E) over the members chosen for each patient by `use` (n, E) of 0 and 1."""
+    return (values.astype(np.float64) * use).sum(axis=1) / use.sum(axis=1)
+
+
 def training_weights(
     folds: pd.DataFrame, *, patient_ids: Sequence[str], centres: Sequence[str], members: Sequence[Member]
 ) -> np.ndarray:

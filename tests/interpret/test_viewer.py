@@ -117,13 +117,13 @@ def test_titles_cannot_break_out_of_script_or_frame(slide):
 def test_a_figure_takes_the_place_of_the_viewer_where_nobody_looks(slide, monkeypatch):
     said = []
     monkeypatch.setattr(viewer, "display", said.append)
-    page = make(slide, tiles_of(), bytes_max=100_000)
+    page, figure = make(slide, tiles_of(), bytes_max=100_000), plt.figure()
     for alone in (True, False):
         monkeypatch.setattr(viewer, "headless", lambda alone=alone: alone)
-        viewer.show(page, instead=plt.figure())
-    assert isinstance(said[0], plt.Figure)
+        viewer.show(page, instead=figure)
+    assert said[0] is figure
     assert said[1].data.startswith("<iframe srcdoc=")
-    assert not plt.get_fignums()
+    assert not plt.fignum_exists(figure.number)
 
 
 def test_the_static_picture_has_the_colours_of_the_map_and_its_units():
