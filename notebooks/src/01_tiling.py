@@ -50,7 +50,7 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.slides import pictures
+from sarcnet.slides import failures, pictures
 from sarcnet.slides.contact_sheet import write_contact_sheets
 from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.study import report_table, sentence_of, slide_files, tile_cohort, tile_table
@@ -201,10 +201,13 @@ stage.figure("sharpness", figure, data=sharp, caption="Sharpness of the kept til
 #
 # ## 8 · The slide report
 #
-# Every slide has its line. First those that failed, with what was found and what to do about it.
+# Every slide has its line. First those that failed, with what was found and what to do about it. They stand in
+# `failed_slides.csv` too, and the run's last line names how many there are at each hospital. A hospital may have said
+# beforehand that a slide will fail, in `known_failures.csv`; the column *known* then says why. (The virtual hospitals do
+# so for the slides that were left blank on purpose.)
 
 # %%
-failed = report.loc[report["status"] == "failed", ["centre", "slide_id", "patient_id", "cause", "advice"]]
+failed = failures.failed_table(report, known=failures.known_failures(stage, slides, files=files))
 display(Markdown(f"**{len(failed)} of {len(report)} slides failed.**"))
 with pd.option_context("display.max_colwidth", None):
     display(failed if len(failed) else Markdown("Every slide could be used."))
@@ -232,7 +235,7 @@ stage.write_table("tiles.parquet", tiles)
 for slide_id in ok["slide_id"]:
     stage.output(f"thumbnails/{slide_id}.png")
 stage.number("slides_tiled", len(ok), n=len(report), unit="slides")
-stage.number("slides_failed", len(failed), n=len(report), unit="slides")
+failures.record_failures(stage, failed, report=report)
 stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum()), unit="tiles")
 
 # %% [markdown]

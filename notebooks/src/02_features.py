@@ -51,6 +51,7 @@ from sarcnet.features.projection import two_axes
 from sarcnet.features.runtime import runtime_for
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.shift import centre_share, tell_hospitals
+from sarcnet.slides import failures
 
 stage = Stage.open("02_features", FeaturesSettings, vars())
 
@@ -184,7 +185,8 @@ Markdown(
 # ## 5 · The record
 
 # %%
-failed = outcome.loc[outcome["status"] == "failed", ["slide_id", "cause", "advice"]]
+outcome = outcome.merge(report[["slide_id", "patient_id", "centre"]], on="slide_id", validate="one_to_one")
+failed = failures.failed_table(outcome, known=failures.known_failures(stage, slides, files=files))
 display(Markdown(f"**{len(failed)} of {len(outcome)} slides failed.**"))
 with pd.option_context("display.max_colwidth", None):
     display(failed if len(failed) else Markdown("Every slide could be encoded."))
@@ -193,7 +195,7 @@ with pd.option_context("display.max_colwidth", None):
 stage.write_table("report.parquet", outcome)
 for slide_id in done["slide_id"]:
     stage.output(f"features/{slide_id}.h5")
-stage.number("slides_failed", len(failed), n=len(outcome), unit="slides")
+failures.record_failures(stage, failed, report=outcome)
 stage.number("tiles_encoded", int(done["n_encoded"].sum()), n=len(done), unit="tiles")
 stage.number("centre_share_of_variance", share, n=len(table), unit="share")
 stage.number("hospital_named_correctly", right, n=len(told), unit="share of slides")

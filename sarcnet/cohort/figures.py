@@ -91,7 +91,9 @@ def pick_slides(
 
 
 def draw_slides(chosen: pd.DataFrame, *, files: dict[str, Path], side_um: float = 160.0) -> Figure:
-    """Two rows a hospital: whole slides above, the middle `side_um` of each below. Titles: histotype and grade."""
+    """Two rows a hospital: whole slides above, the middle `side_um` of each below. Titles: histotype and grade. A slide
+    that cannot be read leaves its place empty but for a word; notebook 01 says what is wrong with it.
+    """
     centres = list(dict.fromkeys(chosen["centre"]))
     columns = int(chosen.groupby("centre").size().max())
     fig, axes = plt.subplots(
@@ -102,10 +104,16 @@ def draw_slides(chosen: pd.DataFrame, *, files: dict[str, Path], side_um: float 
     for line, centre in enumerate(centres):
         for column, row in enumerate(chosen[chosen["centre"] == centre].to_dict("records")):
             whole, close = axes[2 * line, column], axes[2 * line + 1, column]
-            whole.imshow(overview(files[row["slide_id"]]))
-            close.imshow(detail(files[row["slide_id"]], side_um=side_um, mpp_override=row["mpp_override"]))
-            close.plot([10, 10 + 320 * 50 / side_um], [308, 308], color="black", linewidth=3)
             whole.set_title(_caption(row), fontsize=8)
+            file = files[row["slide_id"]]
+            try:
+                small, middle = overview(file), detail(file, side_um=side_um, mpp_override=row["mpp_override"])
+            except (openslide.OpenSlideError, OSError, ValueError):
+                whole.text(0.5, 0.5, f"{row['slide_id']}\ncannot be read", fontsize=8, ha="center", va="center")
+                continue
+            whole.imshow(small)
+            close.imshow(middle)
+            close.plot([10, 10 + 320 * 50 / side_um], [308, 308], color="black", linewidth=3)
             if column == 0:
                 close.text(10, 296, "50 µm", fontsize=7)
     return fig

@@ -84,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point. Exit codes: 0 done, 1 a stage failed, 2 bad input, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 a stage failed, 2 bad input, 3 finished but for slides that could not be used
+    (they are named), 130 interrupted.
+    """
     options = parser().parse_args(arguments)
     with contextlib.suppress(ValueError):  # only the main thread may
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ending the run politely is an interruption
@@ -158,14 +160,20 @@ def review(options: argparse.Namespace) -> int:
 
 
 def status(study) -> int:  # type: ignore[no-untyped-def]
-    """Print for each stage whether it is up to date; stages after a stale one depend on what it will write."""
+    """Print for each stage whether it is up to date; stages after a stale one depend on what it will write. Then what
+    finished stages could not use. Exit code 0 either way.
+    """
     from sarcnet.compendium.files import HashBook
+    from sarcnet.compendium.losses import losses, sentence
 
     book = HashBook(study.run_dir / "hashes.json")
     for notebook in study.notebooks:
         reason = study.why(notebook, book)
         print(f"{notebook.name}: " + ("up to date" if reason is None else f"would run, because {reason}"))
     book.save()
+    for name, listed in losses(study, study.notebooks).items():
+        for loss in listed:
+            print(f"{name}: {sentence(loss)}")
     return 0
 
 

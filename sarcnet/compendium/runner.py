@@ -25,6 +25,7 @@ import psutil
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, write_json
 from sarcnet.compendium.kernels import PROVISIONER, warm
+from sarcnet.compendium.losses import WITH_LOSSES, closing, losses, unforeseen
 from sarcnet.compendium.manifest import Manifest
 from sarcnet.compendium.modules import libraries
 from sarcnet.compendium.paths import root, shown
@@ -90,7 +91,8 @@ def run(
         cell_timeout_s: seconds after which a single cell is given up.
 
     Returns:
-        0 when all chosen stages are finished, else 1; 130 when interrupted.
+        0 when all chosen stages are finished, 3 when they are but slides could not be used that nobody had said would
+        fail (see :mod:`sarcnet.compendium.losses`), 1 when a stage failed, 130 when interrupted.
     """
     notebooks = chosen(study, first=first, only=only, last=last)
     terminal = Terminal()
@@ -125,10 +127,15 @@ def run(
             manifest.stage(notebook.name, status="ok", wall_s=round(wall_s, 1), **facts)
             terminal.line(f"{notebook.name}: done in {duration(wall_s)}, peak memory {facts['peak_memory_gb']:.1f} GB")
         book.save()
-        manifest.finish("ok")
+        lost = losses(study, notebooks)
+        for name, listed in lost.items():
+            manifest.stage(name, left_out=listed)
+        manifest.finish("finished with losses" if unforeseen(lost) else "ok")
         terminal.line(f"{study.profile}: {len(notebooks)} stages finished in {duration(time.monotonic() - begin)}.")
         terminal.line(f"Notebooks as executed, tables and figures: {shown(study.run_dir)}/<stage>/")
-    return 0
+        for line in closing(lost):
+            terminal.line(line)
+    return WITH_LOSSES if unforeseen(lost) else 0
 
 
 def libraries_of(notebooks: list[Notebook]) -> set[str]:

@@ -56,6 +56,7 @@ class Stage(Generic[AnySettings]):
         self._outputs: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, dict[str, Any]] = {}
         self._figures: dict[str, str] = {}
+        self._left_out: list[dict[str, Any]] = []
         self._seeds: set[str] = set()
         self._records: dict[str, dict[str, Any]] = {}
         self._book = HashBook(self.run_dir / "hashes.json")
@@ -229,6 +230,30 @@ class Stage(Generic[AnySettings]):
             self.output(f"figures/{path.name}", path=path)
         self._figures[name] = caption
 
+    def left_out(
+        self,
+        what: str,
+        *,
+        of: Mapping[str, int],
+        unusable: Mapping[str, int],
+        known: Mapping[str, int],
+        report: Path,
+        advice: str,
+    ) -> None:
+        """Record that part of what came in could not be used, though the stage goes on. `sarcnet run` then says so at its
+        end, and its exit code is 3 unless all of it was known beforehand.
+
+        Args:
+            what: of what, in the plural, for example "slides".
+            of: how many came in, by hospital.
+            unusable: how many of them could not be used; hospitals without any may be missing.
+            known: how many of these were known to fail.
+            report: the file that names each with cause and advice.
+            advice: what to do about them, a full sentence.
+        """
+        counts = {"of": of, "unusable": unusable, "known": known}
+        self._left_out.append({"what": what, **plain(counts), "report": shown(report), "advice": advice})
+
     def close(self) -> None:
         """Check and hash what was announced, write `stage.json`, and show what stands in it.
 
@@ -263,6 +288,7 @@ class Stage(Generic[AnySettings]):
             "outputs": outputs,
             "numbers": self._numbers,
             "figures": self._figures,
+            "left_out": self._left_out,
             "seeds": sorted(self._seeds),
             "modules": loaded_modules(),
             "python": platform.python_version(),

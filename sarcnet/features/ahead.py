@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.losses import WITH_LOSSES
 from sarcnet.compendium.params import validated
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
@@ -67,7 +68,7 @@ def encode_ahead(profile: str, *, part: int, parts: int) -> pd.DataFrame:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: exit code 0, 1 when slides failed, 2 on bad input."""
+    """The command: exit code 0, 3 when slides could not be used, 2 on bad input."""
     parser = argparse.ArgumentParser(prog="python -m sarcnet.features.ahead", description="Encode before notebook 02.")
     parser.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
     parser.add_argument("--part", type=int, default=0, help="where this part begins, from 0")
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in failed.itertuples():
         print(f"{row.slide_id}: {row.cause} {row.advice}", file=sys.stderr)
     print(f"{len(report) - len(failed)} slides are there, {len(failed)} failed")
-    return int(len(failed) > 0)
+    return WITH_LOSSES if len(failed) else 0
 
 
 if __name__ == "__main__":

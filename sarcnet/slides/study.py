@@ -47,7 +47,7 @@ def tile_cohort(
         folder.mkdir(parents=True, exist_ok=True)
     rows = zip(slides["slide_id"], slides["centre"], slides["mpp_override"], strict=True)
     tasks = [
-        (slide_id, files[slide_id], _home(files[slide_id], centre), rules, float(mpp), Place(work, pictures))
+        (slide_id, files[slide_id], home_of(files[slide_id], centre), rules, float(mpp), Place(work, pictures))
         for slide_id, centre, mpp in rows
     ]
     results = each(run_slide, tasks, jobs=jobs, seconds_max=seconds_max)
@@ -59,7 +59,7 @@ def tile_cohort(
             yield result
 
 
-def _home(path: Path, centre: str) -> Path | None:
+def home_of(path: Path, centre: str) -> Path | None:
     """The hospital's folder, which a slide must lie in: the nearest above it that carries the hospital's name."""
     return next((folder for folder in path.parents if folder.name == centre), None)
 

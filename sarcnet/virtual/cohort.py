@@ -45,7 +45,7 @@ from sarcnet.virtual import (
 from sarcnet.virtual import (
     regions as region_maps,
 )
-from sarcnet.virtual.artefacts import Artefact, settle, truth_table
+from sarcnet.virtual.artefacts import BLANK, Artefact, settle, truth_table
 from sarcnet.virtual.centres import Scanner, virtual_centre
 from sarcnet.virtual.controls import Control, controlled, stain_strength
 from sarcnet.virtual.nuclei import Look
@@ -61,6 +61,7 @@ _CODE = (
 TRUTH = "truth"
 SVS, TIFF = "svs", "tiff"  # Aperio-style, and plain tiled pyramid
 THIRD_SLIDE = 1 / 3  # share of the patients with several slides who have three
+KNOWN = "known_failures.csv"  # in a hospital's folder: slides that cannot be used, see sarcnet.slides.failures
 MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
 
@@ -396,7 +397,7 @@ def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
             if ours.fullmatch(file.name) and file not in wanted:
                 file.unlink()
         if centre not in {order.centre for order in orders}:
-            for name in ("patients.csv", "slides.csv"):
+            for name in ("patients.csv", "slides.csv", KNOWN):
                 (folder / centre / name).unlink(missing_ok=True)
 
 
@@ -411,6 +412,8 @@ def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[Sli
         },
         columns=list(SLIDE_COLUMNS),
     )
-    for name, table in (("patients.csv", patients.table), ("slides.csv", slides)):
+    blank = [order.slide_id for order in orders if order.artefact and order.artefact.kind == BLANK]
+    failing = pd.DataFrame({"slide_id": blank, "why": "left blank on purpose"})
+    for name, table in (("patients.csv", patients.table), ("slides.csv", slides), (KNOWN, failing)):
         with atomic_path(hospital / name) as part:
             table.to_csv(part, index=False)

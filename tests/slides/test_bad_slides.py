@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.compendium import losses
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.slides import failures
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.study import report_table, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules, tile_slide
@@ -171,3 +177,117 @@ def test_no_good_slide_at_all_is_a_sentence(tmp_path):
     )
     with pytest.raises(SarcnetError, match=r"no\.svs is not there"):
         tile_table(results)
+
+
+PATIENTS = (
+    "patient_id,series,age_years,sex,size_mm,depth,site,histotype,differentiation,mitoses_per_10_hpf,necrosis_fraction,"
+    "fnclcc_grade,margins,chemotherapy,radiotherapy,mfs_months,mfs_event\n"
+)
+
+
+@pytest.fixture
+def two_hospitals(tmp_path, write_slide, stained) -> Path:
+    """The profile of a private cohort: a good slide at each, an empty one at A, as A knows, and a truncated one at B."""
+    for slide_id in ("A/A1", "A/A2", "B/B1", "B/B2"):
+        write_slide(f"cohort/{slide_id}.svs", stained(500, 500, tissue=(20, 20, 500, 500)))
+    empty, truncated = (tmp_path / "cohort" / name for name in ("A/A2.svs", "B/B2.svs"))
+    empty.write_bytes(b"")
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    for centre in ("A", "B"):
+        folder = tmp_path / "cohort" / centre
+        ids = [f"{centre}1", f"{centre}2"]
+        (folder / "patients.csv").write_text(PATIENTS + "".join(f"P-{i},training{',' * 15}\n" for i in ids))
+        rows = "".join(f"{i},P-{i},{i}.svs,,\n" for i in ids)
+        (folder / "slides.csv").write_text("slide_id,patient_id,file,mpp,stain\n" + rows)
+    (tmp_path / "cohort" / "A" / failures.KNOWN).write_text("slide_id,why\nA2,the scanner broke down\n")
+    profile = tmp_path / "two.yaml"
+    profile.write_text(f"run_dir: {tmp_path / 'run'}\ncohort_dir: {tmp_path / 'cohort'}\ncohort_kind: private\n")
+    return profile
+
+
+def sarcnet(*words: str | Path) -> tuple[int, str]:
+    """Exit code and output of the command line."""
+    command = [sys.executable, "-m", "sarcnet.compendium.cli", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_ends_with_3_and_names_hospitals_and_report(two_hospitals, tmp_path):
+    said = "01_tiling: 2 of 4 slides could not be used (1 known beforehand): A 1 of 2, B 1 of 2. Causes and advice: "
+    code, text = sarcnet("run", two_hospitals, "--upto", "01")
+    assert code == 3, text
+    loss, advice, last = text.splitlines()[-3:]
+    assert loss.startswith(said)
+    assert failures.KNOWN in advice
+    assert last == "All else is finished; the exit code is 3."
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["status"] == "finished with losses"
+    assert manifest["stages"]["01_tiling"]["status"] == "ok"
+    assert manifest["stages"]["01_tiling"]["left_out"][0]["known"] == {"A": 1}
+    listed = pd.read_csv(loss.removeprefix(said), keep_default_na=False)
+    assert listed["slide_id"].tolist() == ["A2", "B2"]
+    assert listed["known"].tolist() == ["the scanner broke down", ""]
+    assert "A2.svs is empty (0 bytes)." in listed["cause"][0]
+    assert "B2.svs" in listed["cause"][1]
+    code, text = sarcnet("status", two_hospitals)
+    assert code == 0
+    assert said in text
+
+
+def loss(**unusable: int) -> dict:
+    return {
+        "what": "slides", "of": {"A": 9, "B": 8}, "unusable": unusable, "known": {"A": 1}, "report": "f.csv", "advice": "!"
+    }  # fmt: skip
+
+
+def test_a_run_counts_what_nobody_had_said_would_fail():
+    foreseen, not_all = {"01": [loss(A=1)]}, {"01": [loss(A=1)], "02": [loss(A=1, B=2)]}
+    assert (losses.unforeseen({}), losses.unforeseen(foreseen), losses.unforeseen(not_all)) == (0, 0, 2)
+    known = "01: 1 of 17 slides could not be used (all known beforehand): A 1 of 9. Causes and advice: f.csv"
+    assert losses.closing(foreseen) == [known]
+    more = "02: 3 of 17 slides could not be used (1 known beforehand): A 1 of 9, B 2 of 8. Causes and advice: f.csv"
+    assert losses.closing(not_all) == [known, more, "!", "All else is finished; the exit code is 3."]
+
+
+class Desk:
+    """What `failures` asks of a stage."""
+
+    def __init__(self) -> None:
+        self.sources: list[Path] = []
+
+    def source(self, path: Path) -> Path:
+        self.sources.append(path)
+        return path
+
+
+def test_known_failures_are_read_for_each_hospital_and_all_their_faults_are_told(tmp_path):
+    files = {name: tmp_path / name[0] / "slides" / f"{name}.svs" for name in ("A1", "A2", "B1", "C1")}
+    slides = pd.DataFrame({"slide_id": list(files), "centre": ["A", "A", "B", "C"], "file": ""})
+    for centre in "ABC":
+        (tmp_path / centre).mkdir()
+    (tmp_path / "A" / failures.KNOWN).write_text("slide_id,why\nA2,blank\n")
+    desk = Desk()
+    assert failures.known_failures(desk, slides, files=files) == {"A2": "blank"}
+    assert desk.sources == [tmp_path / "A" / failures.KNOWN]
+    (tmp_path / "A" / failures.KNOWN).write_text("slide_id,why\nB1,not ours\n")
+    (tmp_path / "B" / failures.KNOWN).write_text("slide,why\nB1,blank\n")
+    (tmp_path / "C" / failures.KNOWN).write_bytes(b"")
+    with pytest.raises(SarcnetError, match=r"\(3 faults\)[^$]*names 'B1'[^$]*must be slide_id, why[^$]*is not a comma"):
+        failures.known_failures(desk, slides, files=files)
+
+
+def test_virtual_hospitals_name_the_slides_that_they_left_blank(tmp_path):
+    """Orders are made, not painted: their tables alone say what is blank."""
+    from sarcnet.virtual import cohort
+
+    size = {"width_um": 700.0, "height_um": 600.0}
+    patients = cohort.simulate_cohort(3, counts={"CLB": {"training": 60}})
+    orders = cohort.slide_orders(patients, seed=3, artefact_share=1.0, **size)
+    cohort._write_tables(tmp_path / "CLB", patients=patients["CLB"], orders=orders)
+    files = {order.slide_id: tmp_path / "CLB" / "slides" / f"{order.slide_id}.svs" for order in orders}
+    slides = pd.DataFrame({"slide_id": list(files), "centre": "CLB", "file": ""})
+    known = failures.known_failures(Desk(), slides, files=files)
+    blank = [order.slide_id for order in orders if order.artefact.kind == "blank"]
+    assert list(known) == blank
+    assert 1 <= len(blank) < 15
+    assert set(known.values()) == {"left blank on purpose"}
