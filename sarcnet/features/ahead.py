@@ -1,4 +1,5 @@
-"""Encoding on many machines before notebook 02 runs: `python -m sarcnet.features.ahead PROFILE --part 3 --parts 20`.
+"""Encoding on many machines before notebook 02 runs: `python -m sarcnet.features.ahead PROFILE`, with `--part 3 --parts 20`
+in each task of an array of jobs, or with `--backend ray --address HOST:PORT` once, on a Ray cluster.
 
 Each part begins at another place of the list of slides and goes round it, so that parts seldom meet; where they do, a
 lock lets one wait for the other. Any part may be stopped, repeated or left out: what is missing is done by the others
@@ -9,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import pandas as pd
 
@@ -17,12 +21,17 @@ from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.losses import WITH_LOSSES
 from sarcnet.compendium.params import validated
 from sarcnet.compendium.progress import track
+from sarcnet.compendium.seeds import rng
 from sarcnet.compendium.stage import Stage
 from sarcnet.compendium.study import Study
 from sarcnet.features.encoders import encoder_named, resolution_notes
 from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort, slides_to_encode
-from sarcnet.features.runtime import runtime_for
+from sarcnet.features.runtime import EncoderRuntime, runtime_for
 from sarcnet.features.settings import FeaturesSettings
+from sarcnet.slides.machines import add_spread, chosen_spread
+from sarcnet.slides.study import SECONDS_MAX, fault_of
+from sarcnet.slides.unit import failed
+from sarcnet.slides.workers import Lost, Spread
 
 STAGE = "02_features"
 
@@ -33,17 +42,49 @@ def rotated(slides: Sequence[SlideTiles], *, part: int, parts: int) -> list[Slid
     return [*slides[start:], *slides[:start]]
 
 
-def encode_ahead(profile: str, *, part: int, parts: int) -> pd.DataFrame:
-    """Do notebook 02's encoding with the profile's parameters, beginning at `part` of `parts` (from 0).
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoding of a slide needs besides the slide: encoder's name, parameters, seed, folder, threads."""
 
-    Returns:
-        The report, one row a slide, as notebook 02 has it.
+    encoder: str
+    extraction: Extraction
+    seed: int
+    folder: Path
+    jobs: int
+
+
+def encode(what: Encoding, slides: Sequence[SlideTiles]) -> Iterator[dict[str, object]]:
+    """One row of the report for each slide, as :func:`sarcnet.features.extraction.extract_cohort` gives them."""
+    return extract_cohort(
+        slides,
+        encoder=_runtime(what.encoder),
+        extraction=what.extraction,
+        generator=lambda slide_id: rng(what.seed, "tiles", slide_id),
+        folder=what.folder,
+        jobs=what.jobs,
+    )
+
+
+def encode_one(what: Encoding, slide: SlideTiles) -> dict[str, object]:
+    """The row of one slide; what a machine of a cluster is asked to do."""
+    return next(encode(what, [slide]))
+
+
+@lru_cache(maxsize=1)
+def _runtime(name: str) -> EncoderRuntime:
+    return runtime_for(encoder_named(name))  # loaded once in each process
+
+
+def _lost(slide: SlideTiles, lost: Lost) -> dict[str, object]:
+    return {"slide_id": slide.slide_id, "n_encoded": 0, **failed(fault_of(slide.path, lost, SECONDS_MAX))}
+
+
+def prepared(profile: str, *, jobs: int | None = None) -> tuple[Encoding, list[SlideTiles]]:
+    """What notebook 02 would encode, and how. `jobs`: threads; None: as the profile says.
 
     Raises:
-        SarcnetError: notebook 01 has not finished, or the parts make no sense.
+        SarcnetError: notebook 01 has not finished.
     """
-    if not 0 <= part < parts:
-        raise SarcnetError(f"There is no part {part} of {parts}: parts are counted from 0 to {parts - 1}.")
     study = Study.load(profile)
     notebook = next(notebook for notebook in study.notebooks if notebook.name == STAGE)
     settings = validated(FeaturesSettings, study.parameters(notebook))
@@ -53,18 +94,42 @@ def encode_ahead(profile: str, *, part: int, parts: int) -> pd.DataFrame:
     table = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
     slides = slides_to_encode(report, tiles, table, recorded=stage.inputs("00_cohort/slides/*/*"))
     tile_um, tile_px, mpp = report[["tile_um", "tile_px", "target_mpp"]].iloc[0]
-    encoder = encoder_named(settings.encoder)
-    for note in resolution_notes(encoder, tile_px=int(tile_px), mpp=mpp):
+    for note in resolution_notes(encoder_named(settings.encoder), tile_px=int(tile_px), mpp=mpp):
         print(note, file=sys.stderr)
-    rows = extract_cohort(
-        rotated(slides, part=part, parts=parts),
-        encoder=runtime_for(encoder),
-        extraction=Extraction.of(settings, tile_um=tile_um, tile_px=int(tile_px)),
-        generator=lambda slide_id: stage.rng("tiles", slide_id),
-        folder=stage.dir / "features",
-        jobs=settings.jobs,
+    extraction = Extraction.of(settings, tile_um=tile_um, tile_px=int(tile_px))
+    folder = stage.dir / "features"
+    return Encoding(settings.encoder, extraction, settings.seed, folder, jobs or settings.jobs), slides
+
+
+def encode_ahead(
+    profile: str, *, part: int = 0, parts: int = 1, spread: Spread | None = None, jobs: int | None = None
+) -> pd.DataFrame:
+    """Do notebook 02's encoding with the profile's parameters.
+
+    Args:
+        profile: its name or path.
+        part: where to begin, of `parts`, from 0.
+        parts: how many parts there are.
+        spread: where slides are encoded, each on one processor; None: here, with `jobs` threads for all slides.
+        jobs: processes of `spread`, or threads; None: as the profile says.
+
+    Returns:
+        The report, one row a slide, as notebook 02 has it.
+
+    Raises:
+        SarcnetError: notebook 01 has not finished, or the parts make no sense.
+    """
+    if not 0 <= part < parts:
+        raise SarcnetError(f"There is no part {part} of {parts}: parts are counted from 0 to {parts - 1}.")
+    what, slides = prepared(profile, jobs=jobs)
+    mine = rotated(slides, part=part, parts=parts)
+    if spread is None:
+        return pd.DataFrame(list(track(encode(what, mine), total=len(mine), what="slides")))
+    found = spread(
+        encode_one, [(replace(what, jobs=1), slide) for slide in mine], jobs=what.jobs, seconds_max=SECONDS_MAX
     )
-    return pd.DataFrame(list(track(rows, total=len(slides), what="slides")))
+    rows = [_lost(slide, row) if isinstance(row, Lost) else row for slide, row in zip(mine, found, strict=True)]
+    return pd.DataFrame(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,18 +138,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
     parser.add_argument("--part", type=int, default=0, help="where this part begins, from 0")
     parser.add_argument("--parts", type=int, default=1, help="number of parts")
+    add_spread(parser)
     options = parser.parse_args(arguments)
     try:
-        report = encode_ahead(options.profile, part=options.part, parts=options.parts)
+        spread, jobs = chosen_spread(options)
+        report = encode_ahead(options.profile, part=options.part, parts=options.parts, spread=spread, jobs=jobs)
     except SarcnetError as error:
         print(f"sarcnet: {error}", file=sys.stderr)
         return 2
-    failed = report[report["status"] == "failed"]
-    for row in failed.itertuples():
+    lost = report[report["status"] == "failed"]
+    for row in lost.itertuples():
         print(f"{row.slide_id}: {row.cause} {row.advice}", file=sys.stderr)
-    print(f"{len(report) - len(failed)} slides are there, {len(failed)} failed")
-    return WITH_LOSSES if len(failed) else 0
+    print(f"{len(report) - len(lost)} slides are there, {len(lost)} failed")
+    return WITH_LOSSES if len(lost) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from sarcnet.features import ahead  # its functions go to other processes by the module's name
+
+    sys.exit(ahead.main())

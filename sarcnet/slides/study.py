@@ -14,7 +14,7 @@ from sarcnet.compendium.paths import resolve
 from sarcnet.slides.opening import SlideFault
 from sarcnet.slides.tiling import REASONS, TileRules
 from sarcnet.slides.unit import Place, SlideResult, failed, run_slide
-from sarcnet.slides.workers import Lost, each
+from sarcnet.slides.workers import Lost, Spread, each
 
 SECONDS_MAX = 3600.0
 """A slide that takes longer hangs: the largest take minutes."""
@@ -29,6 +29,7 @@ def tile_cohort(
     pictures: Path,
     jobs: int,
     seconds_max: float = SECONDS_MAX,
+    spread: Spread = each,
 ) -> Iterator[SlideResult]:
     """Tile every slide, in the order of the table, yielding each as soon as it and those before it are done.
 
@@ -42,6 +43,7 @@ def tile_cohort(
         pictures: folder that gets `<slide_id>.png` of every slide that is ok.
         jobs: processes; 0 works in this one, without protection.
         seconds_max: a slide that takes longer is given up.
+        spread: over the processes of this machine, or over other machines, see :mod:`sarcnet.slides.machines`.
     """
     for folder in (work, pictures):
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,11 +52,11 @@ def tile_cohort(
         (slide_id, files[slide_id], home_of(files[slide_id], centre), rules, float(mpp), Place(work, pictures))
         for slide_id, centre, mpp in rows
     ]
-    results = each(run_slide, tasks, jobs=jobs, seconds_max=seconds_max)
+    results = spread(run_slide, tasks, jobs=jobs, seconds_max=seconds_max)
     for (slide_id, path, *_), result in zip(tasks, results, strict=True):
         if isinstance(result, Lost):
             (pictures / f"{slide_id}.png").unlink(missing_ok=True)
-            yield SlideResult(slide_id, failed(_fault_of(path, result, seconds_max)), None, resumed=False)
+            yield SlideResult(slide_id, failed(fault_of(path, result, seconds_max)), None, resumed=False)
         else:
             yield result
 
@@ -64,7 +66,8 @@ def home_of(path: Path, centre: str) -> Path | None:
     return next((folder for folder in path.parents if folder.name == centre), None)
 
 
-def _fault_of(path: Path, lost: Lost, seconds_max: float) -> SlideFault:
+def fault_of(path: Path, lost: Lost, seconds_max: float) -> SlideFault:
+    """Cause and advice for a slide whose process was lost."""
     said = f": {lost.last_words}" if lost.last_words else ""
     if lost.overran:
         return SlideFault(

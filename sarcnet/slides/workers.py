@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 Result = TypeVar("Result")
 LAST_WORDS_BYTES = 300
@@ -35,6 +35,14 @@ class Lost:
     how: str
     overran: bool
     last_words: str
+
+
+class Spread(Protocol):
+    """A way to spread tasks over processes, with the arguments and results of :func:`each`."""
+
+    def __call__(
+        self, function: Callable[..., Result], tasks: Sequence[tuple], *, jobs: int, seconds_max: float
+    ) -> Iterator[Result | Lost]: ...
 
 
 def each(
@@ -54,8 +62,8 @@ def each(
     if jobs == 0:
         yield from (function(*task) for task in tasks)
         return
-    workers = [_Worker() for _ in range(min(jobs, max(1, len(tasks))))]
-    free: SimpleQueue[_Worker] = SimpleQueue()
+    workers = [Worker() for _ in range(min(jobs, max(1, len(tasks))))]
+    free: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:
         free.put(worker)
 
@@ -78,7 +86,7 @@ def each(
                 worker.stop()
 
 
-class _Worker:
+class Worker:
     """One process, started on the first call and again after it was lost."""
 
     def __init__(self) -> None:

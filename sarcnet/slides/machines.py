@@ -1,0 +1,119 @@
+"""The same work on many machines: joblib's Ray backend, with each slide still in a process of its own that may die.
+
+Ray finds the machines and hands out tasks; joblib is how one asks it. On each machine a task is passed on to a process
+beside Ray's, as `sarcnet.slides.workers` does at home, so a slide that crashes its decoder costs that slide and not
+Ray's worker with all that hangs on it. Files are neither sent nor collected: all machines must see the same folders,
+under the same paths, and have the same environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.slides.workers import Lost, Spread, Worker, each
+
+Result = TypeVar("Result")
+BACKENDS = ("local", "ray")
+ALL_PROCESSORS = -1
+KNOCK_S = 10.0
+
+
+def spread_over(backend: str, *, address: str | None = None) -> Spread:
+    """How to spread tasks: "local" over processes of this machine, "ray" over a Ray cluster.
+
+    Args:
+        backend: one of BACKENDS.
+        address: of the cluster's head, "host:port", or "auto" on a machine that belongs to it.
+
+    Raises:
+        SarcnetError: no such backend; no address; Ray is not installed, or no cluster answers.
+    """
+    if backend == "local":
+        return each
+    if backend != "ray":
+        raise SarcnetError(f"There is no backend {backend}; there are {', '.join(BACKENDS)}.")
+    if address is None:
+        raise SarcnetError(
+            "Backend ray needs the cluster's address: --address host:port, or auto on one of its machines."
+        )
+    _join(address)
+    return _each_on_ray
+
+
+def add_spread(parser: argparse.ArgumentParser) -> None:
+    """Options of a command that may work on many machines."""
+    parser.add_argument("--backend", choices=BACKENDS, default="local", help="this machine, or a Ray cluster")
+    parser.add_argument("--address", metavar="HOST:PORT", help="the cluster's head; auto on one of its machines")
+    parser.add_argument("--jobs", type=int, help="processes (default: the profile's; on a cluster all its processors)")
+
+
+def chosen_spread(options: argparse.Namespace) -> tuple[Spread | None, int | None]:
+    """The cluster that the options ask for, with its number of processes; None where they ask for none.
+
+    Raises:
+        SarcnetError: see :func:`spread_over`; or fewer than one process.
+    """
+    if options.jobs is not None and options.jobs < 1:
+        raise SarcnetError(f"--jobs is {options.jobs}; at least one process has to work.")
+    if options.backend == "local":
+        return None, options.jobs
+    return spread_over(options.backend, address=options.address), options.jobs or ALL_PROCESSORS
+
+
+def _join(address: str) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do by default, without its warning
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise SarcnetError(f"Ray is not installed here ({error}): pip install 'ray>=2.55', on every machine.") from None
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+    except (OSError, RuntimeError, ValueError) as error:  # a ConnectionError is an OSError
+        said = str(error).strip().splitlines()[0]
+        raise SarcnetError(
+            f"No Ray cluster answers at {address} ({said}): start one with `ray start --head`."
+        ) from None
+    register_ray()
+
+
+def _knock(address: str) -> None:
+    """Ray itself goes on trying for minutes where nobody answers."""
+    host, colon, port = address.rpartition(":")
+    if address != "auto" and not address.startswith("ray://"):
+        if not colon or not port.isdigit():
+            raise ValueError("an address is host:port, or auto")
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
+def _each_on_ray(
+    function: Callable[..., Result], tasks: Sequence[tuple], *, jobs: int, seconds_max: float
+) -> Iterator[Result | Lost]:
+    """As :func:`sarcnet.slides.workers.each`, but all results come at the end; joblib tells how far it is. `jobs` may be
+    ALL_PROCESSORS of the cluster.
+    """
+    import joblib
+
+    calls = (joblib.delayed(_protected)(function, task, seconds_max) for task in tasks)
+    with warnings.catch_warnings(), joblib.parallel_config(backend="ray", n_jobs=jobs):
+        warnings.simplefilter("ignore", ResourceWarning)
+        results = joblib.Parallel(batch_size=1, pre_dispatch="all", verbose=5)(calls)
+    yield from results
+
+
+_worker: Worker | None = None
+
+
+def _protected(function: Callable[..., Result], task: tuple, seconds_max: float) -> Result | Lost:
+    """function(*task) in the one process that this one keeps for such calls."""
+    global _worker
+    _worker = _worker or Worker()
+    return _worker.call(function, task, seconds_max)
