@@ -264,15 +264,21 @@ class Stage(Generic[AnySettings]):
         outputs = {}
         for name, output in self._outputs.items():
             path = output["path"]
-            if not path.is_file():
-                faults.add(f"{name} was announced, but {shown(path)} was not written.")
-                continue
-            outputs[name] = {
-                "path": shown(path),
-                "sha256": self._book.sha256(path),
-                "bytes": path.stat().st_size,
-                "readers": output["readers"],
-            }
+            try:
+                if not path.is_file():
+                    faults.add(f"{name} was announced, but {shown(path)} was not written.")
+                    continue
+                outputs[name] = {
+                    "path": shown(path),
+                    "sha256": self._book.sha256(path),
+                    "bytes": path.stat().st_size,
+                    "readers": output["readers"],
+                }
+            except PermissionError:
+                if path.is_relative_to(self.dir):
+                    faults.add(f"{name} was announced, but {shown(path)} may not be read; give yourself the right.")
+                else:  # a hospital's own file: whoever needs it says so then, and what can be read goes on
+                    _say(f"**{shown(path)} may not be read**, so it is not on record.")
         faults.raise_if_any(f"{self.name} cannot be closed")
         self._book.save()
         wall_s = time.monotonic() - self._begin

@@ -98,6 +98,8 @@ def _attempt(
         tiled = tile_slide(path, rules=rules, mpp_override=mpp_override)
     except SlideFault as fault:
         return failed(fault), None
+    except PermissionError as error:
+        return failed(_not_allowed(path, error)), None
     except READ_ERRORS as error:
         return failed(_stopped_answering(path, error)), None
     except Exception as error:
@@ -138,6 +140,14 @@ def _report_of(unit: Path) -> Path:
 
 def _tiles_of(unit: Path) -> Path:
     return unit.with_name(unit.name + ".npz")
+
+
+def _not_allowed(path: Path, error: PermissionError) -> SlideFault:
+    """The file's own right is asked when it is opened; here a folder on the way to it is closed."""
+    return SlideFault(
+        f"{path.name} may not be reached ({error.strerror}): a folder above it, such as {path.parent.name}, is closed.",
+        "Give the user who runs sarcnet the right to enter the folders that lead to it (on Unix the x).",
+    )
 
 
 def _stopped_answering(path: Path, error: Exception) -> SlideFault:
