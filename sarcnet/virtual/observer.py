@@ -19,6 +19,7 @@ from scipy.stats import poisson
 from sarcnet.virtual.draws import Draws
 
 MITOSES_ERROR = 0.35  # standard deviation of the log of the field chosen for counting against the whole tumour
+MITOSES_COUNTED = 500  # per 10 HPF, where the pathologist stops counting: far beyond the 20 that give the highest score
 NECROSIS_ERROR = 0.7  # standard deviation on the logit of the sampled against the true extent
 NECROSIS_MISSED = 0.08  # extent at which no block shows any with probability 1/e
 DIFFERENTIATION_MISREAD = 0.25  # share read one step off, where the histotype leaves room for doubt
@@ -27,7 +28,7 @@ DIFFERENTIATION_MISREAD = 0.25  # share read one step off, where the histotype l
 def read_slide(draws: Draws, *, pathology: pd.DataFrame, histotype: np.ndarray) -> pd.DataFrame:
     """What the observer writes down: differentiation, mitoses_per_10_hpf, necrosis_fraction, fnclcc_grade."""
     rate = pathology["mitoses_per_10_hpf"].to_numpy() * np.exp(MITOSES_ERROR * draws.normal["read_mitoses"])
-    mitoses = poisson.ppf(draws.uniform["read_mitoses_count"], rate).astype(int)
+    mitoses = np.minimum(poisson.ppf(draws.uniform["read_mitoses_count"], rate), MITOSES_COUNTED).astype(int)
     true = pathology["necrosis_fraction"].to_numpy()
     seen = expit(logit(np.clip(true, 1e-6, 1 - 1e-6)) + NECROSIS_ERROR * draws.normal["read_necrosis"])
     sampled = (true > 0) & (draws.uniform["any_necrosis"] >= np.exp(-true / NECROSIS_MISSED))

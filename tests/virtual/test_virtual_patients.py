@@ -13,6 +13,7 @@ import yaml
 from sarcnet.cohort.schema import HISTOTYPES, PATIENTS, check_outcomes, check_table
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.params import validated
+from sarcnet.compendium.seeds import rng
 from sarcnet.virtual import observer
 from sarcnet.virtual.calibration import auc, calibration_report, faults_of, mass_patients, reading_agreement
 from sarcnet.virtual.centres import CENTRES, CLB, IB, virtual_centre
@@ -20,7 +21,7 @@ from sarcnet.virtual.draws import mass_draws
 from sarcnet.virtual.observer import fnclcc_grade
 from sarcnet.virtual.outcome import SCALE_YEARS, SHAPE, THETA, metastasis_years, true_risk
 from sarcnet.virtual.pathology import pathology
-from sarcnet.virtual.patients import virtual_patients
+from sarcnet.virtual.patients import simulate, virtual_patients
 from sarcnet.virtual.settings import CohortSettings
 
 
@@ -205,6 +206,19 @@ def test_the_table_passes_the_schema_that_real_hospitals_face():
     text = table.map(lambda cell: None if pd.isna(cell) else str(cell))
     check_outcomes(check_table(text, columns=PATIENTS, where="IB", faults=faults), where="IB", faults=faults)
     assert faults.sentences == []
+
+
+@pytest.mark.parametrize("centre", [CLB, IB], ids=lambda centre: centre.name)
+def test_no_luck_of_the_draw_leaves_what_the_schema_takes(centre):
+    n = 40_000
+    drawn = simulate(
+        mass_draws(rng(77, "limits"), n=n), centre=centre, series="training", patient_ids=[str(k) for k in range(n)]
+    )
+    assert drawn.truth["mitoses_per_10_hpf"].max() > observer.MITOSES_COUNTED  # so that the limit is put to the test
+    for column in PATIENTS:
+        if column.numeric:
+            cells = drawn.table[column.name].dropna().astype(float)
+            assert cells.between(column.low, column.high).all(), column.name
 
 
 def test_auc_against_counting_pairs():
