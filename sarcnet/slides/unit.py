@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import openslide
 from PIL import Image
 
 from sarcnet.compendium.files import atomic_path, sha256
@@ -160,6 +161,11 @@ def _stopped_answering(path: Path, error: Exception) -> SlideFault:
 def _unforeseen(path: Path, error: Exception) -> SlideFault:
     """Whatever a damaged header leads to: named with its place in the code, so that a fault of ours is found."""
     last = traceback.extract_tb(error.__traceback__)[-1]
+    if Path(last.filename).parent.name == openslide.__name__:  # a property whose name is no text, for example
+        return SlideFault(
+            f"The header of {path.name} holds what OpenSlide cannot tell ({type(error).__name__}).",
+            "The file is probably damaged: copy it again from the scanner and compare the sizes.",
+        )
     where = f"{Path(last.filename).name}, line {last.lineno}"
     return SlideFault(
         f"{path.name} could not be tiled ({type(error).__name__}: {without_folder(error, path)}; {where}).",

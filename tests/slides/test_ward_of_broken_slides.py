@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from PIL import Image
 from sarcnet.slides import opening, study
 from sarcnet.slides.study import report_table, sentence_of, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules
-from sarcnet.slides.unit import Place, run_slide
 from sarcnet.slides.workers import Lost, each
 
 RULES = TileRules(
@@ -218,44 +216,3 @@ def test_leaving_early_leaves_no_process_behind():
     results.close()
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
-
-
-def header_bytes(whole: bytes) -> np.ndarray:
-    """Positions of the TIFF's header and of all its directories."""
-    found, at = list(range(8)), struct.unpack("<I", whole[4:8])[0]
-    while at:
-        entries = struct.unpack("<H", whole[at : at + 2])[0]
-        end = at + 2 + 12 * entries
-        found += range(at, end + 4)
-        at = struct.unpack("<I", whole[end : end + 4])[0]
-    return np.array(found)
-
-
-def test_flipped_bytes_of_headers_give_a_report_and_nothing_else(tmp_path, write_slide, stained):
-    pixels = stained(PX, PX, tissue=(20, 20, PX, PX))
-    wholes = [write_slide(f"{k}.tif", pixels, mpp=1.0, aperio=bool(k)).read_bytes() for k in (0, 1)]
-    usual = [
-        run_slide("whole", tmp_path / f"{k}.tif", None, RULES, math.nan, Place(tmp_path, tmp_path)) for k in (0, 1)
-    ]
-    tasks = []
-    for seed in range(50):
-        rng = np.random.default_rng(seed)
-        data = bytearray(wholes[seed % 2])
-        for at in rng.choice(header_bytes(bytes(data)), size=int(rng.integers(1, 4))):
-            data[at] ^= int(rng.integers(1, 256))
-        path = tmp_path / f"fuzz{seed}.svs"
-        path.write_bytes(data)
-        tasks.append((path.stem, path, None, RULES, math.nan, Place(tmp_path, tmp_path)))
-    statuses = []
-    for result in each(run_slide, tasks, jobs=2, seconds_max=30.0):
-        assert not isinstance(result, Lost), result
-        statuses.append(result.report["status"])
-        if statuses[-1] == "failed":
-            assert str(result.report["cause"]).startswith(
-                (result.slide_id, "OpenSlide takes", "The p", "No t", "1", "2")
-            )
-            assert str(result.report["advice"]).endswith(".")
-        else:
-            assert result.report["n_candidates"] > 0
-    assert 5 <= statuses.count("ok") <= 40
-    assert [result.report["status"] for result in usual] == ["ok", "ok"]
