@@ -11,69 +11,59 @@ import pandas as pd
 import pytest
 
 from sarcnet.slides import unit
-from sarcnet.slides.study import report_table, tile_cohort, tile_table
+from sarcnet.slides.study import tile_table
 from sarcnet.slides.tiling import TileRules
 from sarcnet.slides.unit import slide_key
 from sarcnet.slides.workers import each
 
-RULES = TileRules(
-    tile_um=112.0,
-    tile_px=112,
-    thumbnail_um_per_px=8.0,
-    tissue_share_min=0.5,
-    pen_share_max=0.2,
-    fold_share_max=0.5,
-    blank_share_max=0.8,
-    sharpness_min=5.0,
-    unreadable_share_max=0.2,
-)
-
 
 @pytest.fixture
-def cohort(write_slide, stained):
-    files = {
+def files(write_slide, stained):
+    return {
         f"S{k}": write_slide(f"S{k}.svs", stained(700, 700, tissue=(50, 50, 600, 400 + 60 * k), seed=k))
         for k in range(3)
     }
-    slides = pd.DataFrame({"slide_id": list(files), "patient_id": "P", "centre": "IB", "mpp_override": math.nan})
-    return slides, files
 
 
-def run(cohort, folder, *, jobs: int = 0):
-    slides, files = cohort
-    results = list(tile_cohort(slides, files=files, rules=RULES, work=folder / "w", pictures=folder / "p", jobs=jobs))
-    pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "p").iterdir()}
-    report = report_table(results, slides)
-    shown = report[[column for column in report.columns if not column.startswith("seconds")]]
-    return results, tile_table(results), shown, pictures
+@pytest.fixture
+def run(files, tile):
+    """run(folder, jobs=0) -> results, tiles, report without its seconds, checksums of the pictures."""
+
+    def ran(folder, *, jobs: int = 0):
+        results, report = tile(files, folder, jobs=jobs)
+        pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "p").iterdir()}
+        shown = report[[column for column in report.columns if not column.startswith("seconds")]]
+        return results, tile_table(results), shown, pictures
+
+    return ran
 
 
-def test_resumed_equals_fresh(cohort, tmp_path):
-    _, tiles, report, pictures = run(cohort, tmp_path / "fresh")
-    run(cohort, tmp_path / "again")
+def test_resumed_equals_fresh(run, tmp_path):
+    _, tiles, report, pictures = run(tmp_path / "fresh")
+    run(tmp_path / "again")
     next((tmp_path / "again" / "w").glob("S1-*.json")).unlink()  # as if killed before the slide's report
     (tmp_path / "again" / "p" / "S2.png").write_bytes(b"half a picture")
-    results, tiles2, report2, pictures2 = run(cohort, tmp_path / "again")
+    results, tiles2, report2, pictures2 = run(tmp_path / "again")
     assert [result.resumed for result in results] == [True, False, False]
     pd.testing.assert_frame_equal(tiles, tiles2)
     pd.testing.assert_frame_equal(report, report2)
     assert pictures == pictures2
 
 
-def test_processes_do_not_change_the_result(cohort, tmp_path):
-    _, tiles, report, pictures = run(cohort, tmp_path / "one")
-    _, tiles2, report2, pictures2 = run(cohort, tmp_path / "two", jobs=2)
+def test_processes_do_not_change_the_result(run, tmp_path):
+    _, tiles, report, pictures = run(tmp_path / "one")
+    _, tiles2, report2, pictures2 = run(tmp_path / "two", jobs=2)
     pd.testing.assert_frame_equal(tiles, tiles2)
     pd.testing.assert_frame_equal(report, report2)
     assert pictures == pictures2
 
 
-def test_processes_on_the_same_slide_do_not_collide(cohort, tmp_path):
+def test_processes_on_the_same_slide_do_not_collide(files, rules, tmp_path):
     """As several runs on one folder would: all do the work or find it done, and nothing is left half written."""
     place = unit.Place(tmp_path / "w", tmp_path / "p")
     for folder in (place.work, place.pictures):
         folder.mkdir()
-    task = ("S0", cohort[1]["S0"], None, RULES, math.nan, place)
+    task = ("S0", files["S0"], None, rules, math.nan, place)
     results = list(each(unit.run_slide, [task] * 9, jobs=3, seconds_max=60.0))
     assert {result.report["status"] for result in results} == {"ok"}
     assert len({result.report["picture_sha256"] for result in results}) == 1
@@ -84,19 +74,19 @@ def test_processes_on_the_same_slide_do_not_collide(cohort, tmp_path):
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TileRules)])
-def test_every_rule_is_part_of_the_key(cohort, name):
-    path = cohort[1]["S0"]
-    changed = replace(RULES, **{name: getattr(RULES, name) * 2})
-    before, after = (slide_key(path, rules=rules, mpp_override=math.nan) for rules in (RULES, changed))
+def test_every_rule_is_part_of_the_key(files, rules, name):
+    path = files["S0"]
+    changed = replace(rules, **{name: getattr(rules, name) * 2})
+    before, after = (slide_key(path, rules=each_rules, mpp_override=math.nan) for each_rules in (rules, changed))
     assert before != after
 
 
-def test_file_override_and_code_are_part_of_the_key(cohort, monkeypatch):
-    path = cohort[1]["S0"]
-    keys = [slide_key(path, rules=RULES, mpp_override=math.nan), slide_key(path, rules=RULES, mpp_override=0.5)]
+def test_file_override_and_code_are_part_of_the_key(files, rules, monkeypatch):
+    path = files["S0"]
+    keys = [slide_key(path, rules=rules, mpp_override=math.nan), slide_key(path, rules=rules, mpp_override=0.5)]
     with path.open("ab") as file:
         file.write(b"\0")
-    keys.append(slide_key(path, rules=RULES, mpp_override=math.nan))
+    keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
     monkeypatch.setattr(unit, "_CODE", unit._CODE[:-1])
-    keys.append(slide_key(path, rules=RULES, mpp_override=math.nan))
+    keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
     assert len(set(keys)) == 4

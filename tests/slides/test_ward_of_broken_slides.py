@@ -4,7 +4,6 @@ come out as if they were alone. And what no decoder may do to a study: crash, ha
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -16,21 +15,9 @@ import tifffile
 from PIL import Image
 
 from sarcnet.slides import opening, study
-from sarcnet.slides.study import report_table, sentence_of, tile_cohort, tile_table
-from sarcnet.slides.tiling import TileRules
+from sarcnet.slides.study import sentence_of, tile_table
 from sarcnet.slides.workers import Lost, each
 
-RULES = TileRules(
-    tile_um=112.0,
-    tile_px=56,
-    thumbnail_um_per_px=8.0,
-    tissue_share_min=0.5,
-    pen_share_max=0.2,
-    fold_share_max=0.5,
-    blank_share_max=0.8,
-    sharpness_min=5.0,
-    unreadable_share_max=0.2,
-)
 PX = 480  # at 1 µm/px: 16 tiles
 
 
@@ -138,19 +125,8 @@ EXPECTED = {
 }
 
 
-def table(files: dict[str, Path]) -> pd.DataFrame:
-    return pd.DataFrame({"slide_id": list(files), "patient_id": "P", "centre": "CLB", "mpp_override": math.nan})
-
-
-def run(files: dict[str, Path], folder: Path, *, jobs: int, **options: float):
-    slides = table(files)
-    places = {"work": folder / "w", "pictures": folder / "p"}
-    results = list(tile_cohort(slides, files=files, rules=RULES, jobs=jobs, **places, **options))
-    return results, report_table(results, slides)
-
-
-def test_each_broken_slide_is_named_with_cause_and_advice_and_the_rest_goes_on(ward, tmp_path):
-    results, report = run(ward, tmp_path, jobs=0)
+def test_each_broken_slide_is_named_with_cause_and_advice_and_the_rest_goes_on(ward, tile, tmp_path):
+    results, report = tile(ward, tmp_path)
     failed = report[report["status"] == "failed"].set_index("slide_id")
     assert set(failed.index) == set(EXPECTED)
     assert len(failed) >= 20
@@ -165,7 +141,7 @@ def test_each_broken_slide_is_named_with_cause_and_advice_and_the_rest_goes_on(w
     assert set(good["slide_id"]) == {"good1", "good2", "good3"}
     assert f"{len(EXPECTED)} failed" in sentence_of(report)
     assert {path.stem for path in (tmp_path / "p").iterdir()} == {"good1", "good2", "good3"}
-    alone, _ = run({name: path for name, path in ward.items() if name.startswith("good")}, tmp_path / "alone", jobs=0)
+    alone, _ = tile({name: path for name, path in ward.items() if name.startswith("good")}, tmp_path / "alone")
     pd.testing.assert_frame_equal(tile_table(results), tile_table(alone))
 
 
@@ -180,13 +156,13 @@ def run_slide(slide_id, *rest):
 """
 
 
-def test_a_crash_inside_a_library_costs_one_slide(tmp_path, write_slide, stained, monkeypatch):
+def test_a_crash_inside_a_library_costs_one_slide(tile, tmp_path, write_slide, stained, monkeypatch):
     (tmp_path / "crashing.py").write_text(CRASHING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(study, "run_slide", __import__("crashing").run_slide)
     slide = write_slide("CLB/a.svs", stained(PX, PX, tissue=(20, 20, PX, PX)), mpp=1.0)
-    _, report = run({"before": slide, "crashes": slide, "after": slide}, tmp_path, jobs=1)
+    _, report = tile({"before": slide, "crashes": slide, "after": slide}, tmp_path, jobs=1)
     assert list(report["status"]) == ["ok", "failed", "ok"]
     assert "a.svs ended the process that decodes it (SIGSEGV" in report["cause"][1]
     assert "copy it again" in report["advice"][1]
