@@ -116,7 +116,7 @@ outcome = pd.DataFrame(list(track(rows, total=len(report), what="slides")))
 # %%
 done = outcome[outcome["status"] == "ok"]
 new = outcome[~outcome["resumed"]]
-display(pictures.time_table(new))
+display(pictures.time_table(new).rename(index={"read": "read and decode"}))
 Markdown(
     f"{len(done)} of {len(report)} slides, {done['n_encoded'].sum():,} tiles of {network.dim:,} numbers; "
     f"{len(new)} slides were encoded now, {len(outcome) - len(new)} had been before. "
@@ -125,8 +125,19 @@ Markdown(
 
 # %% [markdown]
 # The table sums the seconds of all threads. Encoding should take by far the most: then the processor does what we pay
-# it for. *Read* is reading and decoding together; if it comes close, the slides lie on a slow disk. *Wait* is what
-# threads stood idle: mostly at the start and at the end, when there is not enough work for all.
+# it for. *Read and decode* is one number because OpenSlide does both in one call, and nothing outside can tell how much
+# of it is the disk and how much the JPEG; if it comes close to encoding, suspect the disk. *Wait* is what threads stood
+# idle: mostly at the start and at the end, when there is not enough work for all.
+#
+# The same for each slide, in seconds (*wait*: until it was finished, since the one before). Every slide's own numbers
+# stand in `report.parquet`.
+
+# %%
+steps = new.filter(like="seconds_").rename(columns=lambda name: name.removeprefix("seconds_"))
+steps.rename(columns={"read": "read and decode"}).agg(["min", "median", "max"]).round(3)
+
+# %% [markdown]
+# Where one slide takes far longer than the median, look at that slide: more tiles, another compression, or a bad copy.
 #
 # ## 3 · A first look
 #
