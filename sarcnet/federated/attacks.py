@@ -5,12 +5,13 @@ tend to have a lower one (Yeom et al., IEEE CSF 2018). In a cross-validation the
 comparison, as they come from the same hospitals.
 
 Gradient inspection: who sees the update of a step on one patient reads the standardised clinical variables off it,
-exactly, as the gradient of the clinical weights is the error times the values; of a sum over n patients only a
-weighted sum is left.
+exactly, as the gradient of the weights that meet them is the error times the values, and the gradient of the bias
+beside them is the error; of a sum over n patients only a weighted sum is left.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,19 @@ import pandas as pd
 import torch
 
 from sarcnet.evaluation.auc import weighted_auc
-from sarcnet.federated.patient_privacy import patient_gradients
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.crossval import training_weights
 from sarcnet.model.losses import patient_loss
-from sarcnet.model.patients import PatientBatches, Patients, all_tiles
+from sarcnet.model.network import StackedNetwork
+from sarcnet.model.patients import Batch, PatientBatches, Patients, all_tiles
 from sarcnet.model.predict import TrainedStack
+
+#: Fusion → the weights that the clinical values meet first, and the bias added to their product.
+CLINIC_ENTERS = {
+    "late": ("clinical_weight", "log_odds"),
+    "concatenation": ("fusion_clinical_weight", "fusion_bias"),
+    "gated": ("fusion_clinical_weight", "fusion_clinical_bias"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,13 @@ def membership(losses: np.ndarray, *, trained: np.ndarray) -> Membership:
     return Membership(float(np.mean(areas)), float(np.mean(advantages)), inside_all, int(trained.size - inside_all))
 
 
-def values_in_gradient(clinical_gradient: np.ndarray, log_odds_gradient: np.ndarray) -> np.ndarray:
+def values_in_gradient(weight_gradient: np.ndarray, bias_gradient: np.ndarray) -> np.ndarray:
     """(p,): the clinical values a one-patient gradient gives away.
 
-    clinical_gradient: (p,), Σ_k error_k · ĉ_j; log_odds_gradient: (K,), error_k. Their ratio is ĉ, without error.
+    weight_gradient: (p, f), ĉ_j · error_f; bias_gradient: (f,), error_f, of the f units that see the values. Every unit
+    gives their ratio; together, by least squares, they give it even where some unit's error is 0.
     """
-    return np.asarray(clinical_gradient / np.asarray(log_odds_gradient).sum())
+    return np.asarray(weight_gradient @ bias_gradient / (bias_gradient @ bias_gradient))
 
 
 def inspect_gradient(model: TrainedStack, patients: Patients, *, row: int, group: int, member: int = 0) -> pd.DataFrame:
@@ -80,18 +89,25 @@ def inspect_gradient(model: TrainedStack, patients: Patients, *, row: int, group
 
     row: the patient. from_one: the step was taken on this patient alone; from_group: on this and the next ``group`` - 1.
     """
-    columns = clinical_columns(model.protocol.clinical_variables)
     rows = (row + np.arange(group)) % len(patients)
     weights = np.ones((len(patients), len(model.members)))
     batches = PatientBatches(patients, weights=weights, seed=0, image=model.network.shape.image)
-    batch = batches[(-1, rows)]
-    found = {name: g.numpy()[:, member] for name, g in patient_gradients(model.network, batch).items()}
-    clinical, error = found["clinical_weight"], found["log_odds"]
+    one, all_rows = batches[(-1, rows[:1])], batches[(-1, rows)]
     return pd.DataFrame(
         {
-            "column": columns,
-            "true": model.network.standardise_clinical(batch["clinical"])[0, member].numpy(),
-            "from_one": values_in_gradient(clinical[0], error[0]),
-            "from_group": values_in_gradient(clinical.sum(axis=0), error.sum(axis=0)),
+            "column": clinical_columns(model.protocol.clinical_variables),
+            "true": model.network.standardise_clinical(one["clinical"])[0, member].numpy(),
+            "from_one": values_in_gradient(*_where_clinic_enters(model.network, one, member=member)),
+            "from_group": values_in_gradient(*_where_clinic_enters(model.network, all_rows, member=member)),
         }
     )
+
+
+def _where_clinic_enters(stack: StackedNetwork, batch: Batch, *, member: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients, (p, f) and (f,), of the weights that the clinical values meet first, and of the bias beside them."""
+    weight, bias = CLINIC_ENTERS[stack.shape.fusion]
+    loss = patient_loss(stack(batch["tiles"], batch["mask"], batch["clinical"]), batch=batch, stack=stack)
+    met, beside = torch.autograd.grad(loss[:, member].sum(), [stack.get_parameter(weight), stack.get_parameter(bias)])
+    if stack.shape.fusion == "late":  # one unit, whose bias is shared out over the hazard's intervals
+        return met[member].numpy()[:, None], beside[member].sum()[None].numpy()
+    return met[member].numpy() * math.sqrt(stack.shape.clinical_dim), beside[member].numpy()

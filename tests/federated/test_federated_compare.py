@@ -42,8 +42,12 @@ def test_an_unknown_strategy_is_refused_before_anything_is_trained(cohort, make_
         )
 
 
-def test_one_patients_step_shows_the_record_and_a_groups_step_does_not(cohort, make_plan):
-    run = simulate(make_plan(), hospitals=cohort.hospitals(), rounds_folder=cohort.folder / "r", engine="inprocess")
+@pytest.mark.parametrize(
+    ("aggregator", "fusion"), [("abmil", "late"), ("mean", "concatenation"), ("transmil", "gated")]
+)
+def test_one_patients_step_shows_the_record_and_a_groups_step_does_not(cohort, make_plan, aggregator, fusion):
+    plan = make_plan(aggregator=aggregator, fusion=fusion)
+    run = simulate(plan, hospitals=cohort.hospitals(), rounds_folder=cohort.folder / "r", engine="inprocess")
     table = inspect_gradient(run.model, cohort.patients(), row=5, group=20)
     np.testing.assert_allclose(table["from_one"], table["true"], rtol=1e-3, atol=1e-4)
     assert np.abs(table["from_group"] - table["true"]).max() > 0.1
