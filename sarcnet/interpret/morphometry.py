@@ -22,6 +22,7 @@ from sarcnet.interpret.stains import Stains, estimated_stains
 from sarcnet.interpret.tissue import TissueMaps, tissue_maps
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.units import Level0Px
 
 #: column: (name for a reader, what is measured)
 MEASURES = {
@@ -170,7 +171,7 @@ def _measure_slide(own: pd.DataFrame, *, file: Path, place: TileGeometry, nuclei
     with TileReader(handle, info, plan(info, tile_um=place.tile_um, tile_px=place.tile_px)) as reader:
         for index, x_px, y_px in zip(own.index, own["x_px"], own["y_px"], strict=True):
             try:
-                pictures[index] = reader.tile(float(x_px), float(y_px))
+                pictures[index] = reader.tile(Level0Px(float(x_px)), Level0Px(float(y_px)))
             except UnreadableTile:
                 continue
     return measure_pictures(pictures, index=own.index, mpp=place.tile_um / place.tile_px, nuclei_min=nuclei_min)

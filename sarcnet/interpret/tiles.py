@@ -12,6 +12,7 @@ import pandas as pd
 from sarcnet.interpret.geometry import TileGeometry
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.units import Level0Px
 
 
 def extreme_tiles(tiles: pd.DataFrame, *, count: int, per_patient_max: int, highest: bool) -> pd.DataFrame:
@@ -54,6 +55,6 @@ def see_tiles(
 
 def _pixels(reader: TileReader, row: pd.Series) -> np.ndarray | None:
     try:
-        return reader.tile(float(row["x_px"]), float(row["y_px"]))
+        return reader.tile(Level0Px(float(row["x_px"])), Level0Px(float(row["y_px"])))
     except UnreadableTile:
         return None

@@ -14,6 +14,7 @@ from sarcnet.slides.grid import Grid
 from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
 from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile
 from sarcnet.slides.thumbnail import Thumbnail
+from sarcnet.slides.units import Level0Px
 
 LOOKED_AT = 5
 DIFFERENCE_MAX = 25.0
@@ -40,7 +41,7 @@ def check_pyramid(info: SlideInfo, read_plan: ReadPlan, thumbnail: Thumbnail, gr
     least = np.inf
     with TileReader(handle, info, read_plan) as reader:
         for row in rows:
-            x, y = float(grid.x_px[row]), float(grid.y_px[row])
+            x, y = Level0Px(float(grid.x_px[row])), Level0Px(float(grid.y_px[row]))
             place = _place(thumbnail, x, y, float(grid.size_px))
             try:
                 tile = reader.tile(x, y)

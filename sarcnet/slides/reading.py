@@ -18,11 +18,14 @@ import openslide
 from PIL import Image
 
 from sarcnet.slides.opening import READ_ERRORS, SlideInfo
-from sarcnet.slides.units import Level0Px, Mpp, TilePx, Um, to_level0, um_per_px
+from sarcnet.slides.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
 
 MAY_BE_COARSER = 1.02  # a level up to 2 % coarser than asked is enlarged instead of decoding four times the pixels
 FILTER = Image.Resampling.LANCZOS
 SUPPORT = 3  # source pixels that Lanczos looks at on each side, times the ratio
+
+Box = tuple[LevelPx, LevelPx, LevelPx, LevelPx]
+"""Left, top, right and bottom inside a decoded region, in its own pixels, fractions included."""
 
 
 class UnreadableTile(Exception):
@@ -74,7 +77,7 @@ class TileReader:
         """Close the slide."""
         self._slide.close()
 
-    def tile(self, x_px: float, y_px: float) -> np.ndarray:
+    def tile(self, x_px: Level0Px, y_px: Level0Px) -> np.ndarray:
         """The tile whose top-left corner lies at (x_px, y_px) of level 0, as (tile_px, tile_px, 3) uint8 RGB.
 
         Raises:
@@ -83,7 +86,7 @@ class TileReader:
         region, box = self.region(x_px, y_px)
         return resample(region, box, self.plan.tile_px)
 
-    def region(self, x_px: float, y_px: float) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    def region(self, x_px: Level0Px, y_px: Level0Px) -> tuple[Image.Image, Box]:
         """The decoded pixels around a tile and the tile's fractional box in them: the first half of `tile`."""
         factor = self.info.levels[self.plan.level]  # level-0 pixels per pixel of the level
         nominal = self._slide.level_downsamples[self.plan.level]  # what OpenSlide divides locations by
@@ -101,7 +104,8 @@ class TileReader:
             offsets.append(min(max(0.0, position / factor - at / nominal), max(0.0, sizes[-1] - side)))
         region = self._read((starts[0], starts[1]), (sizes[0], sizes[1]))
         right, bottom = (min(offset + side, float(size)) for offset, size in zip(offsets, sizes, strict=True))
-        return region, (offsets[0], offsets[1], right, bottom)
+        left, top = offsets
+        return region, (LevelPx(left), LevelPx(top), LevelPx(right), LevelPx(bottom))
 
     def _whole(self, x: float, y: float, side: float) -> bool:
         """No resampling needed: whole pixels, one to one."""
@@ -118,7 +122,7 @@ class TileReader:
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: {error}") from error
 
 
-def resample(region: Image.Image, box: tuple[float, float, float, float], tile_px: TilePx) -> np.ndarray:
+def resample(region: Image.Image, box: Box, tile_px: TilePx) -> np.ndarray:
     """The fractional `box` of `region` on (tile_px, tile_px, 3) uint8: the second half of `TileReader.tile`."""
     if box == (0.0, 0.0, float(tile_px), float(tile_px)) and region.size == (tile_px, tile_px):
         return np.asarray(region)

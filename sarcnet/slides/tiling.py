@@ -20,7 +20,7 @@ from sarcnet.slides.quality import QUALITY_MPP, blank_share, sharpness
 from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
 from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
 from sarcnet.slides.tissue import TissueMask, find_tissue
-from sarcnet.slides.units import Mpp, TilePx, Um
+from sarcnet.slides.units import Level0Px, Mpp, TilePx, Um
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ def _judge(
     reasons[scores[:, 0] < rules.tissue_share_min] = "background"
     for k in np.flatnonzero(reasons == ""):
         try:
-            tile = reader.tile(float(grid.x_px[k]), float(grid.y_px[k]))
+            tile = reader.tile(Level0Px(float(grid.x_px[k])), Level0Px(float(grid.y_px[k])))
         except UnreadableTile:
             reasons[k] = "unreadable"
             continue
