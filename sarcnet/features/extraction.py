@@ -30,17 +30,17 @@ from sarcnet.features.journal import Journal
 from sarcnet.features.runtime import EncoderRuntime
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.store import is_done, write_features
-from sarcnet.slides import opening, reading
+from sarcnet.slides import jpeg_tiles, opening, reading
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan, resample
 from sarcnet.slides.study import slide_files
 from sarcnet.slides.units import TilePx, Um
 
-_CODE = (choice, journal, opening, reading, runtime, store)
+_CODE = (choice, journal, jpeg_tiles, opening, reading, runtime, store)
 Generator = Callable[[str], np.random.Generator]
 STEPS = ("read", "resize", "encode", "write", "wait")
-"""Where time goes; `read` is reading and decoding, which OpenSlide does in one call; `wait` is what threads stood idle.
+"""Where time goes; `read` is reading and decoding, which are one call; `wait` is what threads stood idle.
 Summed over threads, so that all steps together are the threads' time."""
 
 

@@ -8,6 +8,7 @@ now two source pixels and leaves a moiré in fine chromatin; against bicubic it 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import openslide
 from PIL import Image
 
+from sarcnet.slides.jpeg_tiles import DirectReadError, jpeg_tiles
 from sarcnet.slides.opening import READ_ERRORS, SlideInfo
 from sarcnet.slides.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
 
@@ -55,15 +57,20 @@ def plan(info: SlideInfo, *, tile_um: Um, tile_px: TilePx) -> ReadPlan:
 
 
 class TileReader:
-    """Reads tiles of one slide through OpenSlide, the reference for every format.
+    """Reads tiles of one slide through OpenSlide, the reference for every format, or where that gives the same pixels
+    directly from the file (`sarcnet.slides.jpeg_tiles`).
 
     Usable from several threads: OpenSlide guards its handle, and nothing else here changes but on an error. As a
-    context manager it closes the slide.
+    context manager it closes the slide. direct=False: through OpenSlide whatever the format.
     """
 
-    def __init__(self, slide: openslide.OpenSlide, info: SlideInfo, read_plan: ReadPlan) -> None:
+    def __init__(
+        self, slide: openslide.OpenSlide, info: SlideInfo, read_plan: ReadPlan, *, direct: bool = True
+    ) -> None:
         self.info = info
         self.plan = read_plan
+        self.direct = jpeg_tiles(slide, info, level=read_plan.level) if direct else None
+        self._nominal = slide.level_downsamples[read_plan.level]  # what OpenSlide divides locations by
         self._slide = slide
         self._opened_anew = 0
 
@@ -76,6 +83,9 @@ class TileReader:
     def close(self) -> None:
         """Close the slide."""
         self._slide.close()
+        if self.direct:
+            self.direct.close()
+            self.direct = None
 
     def tile(self, x_px: Level0Px, y_px: Level0Px) -> np.ndarray:
         """The tile whose top-left corner lies at (x_px, y_px) of level 0, as (tile_px, tile_px, 3) uint8 RGB.
@@ -89,7 +99,7 @@ class TileReader:
     def region(self, x_px: Level0Px, y_px: Level0Px) -> tuple[Image.Image, Box]:
         """The decoded pixels around a tile and the tile's fractional box in them: the first half of `tile`."""
         factor = self.info.levels[self.plan.level]  # level-0 pixels per pixel of the level
-        nominal = self._slide.level_downsamples[self.plan.level]  # what OpenSlide divides locations by
+        nominal = self._nominal
         side = self.plan.size_px / factor  # LevelPx
         margin = (
             0 if self._whole(x_px / factor, y_px / factor, side) else math.ceil(SUPPORT * max(1.0, self.plan.ratio))
@@ -112,6 +122,10 @@ class TileReader:
         return all(float(v).is_integer() for v in (x, y, side)) and side == self.plan.tile_px
 
     def _read(self, location: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+        if self.direct:
+            factor = round(self._nominal)
+            with contextlib.suppress(DirectReadError):  # OpenSlide says what is wrong with the place
+                return Image.fromarray(self.direct.region(location[0] // factor, location[1] // factor, *size))
         slide = self._slide
         try:
             return opaque(slide.read_region(location, self.plan.level, size), slide)

@@ -19,12 +19,12 @@ import openslide
 from PIL import Image
 
 from sarcnet.compendium.files import atomic_path, sha256
-from sarcnet.slides import grid, opening, overview, pyramid, quality, reading, thumbnail, tiling, tissue
+from sarcnet.slides import grid, jpeg_tiles, opening, overview, pyramid, quality, reading, thumbnail, tiling, tissue
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import READ_ERRORS, SlideFault, require_inside, without_folder
 from sarcnet.slides.tiling import TiledSlide, TileRules, tile_slide
 
-_CODE = (grid, opening, overview, pyramid, quality, reading, thumbnail, tiling, tissue)
+_CODE = (grid, jpeg_tiles, opening, overview, pyramid, quality, reading, thumbnail, tiling, tissue)
 PALETTE_COLOURS = 192
 PNG_EFFORT = 1  # of 9; 6, the usual, takes three times as long for 5 % less
 
