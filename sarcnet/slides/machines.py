@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 BACKENDS = ("local", "ray")
 ALL_PROCESSORS = -1
 KNOCK_S = 10.0
+A_PROCESSOR = {"num_cpus": 1}  # for good: else Ray asks for one at the start only, and may put all on one machine
 
 
 def spread_over(backend: str, *, address: str | None = None) -> Spread:
@@ -97,13 +98,13 @@ def _knock(address: str) -> None:
 def _each_on_ray(
     function: Callable[..., Result], tasks: Sequence[tuple], *, jobs: int, seconds_max: float
 ) -> Iterator[Result | Lost]:
-    """As :func:`sarcnet.slides.workers.each`, but all results come at the end; joblib tells how far it is. `jobs` may be
-    ALL_PROCESSORS of the cluster.
+    """As :func:`sarcnet.slides.workers.each`, but all results come at the end; joblib tells how far it is. Tasks are dealt
+    out in turn, whichever process is free. `jobs` may be ALL_PROCESSORS of the cluster.
     """
     import joblib
 
     calls = (joblib.delayed(_protected)(function, task, seconds_max) for task in tasks)
-    with warnings.catch_warnings(), joblib.parallel_config(backend="ray", n_jobs=jobs):
+    with warnings.catch_warnings(), joblib.parallel_config("ray", n_jobs=jobs, ray_remote_args=A_PROCESSOR):
         warnings.simplefilter("ignore", ResourceWarning)
         results = joblib.Parallel(batch_size=1, pre_dispatch="all", verbose=5)(calls)
     yield from results

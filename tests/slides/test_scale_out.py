@@ -137,6 +137,10 @@ def as_notebook_01(profile: str) -> None:
 class OneByOne(SequentialBackend):
     """Stands in for Ray where only the way to it matters."""
 
+    def __init__(self, *, ray_remote_args: dict[str, int], **rest: object) -> None:
+        super().__init__(**rest)
+        assert ray_remote_args == {"num_cpus": 1}
+
 
 def test_both_commands_hand_their_slides_to_the_cluster(profiles, monkeypatch, tmp_path, capsys):
     joined = []
@@ -149,6 +153,8 @@ def test_both_commands_hand_their_slides_to_the_cluster(profiles, monkeypatch, t
         assert encoding.main([profile, *options]) == 0
     assert joined == ["head:6379"] * 2
     assert "S1.svs" in capsys.readouterr().err
+    machines._worker.stop()
+    monkeypatch.setattr(machines, "_worker", None)
     here, there = results(tmp_path / "home"), results(tmp_path / "away")
     assert sorted(name for name in here if name.endswith(".h5")) == ["S0.h5", "S2.h5"]
     assert here == there
