@@ -11,7 +11,7 @@ UVINDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-be
 RUNARGS := $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) $(if $(UPTO),--upto $(UPTO)) $(if $(FORCE),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench bench-model bench-interpret calibration real-slide federation lock clean
+.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench bench-model bench-slides bench-interpret calibration real-slide federation lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -61,6 +61,9 @@ bench: .venv/.ready  ## time a slide, and whole profiles from nothing (PROFILES=
 bench-model: .venv/.ready  ## time the study's cross-validation, and the paired bootstrap against loops over scikit-survival
 	@$(BIN)/python -m sarcnet.model.bench
 	@$(BIN)/python -m sarcnet.evaluation.bench
+
+bench-slides: .venv/.ready  ## time slides to features beside other tools, in docs/benchmark-slides.md (REAL=slide FOLDER=data/bench)
+	@$(BIN)/python -m sarcnet.features.bench $(if $(REAL),--real $(REAL)) $(if $(FOLDER),--folder $(FOLDER))
 
 bench-interpret: .venv/.ready  ## time morphometry, a heat map of 100,000 tiles and the viewer's first picture
 	@$(BIN)/python -m sarcnet.interpret.bench

@@ -1,136 +1,223 @@
-"""How fast is extraction, and how near to what the processor can do? `python -m sarcnet.features.bench` prints a
-table.
+"""How fast are slides turned into features, beside other tools? `make bench-slides` measures and writes one table.
 
-All rows are measured in one run on one machine, so their ratios mean more than their numbers. The ceiling is the
-encoder alone on tiles in memory; end to end is what a user waits for: open, read, decode, resize, encode, write.
+Every tool is run by a script of its own (folder `peers`) with the Python of an environment of its own, made on demand
+with pinned versions; all in one run on one machine, so their ratios mean more than their numbers. A tool that cannot
+be installed or measured keeps its row, with the reason. This process only starts others and stays small, because the
+peak memory that Linux tells of a child includes what its parent held when it was started.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import numpy as np
-import openslide
-import pandas as pd
-import pyvips
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.files import atomic_path, write_json
 
-from sarcnet.features.encoders import encoder_named
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
-from sarcnet.features.runtime import EncoderRuntime, runtime_for
-from sarcnet.slides.grid import tile_grid
-from sarcnet.slides.opening import SlideInfo, open_slide
-from sarcnet.slides.reading import TileReader, plan
-from sarcnet.slides.units import Mpp, TilePx, Um
-
-TILE_UM, TILE_PX = Um(112.0), TilePx(224)
+INSTALL_S, WORKER_S = 480, 900  # longest a tool may take to install, and to measure one slide
+BATCH_TILES, JOBS = 8, 2
+SAME_COLOUR = 4.0  # grey levels of a tile's mean colour by which readers may differ (filters, decoders)
+KEYS = {"version": str, "seconds": dict, "counts": dict, "why_not": dict, "colours": list, "peak_mb": float}
+WORKERS = Path(__file__).parent / "peers"
 
 
-def measure(*, tiles: int = 320, jobs: int = 2, batch_tiles: int = 8, side_px: int = 8192) -> pd.DataFrame:
-    """Tiles per second of each step and their ratio to the encoder alone; columns step, tiles_per_second, cpu_ms_a_tile, ratio.
+@dataclass(frozen=True)
+class Tool:
+    """Something that turns slides into tiles. `script` measures it in an environment with `requirements` (none: in
+    sarcnet's own); `absent` is why it cannot be measured at all.
+    """
+
+    name: str
+    script: str = ""
+    requirements: tuple[str, ...] = ()
+    absent: str = ""
+
+
+TOOLS = (
+    Tool("sarcnet", "sarcnet_extraction.py"),
+    Tool("naive loop", "naive_loop.py"),
+    Tool("STAMP", absent="on GitHub only (what PyPI calls stamp is another program)"),
+    Tool("TRIDENT", absent="on GitHub only (what PyPI calls trident is another program), for non-commercial use"),
+)
+
+
+@dataclass
+class Measured:
+    """One tool on one slide: seconds of each repeat and tiles of each measure, or `failed`, the reason."""
+
+    tool: str
+    slide: str
+    version: str = ""
+    seconds: Mapping[str, list[float]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    why_not: Mapping[str, str] = field(default_factory=dict)
+    colours: list[list[float]] = field(default_factory=list)
+    peak_mb: float = 0.0
+    failed: str = ""
+
+    def median_s(self, measure: str) -> float | None:
+        """Median seconds, or None where it was not measured."""
+        return median(self.seconds[measure]) if self.seconds.get(measure) else None
+
+    def rate(self, measure: str) -> float | None:
+        """Tiles a second, or None where it was not measured."""
+        seconds = self.median_s(measure)
+        return self.counts[measure] / seconds if seconds else None
+
+
+def environment(tool: Tool, folder: Path) -> Path:
+    """Python of an environment with the tool's pinned requirements, made in `folder` where it is not there yet.
+
+    Raises:
+        SarcnetError: it cannot be installed, with the installer's last word.
+    """
+    if not tool.requirements:
+        return Path(sys.executable)
+    home = folder / tool.name.lower()
+    python, ready = home / "bin" / "python", home / "ready.json"
+    if ready.exists() and json.loads(ready.read_text(encoding="utf-8")) == list(tool.requirements):
+        return python
+    uv = str(Path(sys.executable).with_name("uv"))
+    index = os.environ.get("TORCH_INDEX")
+    extra = ["--index", index, "--index-strategy", "unsafe-best-match"] if index else []
+    _install([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)], tool)
+    _install([uv, "pip", "install", "--quiet", "--python", str(python), *extra, *tool.requirements], tool)
+    write_json(ready, list(tool.requirements))
+    return python
+
+
+def _install(command: list[str], tool: Tool) -> None:
+    given = os.environ | {"UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")}
+    try:
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=INSTALL_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SarcnetError(f"{tool.name} could not be installed: {_last(str(error))}") from error
+    if done.returncode:
+        raise SarcnetError(f"{tool.name} could not be installed: {_last(done.stderr)}")
+
+
+def run_worker(python: Path, script: Path, task: Mapping[str, Any], *, tool: str, slide: str) -> Measured:
+    """Start `script` on `task` and read the JSON object on its last line; whatever goes wrong becomes `failed`."""
+    with tempfile.TemporaryDirectory() as name:
+        write_json(Path(name) / "task.json", dict(task))
+        command = [str(python), str(script), str(Path(name) / "task.json")]
+        quiet = os.environ | {"TMPDIR": name, "PYTHONWARNINGS": "ignore"}
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=WORKER_S, env=quiet, cwd=name)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Measured(tool, slide, failed=_last(str(error)))
+    if done.returncode:
+        return Measured(tool, slide, failed=f"ended with code {done.returncode}: {_last(done.stderr)}")
+    try:
+        result = json.loads(_last(done.stdout))
+        wrong = [key for key, kind in KEYS.items() if not isinstance(result[key], kind)]
+    except (ValueError, KeyError, TypeError) as error:
+        return Measured(tool, slide, failed=f"printed no result ({type(error).__name__}: {error})")
+    if wrong:
+        return Measured(tool, slide, failed=f"printed a result with wrong {', '.join(wrong)}")
+    return Measured(tool, slide, **{key: result[key] for key in KEYS})
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "nothing was said"
+
+
+def measure(
+    slides: Mapping[str, Path], *, folder: Path, tiles: int, repeats: int, tools: Iterable[Tool] = TOOLS
+) -> list[Measured]:
+    """Every tool on every slide, sarcnet first; a row for each, measured or failed.
 
     Args:
-        tiles: tiles per measurement.
-        jobs: threads.
-        batch_tiles: tiles per call of the encoder.
-        side_px: side of the slide that is written for it, at 0.25 µm/px.
+        slides: what they are called in the table -> their files.
+        folder: where environments are kept.
+        tiles: tiles of a slide that are read and encoded, the first of its tissue, row by row.
+        repeats: how often everything is done; the table has the median.
     """
-    encoder = runtime_for(encoder_named("mobilenetv2_imagenet"))
-    batch = np.random.default_rng(0).integers(0, 256, (batch_tiles, TILE_PX, TILE_PX, 3), dtype=np.uint8)
-    encoder.encode(batch)
-    calls = range(tiles // batch_tiles)
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(jobs) as pool:
-        path = _slide(Path(name) / "bench.svs", side_px=side_px)
-        handle, info = open_slide(path)
-        frame = _tiles(info, tiles)
-        corners = list(zip(frame["x_px"], frame["y_px"], strict=True))
-        slide = SlideTiles("bench", path, info.mpp, frame)
-        settings = Extraction(TILE_UM, TILE_PX, tiles_max=tiles, batch_tiles=batch_tiles)
-        extract = extract_cohort(
-            [slide],
-            encoder=encoder,
-            extraction=settings,
-            generator=lambda slide_id: np.random.default_rng(0),
-            folder=Path(name),
-            jobs=jobs,
-        )
-        with TileReader(handle, info, plan(info, tile_um=TILE_UM, tile_px=TILE_PX)) as reader:
-            seconds = {
-                "encoder alone": _timed(lambda: list(pool.map(lambda _: encoder.encode(batch), calls))),
-                "reading alone": _timed(lambda: list(pool.map(lambda corner: reader.tile(*corner), corners))),
-                "reading alone, one thread": _timed(lambda: [reader.tile(*corner) for corner in corners]),
-                "reading, naive loop": _timed(lambda: _naive(path, corners)),
-                "end to end, naive loop": _timed(lambda: _naive(path, corners, encoder, batch_tiles)),
-                "end to end": _timed(lambda: list(extract)),
-                "encoder alone, again": _timed(lambda: list(pool.map(lambda _: encoder.encode(batch), calls))),
-            }
-    counts = {step: len(frame) if "encoder" not in step else len(calls) * batch_tiles for step in seconds}
-    table = pd.DataFrame(
-        {
-            "step": list(seconds),
-            "tiles_per_second": [counts[step] / wall for step, (wall, _) in seconds.items()],
-            "cpu_ms_a_tile": [1000 * cpu / counts[step] for step, (_, cpu) in seconds.items()],
-        }
-    )
-    ceiling = table.loc[table["step"].str.startswith("encoder"), "tiles_per_second"].mean()
-    return table.assign(ratio=table["tiles_per_second"] / ceiling)
+    tools, rows = list(tools), []
+    pythons = {tool.name: _python(tool, folder) for tool in tools}
+    for slide, path in slides.items():
+        command = [sys.executable, "-m", "sarcnet.features.bench_tiles", str(path), str(tiles)]
+        task = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        task |= {"batch_tiles": BATCH_TILES, "jobs": JOBS, "repeats": repeats}
+        for tool in tools:
+            python = pythons[tool.name]
+            if isinstance(python, str):
+                rows.append(Measured(tool.name, slide, failed=python))
+                continue
+            print(f"{tool.name} on the {slide} slide: {len(task['corners'])} tiles", flush=True)
+            rows.append(run_worker(python, WORKERS / tool.script, task, tool=tool.name, slide=slide))
+    return rows
 
 
-def naive_tile(slide: openslide.OpenSlide, x_px: int, y_px: int) -> np.ndarray:
-    """What most tutorials do: read level 0, drop the alpha channel, resize."""
-    side = round(TILE_UM / float(slide.properties[openslide.PROPERTY_NAME_MPP_X]))
-    region = slide.read_region((x_px, y_px), 0, (side, side)).convert("RGB")
-    return np.asarray(region.resize((TILE_PX, TILE_PX)))
+def _python(tool: Tool, folder: Path) -> Path | str:
+    """The tool's Python, or why there is none."""
+    if tool.absent:
+        return tool.absent
+    try:
+        return environment(tool, folder)
+    except SarcnetError as error:
+        return str(error)
 
 
-def _naive(
-    path: Path, corners: list[tuple[int, int]], encoder: EncoderRuntime | None = None, batch_tiles: int = 8
-) -> None:
-    """One tile after the other on one thread, the slide opened once; with an encoder, batches of them encoded."""
-    with openslide.OpenSlide(str(path)) as slide:
-        for first in range(0, len(corners), batch_tiles):
-            tiles = np.stack([naive_tile(slide, *corner) for corner in corners[first : first + batch_tiles]])
-            if encoder is not None:
-                encoder.encode(tiles)
+def other_colours(rows: list[Measured]) -> list[str]:
+    """A sentence for each tool whose first tiles have another mean colour than sarcnet's: it read something else."""
+    reference = {row.slide: row.colours for row in rows if row.tool == "sarcnet"}
+    found = []
+    for row in rows:
+        pairs = list(zip(row.colours, reference.get(row.slide, []), strict=False))
+        worst = max((abs(a - b) for own, other in pairs for a, b in zip(own, other, strict=True)), default=0.0)
+        if worst > SAME_COLOUR:
+            found.append(
+                f"On the {row.slide} slide, the mean colour of a tile differs by up to {worst:.1f} grey levels between "
+                f"{row.tool} and sarcnet: they did not read the same pixels."
+            )
+    return found
 
 
-def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds on the clock, and of the processor over all threads: the latter hardly minds what else is running."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def _tiles(info: SlideInfo, count: int) -> pd.DataFrame:
-    grid = tile_grid(info, size_px=plan(info, tile_um=TILE_UM, tile_px=TILE_PX).size_px)
-    count = min(count, len(grid.x_px))
-    return pd.DataFrame({"tile": range(count), "x_px": grid.x_px[:count], "y_px": grid.y_px[:count]})
-
-
-def _slide(path: Path, *, side_px: int) -> Path:
-    """An Aperio-like JPEG slide of stained noise at two scales."""
-    rng = np.random.default_rng(0)
-    coarse = pyvips.Image.new_from_array(rng.normal(0, 25, (side_px // 32, side_px // 32)).astype(np.float32))
-    fine = pyvips.Image.gaussnoise(side_px, side_px, sigma=12, mean=0, seed=1)
-    texture = coarse.resize(32).crop(0, 0, side_px, side_px) + fine
-    image = texture.bandjoin([texture, texture]).linear([1, 1, 1], [200, 140, 190])
-    image = image.cast("uchar").copy(interpretation="srgb").copy_memory()
-    text = f"Aperio Image Library v12\n{side_px}x{side_px}|AppMag = 40|MPP = {Mpp(0.25)}"
-    image.set_type(pyvips.GValue.gstr_type, "image-description", text)
-    image.tiffsave(str(path), tile=True, tile_width=240, tile_height=240, pyramid=True, compression="jpeg", Q=80)
-    return path
+def _warm(path: Path) -> None:
+    """Read the file once, so that no tool pays for the disk; in pieces, see above."""
+    with path.open("rb") as file:
+        while file.read(1 << 20):
+            pass
 
 
 def main() -> None:
-    """Print the table as Markdown."""
-    table = measure()
-    print("| extraction (MobileNetV2, 2 threads) | tiles/s | of the encoder alone | processor, ms a tile |")
-    print("|---|---|---|---|")
-    for row in table.itertuples():
-        print(f"| {row.step} | {row.tiles_per_second:.0f} | {row.ratio:.2f} | {row.cpu_ms_a_tile:.1f} |")
+    """Make the slide and the environments where they are not there yet, measure, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("data/bench"), help="keeps the slide and the environments")
+    parser.add_argument("--real", type=Path, help="a real slide, measured beside the rendered one")
+    parser.add_argument("--tiles", type=int, default=400, help="tiles of each slide (400)")
+    parser.add_argument("--repeats", type=int, default=3, help="times everything is measured (3)")
+    parser.add_argument("--side-px", type=int, default=40_000, help="side of the rendered slide (40000)")
+    parser.add_argument(
+        "--report", type=Path, default=Path("docs/benchmark-slides.md"), help="the page that is written"
+    )
+    given = parser.parse_args()
+    rendered = given.folder / f"rendered_{given.side_px}.svs"
+    if not rendered.exists():
+        print(f"Writing {rendered}", flush=True)
+        command = [sys.executable, "-m", "sarcnet.features.bench_slide", str(rendered), str(given.side_px)]
+        subprocess.run(command, check=True)
+    slides = {"rendered": rendered} | ({"real": given.real} if given.real else {})
+    for path in slides.values():
+        _warm(path)
+    rows = measure(slides, folder=given.folder.resolve(), tiles=given.tiles, repeats=given.repeats)
+    from sarcnet.features.bench_report import page
+
+    text = page(rows, slides=slides, tiles=given.tiles, repeats=given.repeats, side_px=given.side_px)
+    with atomic_path(given.report) as part:
+        part.write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

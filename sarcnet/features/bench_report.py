@@ -1,0 +1,140 @@
+"""The page of the slide benchmark: machine, what was compared, one table, what was promised and whether it was kept."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from sarcnet.compendium.manifest import machine
+from sarcnet.features.bench import BATCH_TILES, JOBS, TOOLS, Measured, other_colours
+
+CEILING_MIN, NAIVE_MIN, TISSUE_S_MAX = 0.90, 1.5, 2.0
+LIBRARIES = ("openslide-python", "openslide-bin", "Pillow", "numpy", "onnxruntime", "pyvips-binary")
+HEAD = (
+    "slide | tool | tissue + coordinates, s | tiles found | reading on one thread, tiles/s | × naive "
+    "| on two cores, tiles/s | end to end, tiles/s | of the encoder alone | peak memory, MB"
+)
+
+
+def page(rows: list[Measured], *, slides: Mapping[str, Path], tiles: int, repeats: int, side_px: int) -> str:
+    """Markdown of the whole page; `slides` names the files, of which only the last part is told."""
+    about = machine()
+    libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    pins = "; ".join(f"{t.name}: {', '.join(t.requirements)}" for t in TOOLS if t.requirements)
+    real = (
+        f"The real slide is {slides['real'].name}."
+        if "real" in slides
+        else "No real slide was given (`--real PATH`), so there are no rows of one."
+    )
+    parts = [
+        "# From slide to features: how fast, beside other tools",
+        "Written by `make bench-slides`, all rows measured in one run on one machine; by hand nothing is changed here.",
+        f"Machine: {about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, {about['system']}, Python "
+        f"{platform.python_version()}. sarcnet and the naive loop: {libraries}. The others, each in an environment of "
+        f"its own: {pins}.",
+        f"The rendered slide has {side_px:,} × {side_px:,} px at 0.25 µm/px: one block of virtual tissue (simulated), "
+        "4,096 px a side, laid edge to edge, mirrored every other time, framed by empty glass; tiled JPEG of quality 80, "
+        f"levels in steps of 2, so that 0.5 µm/px is a level of the file. {real}",
+        f"Tiles of 112 µm on 224 px, the first {tiles} of the slide's tissue, row by row, the same for all (fewer where a "
+        f"slide has fewer). Each number is the median of {repeats} repeats, the file in the system's memory, the slide "
+        f"opened anew each time. The encoder is MobileNetV2 (ONNX Runtime), the same graph for all, {BATCH_TILES} tiles a "
+        f"call, {JOBS} cores. Peak memory is that of the tool's process (and its largest helper), interpreter and "
+        "libraries included.",
+        "\n".join(_table(rows)),
+        *_notes(rows),
+        "## What was promised",
+        "\n".join(_promises(rows)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: list[Measured]) -> list[str]:
+    lines = [f"| {HEAD} |", "|---|---|" + "---:|" * 8]
+    for row in rows:
+        if row.failed:
+            lines.append(f"| {row.slide} | {row.tool} | not measured: {_cell(row.failed)} | | | | | | | |")
+            continue
+        naive = _rate(rows, row.slide, "naive loop", "read_1")
+        ceiling = _rate(rows, row.slide, "sarcnet", "encoder")
+        cells = [
+            row.slide,
+            f"{row.tool} {row.version}" if row.tool != "naive loop" else row.tool,
+            _number(row.median_s("tissue"), 2),
+            f"{row.counts['tissue']:,}" if "tissue" in row.counts else "–",
+            _number(row.rate("read_1")),
+            _number(_ratio(row.rate("read_1"), naive), 1),
+            _number(row.rate("read_2")),
+            _number(row.rate("end_to_end")),
+            _number(_ratio(row.rate("end_to_end"), ceiling), 2),
+            _number(row.peak_mb),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    for slide in dict.fromkeys(row.slide for row in rows):
+        ceiling = _rate(rows, slide, "sarcnet", "encoder")
+        if ceiling:
+            lines.append(f"| {slide} | the encoder alone | | | | | | {_number(ceiling)} | 1.00 | |")
+    return lines
+
+
+def _notes(rows: list[Measured]) -> list[str]:
+    notes = other_colours(rows)
+    for row in rows:
+        for measure, why in row.why_not.items():
+            notes.append(f"{row.tool} on the {row.slide} slide has no number for `{measure}`: {why}.")
+        seconds = row.median_s("tiling")
+        if seconds:
+            notes.append(
+                f"On the {row.slide} slide, sarcnet's whole step 01, which also looks at each of the "
+                f"{row.counts['tissue']:,} tiles for blur, pen, folds and blankness and draws the overview, takes "
+                f"{seconds:.1f} s; no other tool here does that."
+            )
+    return ["\n".join(f"- {note}" for note in notes)] if notes else []
+
+
+def _promises(rows: list[Measured]) -> list[str]:
+    lines = ["| slide | promised | measured | kept |", "|---|---|---:|---|"]
+    for slide in dict.fromkeys(row.slide for row in rows):
+        ours = _row(rows, slide, "sarcnet")
+        if ours is None:
+            continue
+        naive = _rate(rows, slide, "naive loop", "read_1")
+        share = _ratio(ours.rate("end_to_end"), ours.rate("encoder"))
+        times = _ratio(ours.rate("read_1"), naive)
+        promises = [
+            (f"end to end ≥ {CEILING_MIN} of the encoder alone", share, CEILING_MIN),
+            (f"reading on one thread ≥ {NAIVE_MIN} × the naive loop", times, NAIVE_MIN),
+        ]
+        for peer in rows:
+            if peer.slide == slide and peer.tool not in ("sarcnet", "naive loop") and peer.rate("read_1"):
+                ratio = _ratio(ours.rate("read_1"), peer.rate("read_1"))
+                promises.append((f"reading on one thread ≥ {peer.tool}", ratio, 1.0))
+        for promise, value, least in promises:
+            kept = "not measured" if value is None else "yes" if value >= least else "no"
+            lines.append(f"| {slide} | {promise} | {_number(value, 2)} | {kept} |")
+        seconds = ours.median_s("tissue")
+        kept = "not measured" if seconds is None else "yes" if seconds <= TISSUE_S_MAX else "no"
+        lines.append(f"| {slide} | tissue + coordinates ≤ {TISSUE_S_MAX:g} s | {_number(seconds, 2)} | {kept} |")
+    return lines
+
+
+def _row(rows: list[Measured], slide: str, tool: str) -> Measured | None:
+    return next((row for row in rows if (row.slide, row.tool) == (slide, tool) and not row.failed), None)
+
+
+def _rate(rows: list[Measured], slide: str, tool: str, measure: str) -> float | None:
+    row = _row(rows, slide, tool)
+    return row.rate(measure) if row else None
+
+
+def _ratio(value: float | None, other: float | None) -> float | None:
+    return value / other if value is not None and other else None
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").rstrip(".")
