@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from sarcnet.compendium.losses import WITH_LOSSES
 from sarcnet.compendium.manifest import machine
 from sarcnet.compendium.study import Study
 
@@ -64,4 +65,4 @@ def timed(profile: Path) -> float | None:
     first = manifest.with_name("manifest.first.json")
     if manifest.exists() and not first.exists():
         first.write_text(manifest.read_text())
-    return seconds if done.returncode == 0 else None
+    return seconds if done.returncode in (0, WITH_LOSSES) else None

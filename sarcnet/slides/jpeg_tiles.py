@@ -23,7 +23,7 @@ import tifffile
 from sarcnet.slides.opening import READ_ERRORS, SlideInfo
 
 FORMATS = ("aperio", "generic-tiff")
-CACHE_BYTES = 32 * 2**20  # of decoded tiles: a row of a level 40,000 px wide, so that the next row of tiles finds it
+CACHE_BYTES = 64 * 2**20  # of decoded tiles: a row of a level 90,000 px wide, so that the next row of tiles finds it
 SAYS_RGB = (
     b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # Adobe's marker, transform 0: three colours as they are
 )

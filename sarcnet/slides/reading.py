@@ -23,6 +23,7 @@ from sarcnet.slides.opening import READ_ERRORS, SlideInfo
 from sarcnet.slides.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
 
 MAY_BE_COARSER = 1.02  # a level up to 2 % coarser than asked is enlarged instead of decoding four times the pixels
+GAPLESS = ("aperio", "generic-tiff")  # one grid of tiles; a hole in it is a fault, in MIRAX glass that was not scanned
 FILTER = Image.Resampling.LANCZOS
 SUPPORT = 3  # source pixels that Lanczos looks at on each side, times the ratio
 
@@ -128,12 +129,15 @@ class TileReader:
                 return Image.fromarray(self.direct.region(location[0] // factor, location[1] // factor, *size))
         slide = self._slide
         try:
-            return opaque(slide.read_region(location, self.plan.level, size), slide)
+            region = slide.read_region(location, self.plan.level, size)
         except READ_ERRORS as error:
             if slide is self._slide:  # another thread may have replaced it already
                 self._slide = openslide.OpenSlide(os.fspath(self.info.path))
                 self._opened_anew += 1
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: {error}") from error
+        if self.info.format in GAPLESS and _has_hole(region):
+            raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: a tile is missing in the file")
+        return opaque(region, slide)
 
 
 def resample(region: Image.Image, box: Box, tile_px: TilePx) -> np.ndarray:
@@ -141,6 +145,12 @@ def resample(region: Image.Image, box: Box, tile_px: TilePx) -> np.ndarray:
     if box == (0.0, 0.0, float(tile_px), float(tile_px)) and region.size == (tile_px, tile_px):
         return np.asarray(region)
     return np.asarray(region.resize((tile_px, tile_px), FILTER, box=box))
+
+
+def _has_hole(region: Image.Image) -> bool:
+    """Whether more than the edge of the slide, a pixel or two along one side, is transparent."""
+    alpha = region.getchannel("A")
+    return alpha.getextrema()[0] == 0 and alpha.histogram()[0] > 2 * sum(region.size)
 
 
 def opaque(region: Image.Image, slide: openslide.OpenSlide) -> Image.Image:

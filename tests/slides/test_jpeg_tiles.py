@@ -157,5 +157,7 @@ def test_an_absent_tile_is_left_to_openslide(jpeg_slide):
     path.write_bytes(content)
     reader, reference = both(path, tile_um=56.0)
     assert reader.direct is None
-    place = Level0Px(500.0), Level0Px(250.0)
-    assert (pixels_or_none(reader, place) is None) == (pixels_or_none(reference, place) is None)
+    for one in (reader, reference):
+        assert pixels_or_none(one, (Level0Px(700.0), Level0Px(500.0))) is not None
+        for x, y in ((500.0, 250.0), (300.0, 300.0), (670.0, 420.0)):  # inside the hole, and with a corner in it
+            assert pixels_or_none(one, (Level0Px(x), Level0Px(y))) is None
