@@ -42,9 +42,12 @@ class Tool:
     absent: str = ""
 
 
+_TORCH = ("torch==2.12.1", "torchvision==0.27.1", "onnxruntime==1.32.0")
 TOOLS = (
     Tool("sarcnet", "sarcnet_extraction.py"),
     Tool("naive loop", "naive_loop.py"),
+    Tool("LazySlide", "lazyslide_tiles.py", ("lazyslide==0.13.0", "wsidata==0.12.0", *_TORCH)),
+    Tool("TIAToolbox", "tiatoolbox_tiles.py", ("tiatoolbox==2.1.3", *_TORCH)),
     Tool("STAMP", absent="on GitHub only (what PyPI calls stamp is another program)"),
     Tool("TRIDENT", absent="on GitHub only (what PyPI calls trident is another program), for non-commercial use"),
 )

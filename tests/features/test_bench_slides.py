@@ -77,6 +77,14 @@ def test_sarcnet_and_the_naive_loop_measure_the_same_tiles(task):
     assert other_colours(rows) == []
 
 
+def test_every_tool_has_a_script_and_exact_pins_or_a_reason():
+    for tool in bench.TOOLS:
+        assert bool(tool.script) != bool(tool.absent)
+        if tool.script:
+            compile((WORKERS / tool.script).read_text(encoding="utf-8"), tool.script, "exec")
+        assert all("==" in pin for pin in tool.requirements)
+
+
 def test_a_tool_that_reads_other_pixels_is_told():
     rows = [_row("sarcnet", read_s=1.0), _row("Peer", read_s=1.0, colours=[[1.0, 2.0, 13.0]])]
     assert len(other_colours(rows)) == 1
@@ -151,5 +159,7 @@ def test_the_page_states_medians_ratios_and_promises():
     assert "| rendered | reading on one thread ≥ 1.5 × the naive loop | 2.00 | yes |" in text
     assert "| rendered | reading on one thread ≥ Peer | 0.80 | no |" in text
     assert "| rendered | tissue + coordinates ≤ 2 s | 2.00 | yes |" in text
+    assert "| rendered | the encoder alone | | | | | | 100 | 1.00 | |" in text
+    assert text.count("has no number for reading on two cores: a loop.") == 3
     assert "No real slide was given" in text
     assert "somewhere" not in text
