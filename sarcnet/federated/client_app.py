@@ -16,14 +16,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
@@ -60,6 +58,7 @@ from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack, image_score_sums
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import training_statistics
+from sarcnet.model.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,18 +120,6 @@ def careful(message: Message, context: Context, call_next: Callable[[Message, Co
         return Message(Error(CANNOT_ANSWER, _sentence(error, context)), reply_to=message)
     reply.content["work"] = MetricRecord({"seconds": time.perf_counter() - started})
     return reply
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread within the block: sums of floats then come out alike in Ray, in one process and at a hospital,
-    whatever the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _sentence(error: Exception, context: Context) -> str:

@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pandas as pd
-import torch
 
 from sarcnet.compendium.seeds import rng
 from sarcnet.model.bags import make_bags
@@ -100,9 +99,7 @@ def main() -> int:
     parser.add_argument("--patients", type=int, default=611)
     parser.add_argument("--tiles", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=30, help="of the full cross-validation")
-    parser.add_argument("--threads", type=int, default=2, help="of torch; one is faster where the cores are shared")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     feature_dim = 1280
     table, cohort = noise_cohort(patients=given.patients, tiles=given.tiles, feature_dim=feature_dim)
     frame, gap = together_or_alone(table, cohort, study_protocol(feature_dim=feature_dim, epochs=3))
@@ -110,9 +107,7 @@ def main() -> int:
     print(f"Largest difference of a weight, trained alone and in the stack: {gap:.1e}.\n")
     whole = full(table, cohort, study_protocol(feature_dim=feature_dim, epochs=given.epochs))
     print(whole.to_string(index=False, float_format="%.1f"))
-    print(
-        f"All models, 4 folds × 5 repeats, {given.epochs} epochs, {given.threads} threads: {whole['seconds'].sum():.0f} s."
-    )
+    print(f"All models, 4 folds × 5 repeats, {given.epochs} epochs, one thread: {whole['seconds'].sum():.0f} s.")
     return 0
 
 

@@ -23,6 +23,7 @@ from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, training_loader
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.stopping import BestEpochs
+from sarcnet.model.threads import one_thread
 
 #: Weights that nothing pulls to 0: the baselines, the few of the clinic, and the last ones of a hidden fusion.
 UNDECAYED = ("log_odds", "clinical_weight", "death_log_odds", "fusion_score")
@@ -140,7 +141,7 @@ def fit(
 
     patients: those the loader shows; give one hospital's own to train there. The order of batches and the tiles shown
     depend on the protocol's seed, the epoch's number and the list of patients, never on the weights, so a member
-    trains the same alone and in a stack.
+    trains the same alone and in a stack. It trains on one thread (`sarcnet.model.threads`).
     weights: (n, E), 1 where patient i trains member e, else 0 (no part in that member's loss, which is watched
     only).
     epochs: default the protocol's; first_epoch: number of the first one (round · local_epochs in a federation).
@@ -169,7 +170,7 @@ def fit(
         patients, weights=weights, seed=protocol.seed, tiles_per_bag=protocol.tiles_per_bag, image=image
     )
     module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs, stopping=stopping)
-    with _quiet_lightning():
+    with _quiet_lightning(), one_thread():
         trainer = pl.Trainer(
             accelerator="cpu",
             devices=1,

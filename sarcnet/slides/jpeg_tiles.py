@@ -23,7 +23,7 @@ import tifffile
 from sarcnet.slides.opening import READ_ERRORS, SlideInfo
 
 FORMATS = ("aperio", "generic-tiff")
-CACHE_BYTES = 64 * 2**20  # of decoded tiles: a row of a level 90,000 px wide, so that the next row of tiles finds it
+CACHE_BYTES = 128 * 2**20  # at most, of decoded tiles
 SAYS_RGB = (
     b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # Adobe's marker, transform 0: three colours as they are
 )
@@ -63,7 +63,9 @@ class JpegTiles:
         self._file = os.open(path, os.O_RDONLY)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._keep_most = max(4, CACHE_BYTES // (3 * table.tile_width_px * table.tile_height_px))
+        # Two rows, which a row of tiles can touch, so that the next row of tiles finds what it shares with this one.
+        fitting = CACHE_BYTES // (3 * table.tile_width_px * table.tile_height_px)
+        self._keep_most = max(4, min(2 * table.across + 4, fitting))
 
     def close(self) -> None:
         """Close the file."""

@@ -20,10 +20,10 @@ from flwr.supercore.task_identity import TaskIdentity
 from safetensors.numpy import load_file
 
 from sarcnet.federated import simulation
-from sarcnet.federated.client_app import one_thread
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.private_flower import act_as_server, no_telemetry
 from sarcnet.federated.simulation import quiet_flower, simulate
+from sarcnet.model.threads import one_thread
 
 #: Ray keeps threads and sockets for as long as its process lives, so it gets a process of its own.
 BY_RAY = """
