@@ -11,20 +11,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path, write_json
 
 INSTALL_S, WORKER_S = 480, 900  # longest a tool may take to install, and to measure one slide
 BATCH_TILES, JOBS = 8, 2
+IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests are counted under user already
 SAME_COLOUR = 4.0  # grey levels of a tile's mean colour by which readers may differ (filters, decoders)
 KEYS = {"version": str, "seconds": dict, "counts": dict, "why_not": dict, "colours": list, "peak_mb": float}
 WORKERS = Path(__file__).parent / "peers"
@@ -65,6 +70,9 @@ class Measured:
     why_not: Mapping[str, str] = field(default_factory=dict)
     colours: list[list[float]] = field(default_factory=list)
     peak_mb: float = 0.0
+    others_cores: float = (
+        0.0  # cores that other programs (or other machines on the same host) took meanwhile, on average
+    )
     failed: str = ""
 
     def median_s(self, measure: str) -> float | None:
@@ -158,8 +166,18 @@ def measure(
                 rows.append(Measured(tool.name, slide, failed=python))
                 continue
             print(f"{tool.name} on the {slide} slide: {len(task['corners'])} tiles", flush=True)
-            rows.append(run_worker(python, WORKERS / tool.script, task, tool=tool.name, slide=slide))
+            start, before = time.perf_counter(), _others_s()
+            row = run_worker(python, WORKERS / tool.script, task, tool=tool.name, slide=slide)
+            row.others_cores = max(0.0, _others_s() - before) / (time.perf_counter() - start)
+            rows.append(row)
     return rows
+
+
+def _others_s() -> float:
+    """Processor seconds, since the machine started, that did not go to what this process started and has waited for."""
+    busy = sum(value for name, value in psutil.cpu_times()._asdict().items() if name not in IDLE)
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return busy - own.ru_utime - own.ru_stime
 
 
 def _python(tool: Tool, folder: Path) -> Path | str:

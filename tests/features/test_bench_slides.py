@@ -149,6 +149,7 @@ def test_the_page_states_medians_ratios_and_promises():
         _row("sarcnet", read_s=0.5),
         _row("naive loop", read_s=1.0),
         _row("Peer", read_s=0.4),
+        _row("Disturbed", read_s=2.0, others_cores=0.8),
         Measured("Gone", "rendered", failed="no | network."),
     ]
     text = page(rows, slides={"rendered": Path("somewhere/x.svs")}, tiles=100, repeats=3, side_px=40_000)
@@ -160,6 +161,8 @@ def test_the_page_states_medians_ratios_and_promises():
     assert "| rendered | reading on one thread ≥ Peer | 0.80 | no |" in text
     assert "| rendered | tissue + coordinates ≤ 2 s | 2.00 | yes |" in text
     assert "| rendered | the encoder alone | | | | | | 100 | 1.00 | |" in text
-    assert text.count("has no number for reading on two cores: a loop.") == 3
+    assert text.count("has no number for reading on two cores: a loop.") == 4
+    assert "While Disturbed was measured on the rendered slide, other programs took 0.80 of" in text
+    assert text.count("other programs took") == 1
     assert "No real slide was given" in text
     assert "somewhere" not in text
