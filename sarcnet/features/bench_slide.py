@@ -1,19 +1,23 @@
-"""The slide that the benchmark is run on: `python -m sarcnet.features.bench_slide PATH SIDE_PX` writes it.
+"""The slides that the benchmark is run on: `python -m sarcnet.features.bench_slide PATH SIDE_PX COPY` writes them.
 
 One block of virtual tissue, 4,096 px a side at 0.25 µm/px, is rendered, laid edge to edge, mirrored every other time so
 that no seam shows, and framed by empty glass. A compressed slide costs the same to read whether its tissue repeats or
-not; each tile of the file is stored and decoded on its own. Levels follow in steps of 2, as libvips writes them.
+not; each tile of the file is stored and decoded on its own. Levels follow in steps of 2, as libvips writes them; the
+copy has them in steps of 4, as Aperio's scanners write them at 40×.
 
 Runs as a process of its own, so that painting does not count towards anybody's peak memory.
 """
 
 from __future__ import annotations
 
+import shutil
+import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pyvips
+import tifffile
 
 from sarcnet.compendium.files import atomic_path
 from sarcnet.slides.units import Mpp
@@ -46,5 +50,21 @@ def make_slide(path: Path, *, side_px: int, block_px: int = BLOCK_PX) -> None:
         )
 
 
+def skip_levels(path: Path, *, copy: Path) -> None:
+    """Write a copy of a slide that lists only every other level: their bytes stay, each directory names the next but one."""
+    with tifffile.TiffFile(path) as tiff:
+        form = tiff.tiff
+        starts = [page.offset for page in tiff.pages][::2]
+    with atomic_path(copy) as part:
+        shutil.copyfile(path, part)
+        with part.open("r+b") as file:
+            for start, following in zip(starts, [*starts[1:], 0], strict=True):
+                file.seek(start)
+                (entries,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+                file.seek(start + form.tagnosize + entries * form.tagsize)
+                file.write(struct.pack(form.offsetformat, following))
+
+
 if __name__ == "__main__":
     make_slide(Path(sys.argv[1]), side_px=int(sys.argv[2]))
+    skip_levels(Path(sys.argv[1]), copy=Path(sys.argv[3]))

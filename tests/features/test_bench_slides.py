@@ -60,6 +60,21 @@ def test_the_slide_is_tissue_in_a_frame_of_glass(task):
     assert (corners + 448 < SIDE_PX - frame + 448 / 2 + 64).all()
 
 
+def test_a_copy_has_every_other_level_and_the_same_pixels(task, tmp_path):
+    import openslide
+
+    from sarcnet.features.bench_slide import skip_levels
+
+    skip_levels(Path(task["slide"]), copy=tmp_path / "copy.svs")
+    with openslide.OpenSlide(task["slide"]) as slide, openslide.OpenSlide(tmp_path / "copy.svs") as copy:
+        assert copy.level_downsamples == slide.level_downsamples[::2]
+        assert copy.properties["openslide.mpp-x"] == "0.25"
+        for level in range(copy.level_count):
+            places = [((600, 600), level, (100, 100)), ((600, 600), 2 * level, (100, 100))]
+            found, want = (np.asarray(s.read_region(*p)) for s, p in zip((copy, slide), places, strict=True))
+            assert np.array_equal(found, want)
+
+
 def test_sarcnet_and_the_naive_loop_measure_the_same_tiles(task):
     rows = [
         run_worker(Path(sys.executable), WORKERS / script, task, tool=tool, slide="rendered")
