@@ -207,7 +207,7 @@ def other_colours(rows: list[Measured]) -> list[str]:
 
 def _rendered(folder: Path, *, side_px: int) -> dict[str, Path]:
     """The rendered slide with levels in steps of 2, and in steps of 4 as Aperio has them; written where missing."""
-    slides = {"rendered": folder / f"rendered_{side_px}.svs", "as Aperio's": folder / f"rendered_{side_px}_by_4.svs"}
+    slides = {"rendered": folder / f"rendered_{side_px}.svs", "rendered ×4": folder / f"rendered_{side_px}_by_4.svs"}
     if not all(path.exists() for path in slides.values()):
         plain, by_4 = map(str, slides.values())
         print(f"Writing {plain} and {by_4}", flush=True)

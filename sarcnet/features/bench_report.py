@@ -45,8 +45,8 @@ def page(rows: list[Measured], *, slides: Mapping[str, Path], tiles: int, repeat
         f"its own: {pins}.",
         f"The rendered slide has {side_px:,} × {side_px:,} px at 0.25 µm/px: one block of virtual tissue (simulated), "
         "4,096 px a side, laid edge to edge, mirrored every other time, framed by empty glass; tiled JPEG of quality 80, "
-        "levels in steps of 2, so that 0.5 µm/px is a level of the file. The slide called as Aperio's is the same with levels "
-        f"in steps of 4, as Aperio's scanners write at 40×: everyone has to start from level 0 and resample. {real}",
+        "levels in steps of 2, so that 0.5 µm/px is a level of the file. Rendered ×4 is the same slide with levels in steps "
+        f"of 4, as Aperio's scanners write at 40×: everyone has to start from level 0 and resample. {real}",
         f"Tiles of 112 µm on 224 px, the first {tiles} of the slide's tissue, row by row, the same for all (fewer where a "
         f"slide has fewer). Each number is the median of {repeats} repeats, the file in the system's memory, the slide "
         f"opened anew each time. The encoder is MobileNetV2 (ONNX Runtime), the same graph for all, {BATCH_TILES} tiles a "
@@ -55,10 +55,10 @@ def page(rows: list[Measured], *, slides: Mapping[str, Path], tiles: int, repeat
         "loader's processes in LazySlide, started anew for each slide. End to end includes what a tool does once a slide "
         "(opening, files, records), which weighs on the small real slide. Peak memory is that of the tool's process (and its "
         "largest helper), interpreter and libraries included.",
-        "The naive loop reads level 0 at whatever resolution and resizes with Pillow's usual filter; the others read the level "
-        "of 0.5 µm/px where there is one, a quarter of the pixels. Elsewhere sarcnet resamples to exactly 0.5 µm/px with a "
-        "Lanczos filter, which takes longer than what the others do: on the real slide, of 0.499 µm/px and one level, the "
-        "naive loop has nothing to resize.",
+        "The naive loop reads level 0 at whatever resolution, rounds the tile to whole pixels and resizes with Pillow's usual "
+        "filter; at 0.499 µm/px it has nothing to resize. The others read the level of 0.5 µm/px where there is one, a "
+        "quarter of the pixels. Elsewhere sarcnet resamples to exactly 0.5 µm/px with a Lanczos filter, which then is most of "
+        "its reading.",
         "\n".join(_table(rows)),
         *_notes(rows),
         "## What was promised",
