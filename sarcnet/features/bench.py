@@ -227,7 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("data/bench"), help="keeps the slide and the environments")
     parser.add_argument("--real", type=Path, help="a real slide, measured beside the rendered one")
-    parser.add_argument("--tiles", type=int, default=240, help="tiles of each slide (240)")
+    parser.add_argument("--tiles", type=int, default=160, help="tiles of each slide (160)")
     parser.add_argument("--repeats", type=int, default=3, help="times everything is measured (3)")
     parser.add_argument("--side-px", type=int, default=40_000, help="side of the rendered slide (40000)")
     parser.add_argument(
