@@ -10,6 +10,7 @@ in the least damaged (libjpeg-turbo's warnings count as errors), is left to Open
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -57,15 +58,16 @@ class TileTable:
 class JpegTiles:
     """Regions of one level from its JPEG tiles, with a bounded cache that threads share. `decoded` counts tiles."""
 
-    def __init__(self, path: os.PathLike[str], table: TileTable) -> None:
+    def __init__(self, path: os.PathLike[str], table: TileTable, *, side_px: float) -> None:
         self.table = table
         self.decoded = 0
         self._file = os.open(path, os.O_RDONLY)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        # Two rows, which a row of tiles can touch, so that the next row of tiles finds what it shares with this one.
+        # As many rows as regions of side_px can touch, so that the next row of tiles finds what it shares with this one.
+        rows = math.ceil(side_px / table.tile_height_px) + 1
         fitting = CACHE_BYTES // (3 * table.tile_width_px * table.tile_height_px)
-        self._keep_most = max(4, min(2 * table.across + 4, fitting))
+        self._keep_most = max(4, min(rows * table.across + 4, fitting))
 
     def close(self) -> None:
         """Close the file."""
@@ -121,15 +123,15 @@ class JpegTiles:
             raise DirectReadError(str(error)) from error
 
 
-def jpeg_tiles(slide: openslide.OpenSlide, info: SlideInfo, *, level: int) -> JpegTiles | None:
-    """A direct reader of one level, if it gives what OpenSlide gives; otherwise None."""
+def jpeg_tiles(slide: openslide.OpenSlide, info: SlideInfo, *, level: int, side_px: float) -> JpegTiles | None:
+    """A direct reader of one level, for regions of side_px of its pixels, if it gives what OpenSlide gives; otherwise None."""
     whole = float(slide.level_downsamples[level]).is_integer()
     if info.format not in FORMATS or not whole or not hasattr(os, "pread"):
         return None
     table = _tile_table(info, size=slide.level_dimensions[level])
     if table is None:
         return None
-    tiles = JpegTiles(info.path, table)
+    tiles = JpegTiles(info.path, table, side_px=side_px)
     if _agree(tiles, slide, level=level):
         return tiles
     tiles.close()

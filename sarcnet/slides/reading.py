@@ -70,7 +70,8 @@ class TileReader:
     ) -> None:
         self.info = info
         self.plan = read_plan
-        self.direct = jpeg_tiles(slide, info, level=read_plan.level) if direct else None
+        side_px = read_plan.size_px / info.levels[read_plan.level] + 2 * _margin_px(read_plan)
+        self.direct = jpeg_tiles(slide, info, level=read_plan.level, side_px=side_px) if direct else None
         self._nominal = slide.level_downsamples[read_plan.level]  # what OpenSlide divides locations by
         self._slide = slide
         self._opened_anew = 0
@@ -102,9 +103,7 @@ class TileReader:
         factor = self.info.levels[self.plan.level]  # level-0 pixels per pixel of the level
         nominal = self._nominal
         side = self.plan.size_px / factor  # LevelPx
-        margin = (
-            0 if self._whole(x_px / factor, y_px / factor, side) else math.ceil(SUPPORT * max(1.0, self.plan.ratio))
-        )
+        margin = 0 if self._whole(x_px / factor, y_px / factor, side) else _margin_px(self.plan)
         starts, sizes, offsets = [], [], []
         for position, extent in ((x_px, self.info.width_px), (y_px, self.info.height_px)):
             first = max(0, math.floor(position / factor) - margin)
@@ -138,6 +137,11 @@ class TileReader:
         if self.info.format in GAPLESS and _has_hole(region):
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: a tile is missing in the file")
         return opaque(region, slide)
+
+
+def _margin_px(read_plan: ReadPlan) -> int:
+    """Pixels of the level that the filter looks at on each side of a tile."""
+    return math.ceil(SUPPORT * max(1.0, read_plan.ratio))
 
 
 def resample(region: Image.Image, box: Box, tile_px: TilePx) -> np.ndarray:
