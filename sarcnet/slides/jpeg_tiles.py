@@ -25,6 +25,7 @@ from sarcnet.slides.opening import READ_ERRORS, SlideInfo
 
 FORMATS = ("aperio", "generic-tiff")
 CACHE_BYTES = 128 * 2**20  # at most, of decoded tiles
+LOCKS = 64  # more than threads, so that two seldom wait for each other's tile
 SAYS_RGB = (
     b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # Adobe's marker, transform 0: three colours as they are
 )
@@ -56,15 +57,22 @@ class TileTable:
 
 
 class JpegTiles:
-    """Regions of one level from its JPEG tiles, with a bounded cache that threads share. `decoded` counts tiles."""
+    """Regions of one level from its JPEG tiles, with a bounded cache that threads share. `decoded` counts tiles.
 
-    def __init__(self, path: os.PathLike[str], table: TileTable, *, side_px: float) -> None:
+    Tiles that the next row of regions will not touch go first, so that one row of JPEG tiles is all the cache needs.
+    side_px: of the regions to come; overlap_px: what neighbours among them share.
+    """
+
+    def __init__(self, path: os.PathLike[str], table: TileTable, *, side_px: float, overlap_px: int) -> None:
         self.table = table
         self.decoded = 0
+        self._overlap_px = overlap_px
         self._file = os.open(path, os.O_RDONLY)
         self._lock = threading.Lock()
+        self._decoding = [threading.Lock() for _ in range(LOCKS)]
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        # As many rows as regions of side_px can touch, so that the next row of tiles finds what it shares with this one.
+        self._spent: OrderedDict[int, np.ndarray] = OrderedDict()
+        # As many rows as regions of side_px can touch, for threads that are not in step.
         rows = math.ceil(side_px / table.tile_height_px) + 1
         fitting = CACHE_BYTES // (3 * table.tile_width_px * table.tile_height_px)
         self._keep_most = max(4, min(rows * table.across + 4, fitting))
@@ -93,20 +101,31 @@ class JpegTiles:
                 found[first - top : last - top, begin - left : end - left] = tile[
                     first - y : last - y, begin - x : end - x
                 ]
+                if max(x + t.tile_width_px - left - width, y + t.tile_height_px - top - height) <= -self._overlap_px:
+                    self._spend(row * t.across + column)
         return found
 
     def _tile(self, index: int) -> np.ndarray:
+        with self._decoding[index % LOCKS]:  # of two threads at one tile, the second waits and finds it decoded
+            with self._lock:
+                if (tile := self._kept.get(index)) is not None:
+                    self._kept.move_to_end(index)
+                    return tile
+                if (tile := self._spent.get(index)) is not None:
+                    return tile
+            tile = self._decode(index)
+            with self._lock:
+                self.decoded += 1
+                self._kept[index] = tile
+                while len(self._kept) + len(self._spent) > self._keep_most:
+                    (self._spent or self._kept).popitem(last=False)
+            return tile
+
+    def _spend(self, index: int) -> None:
+        """No region to the right or below will need this tile, if regions come row by row."""
         with self._lock:
-            if (tile := self._kept.get(index)) is not None:
-                self._kept.move_to_end(index)
-                return tile
-        tile = self._decode(index)
-        with self._lock:
-            self.decoded += 1
-            self._kept[index] = tile
-            while len(self._kept) > self._keep_most:
-                self._kept.popitem(last=False)
-        return tile
+            if (tile := self._kept.pop(index, None)) is not None:
+                self._spent[index] = tile
 
     def _decode(self, index: int) -> np.ndarray:
         t = self.table
@@ -123,15 +142,20 @@ class JpegTiles:
             raise DirectReadError(str(error)) from error
 
 
-def jpeg_tiles(slide: openslide.OpenSlide, info: SlideInfo, *, level: int, side_px: float) -> JpegTiles | None:
-    """A direct reader of one level, for regions of side_px of its pixels, if it gives what OpenSlide gives; otherwise None."""
+def jpeg_tiles(
+    slide: openslide.OpenSlide, info: SlideInfo, *, level: int, side_px: float, overlap_px: int
+) -> JpegTiles | None:
+    """A direct reader of one level, if it gives what OpenSlide gives; otherwise None.
+
+    side_px: of the regions to come, in the level's pixels; overlap_px: what neighbours among them share.
+    """
     whole = float(slide.level_downsamples[level]).is_integer()
     if info.format not in FORMATS or not whole or not hasattr(os, "pread"):
         return None
     table = _tile_table(info, size=slide.level_dimensions[level])
     if table is None:
         return None
-    tiles = JpegTiles(info.path, table, side_px=side_px)
+    tiles = JpegTiles(info.path, table, side_px=side_px, overlap_px=overlap_px)
     if _agree(tiles, slide, level=level):
         return tiles
     tiles.close()

@@ -70,8 +70,10 @@ class TileReader:
     ) -> None:
         self.info = info
         self.plan = read_plan
-        side_px = read_plan.size_px / info.levels[read_plan.level] + 2 * _margin_px(read_plan)
-        self.direct = jpeg_tiles(slide, info, level=read_plan.level, side_px=side_px) if direct else None
+        overlap = 2 * _margin_px(read_plan) + 1  # a corner is rounded to a whole pixel
+        side = read_plan.size_px / info.levels[read_plan.level] + overlap
+        level = read_plan.level
+        self.direct = jpeg_tiles(slide, info, level=level, side_px=side, overlap_px=overlap) if direct else None
         self._nominal = slide.level_downsamples[read_plan.level]  # what OpenSlide divides locations by
         self._slide = slide
         self._opened_anew = 0

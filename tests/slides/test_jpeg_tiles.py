@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -120,15 +123,39 @@ def pixels_or_none(reader: TileReader, place: tuple[Level0Px, Level0Px]) -> np.n
 
 
 @pytest.mark.parametrize("pyramid", [True, False], ids=["own level", "resampled from level 0"])
-def test_each_jpeg_tile_is_decoded_about_once(jpeg_slide, pyramid):
-    path = jpeg_slide("count.svs", width=6720, height=5760, pyramid=pyramid)
-    reader, _ = both(path, tile_um=112.0)
-    grid = tile_grid(reader.info, size_px=reader.plan.size_px)
-    for x, y in zip(grid.x_px, grid.y_px, strict=True):
-        reader.tile(x, y)
-    ideal = len(grid.x_px) * (TILE * reader.plan.ratio) ** 2
-    assert reader.direct is not None
-    assert 1.0 <= reader.direct.decoded * 240 * 240 / ideal <= 1.3
+def test_each_jpeg_tile_is_decoded_about_once(jpeg_slide, monkeypatch, pyramid):
+    path = jpeg_slide("count.svs", width=5760, height=3840, pyramid=pyramid)
+    for fitting in (1000, 24 + 12):  # JPEG tiles in the cache: whatever is asked for, and one row of level 0 and a few
+        monkeypatch.setattr("sarcnet.slides.jpeg_tiles.CACHE_BYTES", fitting * 3 * 240 * 240)
+        reader, _ = both(path, tile_um=112.0)
+        grid = tile_grid(reader.info, size_px=reader.plan.size_px)
+        for x, y in zip(grid.x_px, grid.y_px, strict=True):
+            reader.region(x, y)
+        ideal = len(grid.x_px) * (TILE * reader.plan.ratio) ** 2
+        assert reader.direct is not None
+        assert 1.0 <= reader.direct.decoded * 240 * 240 / ideal <= 1.3
+
+
+def test_threads_at_one_place_decode_it_once(jpeg_slide):
+    reader, reference = both(jpeg_slide("shared.svs"), tile_um=56.0)
+    tiles = reader.direct
+    assert tiles is not None
+    tiles.decoded, decode, begun = 0, tiles._decode, threading.Barrier(4)
+
+    def slowly(index: int) -> np.ndarray:
+        time.sleep(0.05)  # the others come while it decodes
+        return decode(index)
+
+    def together(_: int) -> np.ndarray:
+        begun.wait()
+        return reader.tile(Level0Px(380.0), Level0Px(620.0))
+
+    tiles._decode = slowly
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(together, range(4)))
+    assert tiles.decoded == 4  # columns 1 and 2 of rows 2 and 3
+    for one in found:
+        np.testing.assert_array_equal(one, reference.tile(Level0Px(380.0), Level0Px(620.0)))
 
 
 def test_the_cache_has_a_limit_and_the_reader_closes_its_file(jpeg_slide, monkeypatch):
@@ -138,7 +165,7 @@ def test_the_cache_has_a_limit_and_the_reader_closes_its_file(jpeg_slide, monkey
     assert tiles is not None
     for x in range(0, 1200, 100):
         reader.tile(Level0Px(float(x)), Level0Px(700.0))
-    assert len(tiles._kept) == 5
+    assert len(tiles._kept) + len(tiles._spent) == 5
     reader.close()
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(tiles._file)
