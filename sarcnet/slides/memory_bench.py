@@ -27,13 +27,13 @@ SIDE_PX = 80_640
 BLOCK_PX = 2016
 
 
-def write_texture(path: Path, *, side_px: int = SIDE_PX, block_px: int = BLOCK_PX) -> None:
+def write_texture(path: Path, *, side_px: int = SIDE_PX, block_px: int = BLOCK_PX, mpp: float = 0.5) -> None:
     """A JPEG slide in Aperio's dialect, one block of texture repeated edge to edge."""
     noise = np.random.default_rng(0).normal(0, 25, (block_px // 8, block_px // 8)).astype(np.float32)
     texture = pyvips.Image.new_from_array(noise).resize(8).crop(0, 0, block_px, block_px)
     block = texture.bandjoin([texture, texture]).linear([1, 1, 1], [200, 140, 190]).cast("uchar").copy_memory()
     image = block.replicate(side_px // block_px, side_px // block_px).copy(interpretation="srgb")
-    text = f"Aperio Image Library v12\n{side_px}x{side_px}|AppMag = 20|MPP = 0.5"
+    text = f"Aperio Image Library v12\n{side_px}x{side_px}|AppMag = {10 / mpp:.0f}|MPP = {mpp}"
     image.set_type(pyvips.GValue.gstr_type, "image-description", text)
     image.tiffsave(str(path), tile=True, tile_width=240, tile_height=240, compression="jpeg", Q=70, bigtiff=True)
 
