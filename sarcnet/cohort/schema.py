@@ -69,6 +69,8 @@ SLIDES = (
     Column("mpp", "µm/px, only where the file does not say it", low=0.05, high=5),
     Column("stain", "HE, or HES with saffron", values=STAINS),
 )
+KNOWN_FAILURES = "known_failures.csv"  # may lie in a hospital's folder: slides that it knows to be of no use, and why
+KNOWN_FAILURES_COLUMNS = ("slide_id", "why")
 PATIENT_COLUMNS = tuple(column.name for column in PATIENTS)
 SLIDE_COLUMNS = tuple(column.name for column in SLIDES)
 _SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")

@@ -8,7 +8,6 @@ or by the notebook, which finds the rest finished. All parts see the same folder
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.compendium.losses import WITH_LOSSES
 from sarcnet.compendium.params import validated
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.seeds import rng
@@ -28,7 +25,7 @@ from sarcnet.features.encoders import encoder_named, resolution_notes
 from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort, slides_to_encode
 from sarcnet.features.runtime import EncoderRuntime, runtime_for
 from sarcnet.features.settings import FeaturesSettings
-from sarcnet.slides.machines import add_spread, chosen_spread
+from sarcnet.slides.machines import command, require_part
 from sarcnet.slides.study import SECONDS_MAX, fault_of
 from sarcnet.slides.unit import failed
 from sarcnet.slides.workers import Lost, Spread
@@ -119,8 +116,7 @@ def encode_ahead(
     Raises:
         SarcnetError: notebook 01 has not finished, or the parts make no sense.
     """
-    if not 0 <= part < parts:
-        raise SarcnetError(f"There is no part {part} of {parts}: parts are counted from 0 to {parts - 1}.")
+    require_part(part, parts=parts)
     what, slides = prepared(profile, jobs=jobs)
     mine = rotated(slides, part=part, parts=parts)
     if spread is None:
@@ -133,24 +129,14 @@ def encode_ahead(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: exit code 0, 3 when slides could not be used, 2 on bad input."""
-    parser = argparse.ArgumentParser(prog="python -m sarcnet.features.ahead", description="Encode before notebook 02.")
-    parser.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
-    parser.add_argument("--part", type=int, default=0, help="where this part begins, from 0")
-    parser.add_argument("--parts", type=int, default=1, help="number of parts")
-    add_spread(parser)
-    options = parser.parse_args(arguments)
-    try:
-        spread, jobs = chosen_spread(options)
-        report = encode_ahead(options.profile, part=options.part, parts=options.parts, spread=spread, jobs=jobs)
-    except SarcnetError as error:
-        print(f"sarcnet: {error}", file=sys.stderr)
-        return 2
-    lost = report[report["status"] == "failed"]
-    for row in lost.itertuples():
-        print(f"{row.slide_id}: {row.cause} {row.advice}", file=sys.stderr)
-    print(f"{len(report) - len(lost)} slides are there, {len(lost)} failed")
-    return WITH_LOSSES if len(lost) else 0
+    """The command; see :func:`sarcnet.slides.machines.command`."""
+    return command(
+        arguments,
+        work=lambda profile, **how: encode_ahead(profile, **how).to_dict("records"),
+        prog="python -m sarcnet.features.ahead",
+        description="Encode before notebook 02.",
+        part="where this part begins, from 0",
+    )
 
 
 if __name__ == "__main__":

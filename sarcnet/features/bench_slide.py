@@ -21,7 +21,7 @@ import tifffile
 
 from sarcnet.compendium.files import atomic_path
 from sarcnet.slides.units import Mpp
-from sarcnet.virtual.giant import SCANNER, GiantSlide
+from sarcnet.virtual.giant_slide import SCANNER, GiantSlide
 from sarcnet.virtual.pyramid import aperio_text
 
 BLOCK_PX, MPP, QUALITY = 4096, Mpp(0.25), 80

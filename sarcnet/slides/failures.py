@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from sarcnet.cohort.schema import KNOWN_FAILURES, KNOWN_FAILURES_COLUMNS
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.paths import shown
 from sarcnet.compendium.stage import Stage
 from sarcnet.slides.study import home_of, slide_files
 
-KNOWN = "known_failures.csv"
 FAILED = "failed_slides.csv"
 COLUMNS = ["centre", "slide_id", "patient_id", "cause", "advice", "known"]
 
@@ -39,8 +39,8 @@ def known_failures(stage: Stage, slides: pd.DataFrame, *, files: Mapping[str, Pa
     paths = slide_files(slides, recorded=files)
     for centre, rows in slides.groupby("centre"):
         home = home_of(paths[rows["slide_id"].iloc[0]], str(centre))
-        if home is not None and (home / KNOWN).is_file():
-            known |= _read(stage.source(home / KNOWN), slide_ids=set(rows["slide_id"]), faults=faults)
+        if home is not None and (home / KNOWN_FAILURES).is_file():
+            known |= _read(stage.source(home / KNOWN_FAILURES), slide_ids=set(rows["slide_id"]), faults=faults)
     faults.raise_if_any("The slides that are known to fail cannot be read")
     return known
 
@@ -51,8 +51,10 @@ def _read(path: Path, *, slide_ids: set[str], faults: Faults) -> dict[str, str]:
     except (ValueError, OSError) as error:
         faults.add(f"{shown(path)} is not a comma-separated table in UTF-8 ({str(error).splitlines()[0]}).")
         return {}
-    if list(table.columns) != ["slide_id", "why"]:
-        faults.add(f"{shown(path)} has the columns {', '.join(table.columns)}; they must be slide_id, why.")
+    if tuple(table.columns) != KNOWN_FAILURES_COLUMNS:
+        faults.add(
+            f"{shown(path)} has the columns {', '.join(table.columns)}; they must be {', '.join(KNOWN_FAILURES_COLUMNS)}."
+        )
         return {}
     for slide_id in sorted(set(table["slide_id"]) - slide_ids):
         faults.add(f"{shown(path)} names '{slide_id}', which is not in the hospital's slides.csv; correct it.")
@@ -84,5 +86,5 @@ def record_failures(stage: Stage, failed: pd.DataFrame, *, report: pd.DataFrame)
         unusable=failed["centre"].value_counts().sort_index().to_dict(),
         known=failed.loc[expected, "centre"].value_counts().sort_index().to_dict(),
         report=path,
-        advice=f"Mend them, or name those that you can do without in the hospital's {KNOWN} (columns slide_id, why).",
+        advice=f"Mend them, or name those that you can do without in the hospital's {KNOWN_FAILURES} (columns slide_id, why).",
     )

@@ -21,9 +21,8 @@ import openslide
 import simplejpeg
 import tifffile
 
-from sarcnet.slides.opening import READ_ERRORS, SlideInfo
+from sarcnet.slides.opening import ONE_GRID, READ_ERRORS, SlideInfo
 
-FORMATS = ("aperio", "generic-tiff")
 CACHE_BYTES = 128 * 2**20  # at most, of decoded tiles
 LOCKS = 64  # more than threads, so that two seldom wait for each other's tile
 SAYS_RGB = (
@@ -150,7 +149,7 @@ def jpeg_tiles(
     side_px: of the regions to come, in the level's pixels; overlap_px: what neighbours among them share.
     """
     whole = float(slide.level_downsamples[level]).is_integer()
-    if info.format not in FORMATS or not whole or not hasattr(os, "pread"):
+    if info.format not in ONE_GRID or not whole or not hasattr(os, "pread"):
         return None
     table = _tile_table(info, size=slide.level_dimensions[level])
     if table is None:

@@ -1,15 +1,14 @@
 """Is memory flat in the number of tiles? `python -m sarcnet.slides.memory_bench` reads 10,000 and 100,000 tiles of one
 slide, each in a process of its own, and prints the peak memory of both.
 
-The slide is one row of rendered-like texture after the other, written block by block, 80,640 px a side at 0.5 µm/px
-(129,600 tiles of 112 µm), so that no tile is read twice.
+The slide is one block of texture laid edge to edge, 80,640 px a side at 0.5 µm/px (129,600 tiles of 112 µm), so that no
+tile is read twice.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
+from sarcnet.compendium.memory import peak_mb
 from sarcnet.slides.grid import tile_grid
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.reading import TileReader, plan
@@ -47,8 +47,7 @@ def read_tiles(path: Path, *, tiles: int) -> dict[str, float]:
         for x, y in zip(grid.x_px[:tiles], grid.y_px[:tiles], strict=True):
             total += reader.tile(x, y).nbytes
         decoded = reader.direct.decoded if reader.direct else 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    return {"tiles": min(tiles, len(grid.x_px)), "read_gb": total / 1e9, "decoded": decoded, "peak_mb": peak}
+    return {"tiles": min(tiles, len(grid.x_px)), "read_gb": total / 1e9, "decoded": decoded, "peak_mb": peak_mb()}
 
 
 def main() -> int:

@@ -22,6 +22,10 @@ PLAUSIBLE_MPP = (0.05, 5.0)  # outside, the number is a unit mistake or a screen
 LARGEST_MM = 250.0  # a glass slide measures 76 × 26 mm, the largest used for organ sections 200 × 150 mm
 SAME_SHAPE_WITHIN = 0.02  # relative; levels are cut to whole pixels or, by some scanners, to whole blocks
 SQUARE_WITHIN = 0.01  # relative; scanners report x and y equal to a few parts in ten thousand
+ONE_GRID = (
+    "aperio",
+    "generic-tiff",
+)  # formats that are one grid of tiles without gaps; in MIRAX much was never scanned
 READ_ERRORS = (openslide.OpenSlideError, OSError, ValueError)
 
 

@@ -19,11 +19,10 @@ import openslide
 from PIL import Image
 
 from sarcnet.slides.jpeg_tiles import DirectReadError, jpeg_tiles
-from sarcnet.slides.opening import READ_ERRORS, SlideInfo
+from sarcnet.slides.opening import ONE_GRID, READ_ERRORS, SlideInfo
 from sarcnet.slides.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
 
 MAY_BE_COARSER = 1.02  # a level up to 2 % coarser than asked is enlarged instead of decoding four times the pixels
-GAPLESS = ("aperio", "generic-tiff")  # one grid of tiles; a hole in it is a fault, in MIRAX glass that was not scanned
 FILTER = Image.Resampling.LANCZOS
 SUPPORT = 3  # source pixels that Lanczos looks at on each side, times the ratio
 
@@ -72,8 +71,9 @@ class TileReader:
         self.plan = read_plan
         overlap = 2 * _margin_px(read_plan) + 1  # a corner is rounded to a whole pixel
         side = read_plan.size_px / info.levels[read_plan.level] + overlap
-        level = read_plan.level
-        self.direct = jpeg_tiles(slide, info, level=level, side_px=side, overlap_px=overlap) if direct else None
+        self.direct = (
+            jpeg_tiles(slide, info, level=read_plan.level, side_px=side, overlap_px=overlap) if direct else None
+        )
         self._nominal = slide.level_downsamples[read_plan.level]  # what OpenSlide divides locations by
         self._slide = slide
         self._opened_anew = 0
@@ -136,7 +136,7 @@ class TileReader:
                 self._slide = openslide.OpenSlide(os.fspath(self.info.path))
                 self._opened_anew += 1
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: {error}") from error
-        if self.info.format in GAPLESS and _has_hole(region):
+        if self.info.format in ONE_GRID and _has_hole(region):
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: a tile is missing in the file")
         return opaque(region, slide)
 

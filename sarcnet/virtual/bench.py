@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +23,7 @@ import pyvips
 from scipy.ndimage import gaussian_filter
 
 from sarcnet.cohort.schema import HISTOTYPES
+from sarcnet.compendium.memory import peak_mb
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import CENTRES
 from sarcnet.virtual.nuclei import Look
@@ -112,13 +111,13 @@ def giant_memory(sides_px: Sequence[int]) -> pd.DataFrame:
 
 
 def _giant(side_px: int) -> tuple[float, float]:
-    from sarcnet.virtual.giant import GiantSlide, write_giant
+    from sarcnet.virtual.giant import write_giant
+    from sarcnet.virtual.giant_slide import GiantSlide
 
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         write_giant(Path(folder) / "g.svs", slide=GiantSlide(side_px, side_px))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    return peak, side_px**2 / 1e6 / (time.process_time() - began)
+    return peak_mb(), side_px**2 / 1e6 / (time.process_time() - began)
 
 
 def _cpu(step: Callable[[int], object], number: int) -> float:

@@ -3,15 +3,13 @@
 Work is resumable by slide. A slide's receipt, written last, holds the key of everything that shaped it (patient,
 scanner, size, seed, code) and the checksum of the file; a slide without a matching receipt is painted again, and
 virtual slides that belong to no patient of this cohort are taken away. cohort.json is removed before the first slide
-is painted and written last. Only a new folder, or one that was started here, is ever written to: a mark in truth/ says
-so, and a file that this module did not make is never removed.
+is painted and written last. The folder itself is the matter of `sarcnet.virtual.cohort_folder`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +19,9 @@ import pandas as pd
 import pyvips
 
 from sarcnet.cohort.read import stack
-from sarcnet.cohort.schema import HISTOTYPES, SLIDE_COLUMNS
+from sarcnet.cohort.schema import HISTOTYPES, KNOWN_FAILURES, SLIDE_COLUMNS
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path, sha256, write_json
-from sarcnet.compendium.paths import shown
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual import (
     adipose,
@@ -47,6 +44,17 @@ from sarcnet.virtual import (
 )
 from sarcnet.virtual.artefacts import BLANK, Artefact, settle, truth_table
 from sarcnet.virtual.centres import Scanner, virtual_centre
+from sarcnet.virtual.cohort_folder import (
+    SVS,
+    TIFF,
+    TRUTH,
+    artefacts_path,
+    claim,
+    regions_path,
+    slide_path,
+    sweep,
+    truth_path,
+)
 from sarcnet.virtual.controls import Control, controlled, stain_strength
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.patients import VirtualPatients, virtual_patients
@@ -58,11 +66,7 @@ _CODE = (
     *(adipose, artefacts, brush, centres, layout, light, mitoses, nuclei, pyramid, region_maps, render, stain),
     *(strokes, textures, vessels),
 )
-TRUTH = "truth"
-SVS, TIFF = "svs", "tiff"  # Aperio-style, and plain tiled pyramid
 THIRD_SLIDE = 1 / 3  # share of the patients with several slides who have three
-KNOWN = "known_failures.csv"  # in a hospital's folder: slides that cannot be used, see sarcnet.slides.failures
-MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ def generate(
     card = {"kind": "simulated", "seed": seed, "patients": counts, "slide_um": [width_um, height_um]}
     card |= {"artefact_share": artefact_share, "control": control}
     card |= {"several_slides_share": several_slides_share, "tiff_centres": sorted(tiff_centres)}
-    _claim(folder, card=card)
+    claim(folder, card=card)
     cohort = simulate_cohort(seed, counts=counts, control=control)
     orders = slide_orders(
         cohort,
@@ -212,7 +216,7 @@ def generate(
         several_slides_share=several_slides_share,
         tiff_centres=tiff_centres,
     )
-    _sweep(folder, orders=orders)
+    sweep(folder, slides=orders)
     todo = [order for order in orders if not is_done(folder, order=order)]  # nothing to do starts no process
     if todo:
         (folder / "cohort.json").unlink(missing_ok=True)
@@ -272,26 +276,6 @@ def _refuse_impossible(
     faults.raise_if_any("This virtual cohort cannot be made:")
 
 
-def slide_path(folder: Path, *, centre: str, slide_id: str, container: str = SVS) -> Path:
-    """Where a slide of the virtual cohort lies."""
-    return folder / centre / "slides" / f"{slide_id}.{container}"
-
-
-def truth_path(folder: Path, *, slide_id: str) -> Path:
-    """Where the nuclei of a slide lie."""
-    return folder / TRUTH / "slides" / f"{slide_id}.parquet"
-
-
-def regions_path(folder: Path, *, slide_id: str) -> Path:
-    """Where the map of a slide's regions lies."""
-    return folder / TRUTH / "slides" / f"{slide_id}.regions.png"
-
-
-def artefacts_path(folder: Path) -> Path:
-    """Where the table of spoilt slides lies."""
-    return folder / TRUTH / "artefacts.parquet"
-
-
 def paint_order(folder: Path, *, order: SlideOrder) -> str:
     """Paint one slide and write its nuclei, unless both are there under the same key; returns the slide_id."""
     target = slide_path(folder, centre=order.centre, slide_id=order.slide_id, container=order.container)
@@ -341,66 +325,6 @@ def is_done(folder: Path, *, order: SlideOrder) -> bool:
         return False
 
 
-def _claim(folder: Path, *, card: Mapping[str, object]) -> None:
-    """Make the folder ours, or refuse it before anything is touched; a card that says otherwise is taken down."""
-    file, mark = folder / "cohort.json", folder / TRUTH / MARK
-    faults = Faults()
-    known = _card(file)
-    if file.exists() and known.get("kind") != "simulated":
-        faults.add(
-            f"{shown(file)} does not say that the cohort is simulated. Choose another cohort_dir, or set cohort_kind to "
-            "what it is."
-        )
-    elif not file.exists() and not mark.exists() and folder.exists() and any(folder.iterdir()):
-        faults.add(
-            f"{shown(folder)} holds files, but no simulated cohort was begun there. For your own patients set "
-            "cohort_kind to private or public; for simulated ones choose a new cohort_dir."
-        )
-    virtual = {*_centres(known), *_centres(card), *_centres(_card(mark))}
-    tables = sorted(p for p in [*folder.glob("*/patients.csv"), *folder.glob("*/slides.csv")])
-    for hospital in dict.fromkeys(table.parent.name for table in tables):
-        if hospital not in virtual:
-            faults.add(f"{shown(folder / hospital)} is no virtual hospital; move it out of the simulated cohort.")
-    faults.raise_if_any("The virtual cohort is not made, and nothing is overwritten")
-    write_json(mark, {"kind": "simulated", "patients": dict.fromkeys(sorted(virtual))})
-    if known and known != json.loads(json.dumps(card)):
-        file.unlink()
-
-
-def _centres(card: Mapping[str, object]) -> list[str]:
-    """Hospitals that a card names."""
-    patients = card.get("patients")
-    return list(patients) if isinstance(patients, Mapping) else []
-
-
-def _card(file: Path) -> dict[str, object]:
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _sweep(folder: Path, *, orders: list[SlideOrder]) -> None:
-    """Take away virtual slides and truths of patients who are not in this cohort, and tables of absent hospitals."""
-    wanted = {slide_path(folder, centre=o.centre, slide_id=o.slide_id, container=o.container) for o in orders}
-    wanted |= {
-        truth_path(folder, slide_id=o.slide_id).with_suffix(suffix)
-        for o in orders
-        for suffix in (".parquet", ".json", ".regions.png")
-    }
-    for centre in _centres(_card(folder / TRUTH / MARK)):
-        ours = re.compile(
-            rf"\.?{re.escape(centre)}-[TV]\d+-S\d+(\.[^.]+){{0,2}}\.(svs|tiff|parquet|json|png)"
-        )  # with half files
-        for file in [*(folder / centre / "slides").glob("*"), *(folder / TRUTH / "slides").glob("*")]:
-            if ours.fullmatch(file.name) and file not in wanted:
-                file.unlink()
-        if centre not in {order.centre for order in orders}:
-            for name in ("patients.csv", "slides.csv", KNOWN):
-                (folder / centre / name).unlink(missing_ok=True)
-
-
 def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[SlideOrder]) -> None:
     slides = pd.DataFrame(
         {
@@ -414,6 +338,6 @@ def _write_tables(hospital: Path, *, patients: VirtualPatients, orders: list[Sli
     )
     blank = [order.slide_id for order in orders if order.artefact and order.artefact.kind == BLANK]
     failing = pd.DataFrame({"slide_id": blank, "why": "left blank on purpose"})
-    for name, table in (("patients.csv", patients.table), ("slides.csv", slides), (KNOWN, failing)):
+    for name, table in (("patients.csv", patients.table), ("slides.csv", slides), (KNOWN_FAILURES, failing)):
         with atomic_path(hospital / name) as part:
             table.to_csv(part, index=False)

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan
+from sarcnet.model import threads
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.patients import Patients, assemble_patients
@@ -115,10 +115,8 @@ def make_cohort(folder: Path) -> Cohort:
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny arrays: more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threads.one_thread():
+        yield
 
 
 @pytest.fixture

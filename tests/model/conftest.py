@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
+from sarcnet.model import threads
 from sarcnet.model.bags import Bags, make_bags
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.protocol import Protocol
@@ -93,10 +93,8 @@ def assemble(table: pd.DataFrame, bags: Bags) -> Patients:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny tensors: two threads would spend their time waiting for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threads.one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.schema import KNOWN_FAILURES
 from sarcnet.compendium import losses
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.slides import failures
@@ -166,7 +167,7 @@ def two_hospitals(tmp_path, write_slide, stained) -> Path:
         (folder / "patients.csv").write_text(PATIENTS + "".join(f"P-{i},training{',' * 15}\n" for i in ids))
         rows = "".join(f"{i},P-{i},{i}.svs,,\n" for i in ids)
         (folder / "slides.csv").write_text("slide_id,patient_id,file,mpp,stain\n" + rows)
-    (tmp_path / "cohort" / "A" / failures.KNOWN).write_text("slide_id,why\nA2,the scanner broke down\n")
+    (tmp_path / "cohort" / "A" / KNOWN_FAILURES).write_text("slide_id,why\nA2,the scanner broke down\n")
     profile = tmp_path / "two.yaml"
     profile.write_text(f"run_dir: {tmp_path / 'run'}\ncohort_dir: {tmp_path / 'cohort'}\ncohort_kind: private\n")
     return profile
@@ -185,7 +186,7 @@ def test_the_command_ends_with_3_and_names_hospitals_and_report(two_hospitals, t
     assert code == 3, text
     loss, advice, last = text.splitlines()[-3:]
     assert loss.startswith(said)
-    assert failures.KNOWN in advice
+    assert KNOWN_FAILURES in advice
     assert last == "All else is finished; the exit code is 3."
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["status"] == "finished with losses"
@@ -232,13 +233,13 @@ def test_known_failures_are_read_for_each_hospital_and_all_their_faults_are_told
     slides = pd.DataFrame({"slide_id": list(files), "centre": ["A", "A", "B", "C"], "file": ""})
     for centre in "ABC":
         (tmp_path / centre).mkdir()
-    (tmp_path / "A" / failures.KNOWN).write_text("slide_id,why\nA2,blank\n")
+    (tmp_path / "A" / KNOWN_FAILURES).write_text("slide_id,why\nA2,blank\n")
     desk = Desk()
     assert failures.known_failures(desk, slides, files=files) == {"A2": "blank"}
-    assert desk.sources == [tmp_path / "A" / failures.KNOWN]
-    (tmp_path / "A" / failures.KNOWN).write_text("slide_id,why\nB1,not ours\n")
-    (tmp_path / "B" / failures.KNOWN).write_text("slide,why\nB1,blank\n")
-    (tmp_path / "C" / failures.KNOWN).write_bytes(b"")
+    assert desk.sources == [tmp_path / "A" / KNOWN_FAILURES]
+    (tmp_path / "A" / KNOWN_FAILURES).write_text("slide_id,why\nB1,not ours\n")
+    (tmp_path / "B" / KNOWN_FAILURES).write_text("slide,why\nB1,blank\n")
+    (tmp_path / "C" / KNOWN_FAILURES).write_bytes(b"")
     with pytest.raises(SarcnetError, match=r"\(3 faults\)[^$]*names 'B1'[^$]*must be slide_id, why[^$]*is not a comma"):
         failures.known_failures(desk, slides, files=files)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import resource
 import struct
 import sys
 import tempfile
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import pyvips
 
+from sarcnet.compendium.memory import peak_mb
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
 from sarcnet.slides.tiling import TileRules
@@ -113,14 +112,6 @@ def examined(name: str, path: Path, whole: Path, place: Place) -> dict[str, obje
         corners = zip(result.columns["x_px"], result.columns["y_px"], strict=True)
         ends.update(_compared(path, whole, [(float(x), float(y)) for x, y in corners]))
     return {**result.report, **ends, "memory_mb": peak_mb()}
-
-
-def peak_mb() -> float:
-    """Peak memory of this process alone: getrusage would count what its parent, a whole test run, held when it forked."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
 
 
 def _compared(path: Path, whole: Path, corners: list[tuple[float, float]]) -> Iterator[str]:

@@ -15,7 +15,8 @@ from sarcnet.slides.opening import SlideFault
 from sarcnet.slides.tiling import TileRules, tile_slide
 from sarcnet.virtual.artefacts import BLANK, KINDS, SIZES, draw_artefact, place_of, settle, truth_table
 from sarcnet.virtual.centres import CENTRES, CLB
-from sarcnet.virtual.cohort import artefacts_path, generate, slide_path
+from sarcnet.virtual.cohort import generate
+from sarcnet.virtual.cohort_folder import artefacts_path, slide_path
 from sarcnet.virtual.nuclei import Look
 from sarcnet.virtual.pyramid import write_svs
 from sarcnet.virtual.render import render_slide

@@ -12,7 +12,8 @@ import tifffile
 
 from sarcnet.cohort.read import read_cohort
 from sarcnet.virtual.centres import CLB
-from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders, slide_path
+from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders
+from sarcnet.virtual.cohort_folder import slide_path
 
 SIZE = {"width_um": 260.0, "height_um": 240.0}
 COUNTS = {"CLB": {"training": 2}, "IB": {"training": 2}}

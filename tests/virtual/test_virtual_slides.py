@@ -18,7 +18,8 @@ from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import CENTRES, CLB, IB
-from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders, slide_path, truth_path
+from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders
+from sarcnet.virtual.cohort_folder import slide_path, truth_path
 from sarcnet.virtual.layout import GRID_UM, TUMOUR, lay_out
 from sarcnet.virtual.mitoses import draw_mitosis
 from sarcnet.virtual.nuclei import Look, _areas, place_nuclei
