@@ -33,7 +33,8 @@ from sarcnet.features.store import is_done, write_features
 from sarcnet.slides import jpeg_tiles, opening, reading
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import SlideFault, open_slide
-from sarcnet.slides.reading import TileReader, UnreadableTile, plan, resample
+from sarcnet.slides.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.resampling import resample
 from sarcnet.slides.study import slide_files
 from sarcnet.slides.units import TilePx, Um
 

@@ -20,7 +20,8 @@ import numpy as np
 from sarcnet.slides.grid import tile_grid
 from sarcnet.slides.memory_bench import write_texture
 from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import TileReader, plan, resample
+from sarcnet.slides.reading import TileReader, plan
+from sarcnet.slides.resampling import resample
 from sarcnet.slides.units import Level0Px, TilePx, Um
 
 SIDE_PX, BLOCK_PX = 8064, 2016

@@ -1,9 +1,8 @@
 """Reading a tile: so many micrometres of glass, on so many pixels, at exactly the resolution asked for.
 
 The best pyramid level is the coarsest one that is still at least as fine as the request; from it the tile is made
-by ONE resample with a fractional source box, so that nothing is rounded to whole pixels or to a nominal
-magnification. Lanczos is used because it low-passes at every ratio, also at 1.1, where a box filter takes now one,
-now two source pixels and leaves a moiré in fine chromatin; against bicubic it keeps more of the nuclear border.
+by ONE resample with a fractional source box (`sarcnet.slides.resampling`), so that nothing is rounded to whole pixels
+or to a nominal magnification.
 """
 
 from __future__ import annotations
@@ -20,14 +19,10 @@ from PIL import Image
 
 from sarcnet.slides.jpeg_tiles import DirectReadError, jpeg_tiles
 from sarcnet.slides.opening import ONE_GRID, READ_ERRORS, SlideInfo
+from sarcnet.slides.resampling import SUPPORT, Box, resample
 from sarcnet.slides.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
 
 MAY_BE_COARSER = 1.02  # a level up to 2 % coarser than asked is enlarged instead of decoding four times the pixels
-FILTER = Image.Resampling.LANCZOS
-SUPPORT = 3  # source pixels that Lanczos looks at on each side, times the ratio
-
-Box = tuple[LevelPx, LevelPx, LevelPx, LevelPx]
-"""Left, top, right and bottom inside a decoded region, in its own pixels, fractions included."""
 
 
 class UnreadableTile(Exception):
@@ -100,8 +95,9 @@ class TileReader:
         region, box = self.region(x_px, y_px)
         return resample(region, box, self.plan.tile_px)
 
-    def region(self, x_px: Level0Px, y_px: Level0Px) -> tuple[Image.Image, Box]:
-        """The decoded pixels around a tile and the tile's fractional box in them: the first half of `tile`."""
+    def region(self, x_px: Level0Px, y_px: Level0Px) -> tuple[np.ndarray, Box]:
+        """The decoded pixels around a tile, (height, width, 3) uint8, and the tile's fractional box in them: the first half
+        of `tile`; `sarcnet.slides.resampling.resample` is the second."""
         factor = self.info.levels[self.plan.level]  # level-0 pixels per pixel of the level
         nominal = self._nominal
         side = self.plan.size_px / factor  # LevelPx
@@ -123,11 +119,11 @@ class TileReader:
         """No resampling needed: whole pixels, one to one."""
         return all(float(v).is_integer() for v in (x, y, side)) and side == self.plan.tile_px
 
-    def _read(self, location: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+    def _read(self, location: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
         if self.direct:
             factor = round(self._nominal)
             with contextlib.suppress(DirectReadError):  # OpenSlide says what is wrong with the place
-                return Image.fromarray(self.direct.region(location[0] // factor, location[1] // factor, *size))
+                return self.direct.region(location[0] // factor, location[1] // factor, *size)
         slide = self._slide
         try:
             region = slide.read_region(location, self.plan.level, size)
@@ -138,19 +134,12 @@ class TileReader:
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: {error}") from error
         if self.info.format in ONE_GRID and _has_hole(region):
             raise UnreadableTile(f"{self.info.path.name} at level-0 pixel {location}: a tile is missing in the file")
-        return opaque(region, slide)
+        return np.asarray(opaque(region, slide))
 
 
 def _margin_px(read_plan: ReadPlan) -> int:
     """Pixels of the level that the filter looks at on each side of a tile."""
     return math.ceil(SUPPORT * max(1.0, read_plan.ratio))
-
-
-def resample(region: Image.Image, box: Box, tile_px: TilePx) -> np.ndarray:
-    """The fractional `box` of `region` on (tile_px, tile_px, 3) uint8: the second half of `TileReader.tile`."""
-    if box == (0.0, 0.0, float(tile_px), float(tile_px)) and region.size == (tile_px, tile_px):
-        return np.asarray(region)
-    return np.asarray(region.resize((tile_px, tile_px), FILTER, box=box))
 
 
 def _has_hole(region: Image.Image) -> bool:

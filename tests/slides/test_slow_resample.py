@@ -43,7 +43,7 @@ def slow_tile(level: np.ndarray, x: float, y: float, ratio: float) -> np.ndarray
 def pyramid(path: Path, *, mpp: float, factors: tuple[int, ...], seed: int) -> list[np.ndarray]:
     """Write a slide whose levels are averages over factor x factor blocks; return the levels."""
     rng = np.random.default_rng(seed)
-    # away from 0 and 255: Pillow cuts what the kernel overshoots after each direction
+    # away from 0 and 255: the resample cuts what the kernel overshoots after each direction
     coarse = rng.integers(90, 170, (SIDE // 4, SIDE // 4, 3)).repeat(4, 0).repeat(4, 1)
     full = np.clip(coarse + rng.normal(0, 8, coarse.shape), 0, 255).astype(np.uint8)
     made = [full]
@@ -87,7 +87,7 @@ def test_tile_equals_a_slow_resample_of_the_level_it_names(tmp_path, factors, mp
         tile = reader.tile(x, y).astype(float)
     want = slow_tile(levels[read_plan.level], x / factor, y / factor, 0.5 / (mpp * factor))
     assert tile.shape == (TILE_PX, TILE_PX, 3)
-    assert np.abs(tile - want).max() <= 2.5  # Pillow rounds after each direction
+    assert np.abs(tile - want).max() <= 2.5  # rounded after each direction
     assert np.abs(tile - want).mean() <= 0.5
     assert read_plan.target_mpp == 0.5
     assert read_plan.size_px * info.mpp / read_plan.tile_px == pytest.approx(0.5)
