@@ -57,8 +57,7 @@ def page(rows: list[Measured], *, slides: Mapping[str, Path], tiles: int, repeat
         "largest helper), interpreter and libraries included.",
         "The naive loop reads level 0 at whatever resolution, rounds the tile to whole pixels and resizes with Pillow's usual "
         "filter; at 0.499 µm/px it has nothing to resize. The others read the level of 0.5 µm/px where there is one, a "
-        "quarter of the pixels. Elsewhere sarcnet resamples to exactly 0.5 µm/px with a Lanczos filter, which then is most of "
-        "its reading.",
+        "quarter of the pixels. Elsewhere sarcnet resamples to exactly 0.5 µm/px with a Lanczos filter.",
         "\n".join(_table(rows)),
         *_notes(rows),
         "## What was promised",

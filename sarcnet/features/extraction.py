@@ -30,7 +30,7 @@ from sarcnet.features.journal import Journal
 from sarcnet.features.runtime import EncoderRuntime
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.store import is_done, write_features
-from sarcnet.slides import jpeg_tiles, opening, reading
+from sarcnet.slides import jpeg_tiles, opening, reading, resampling
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
@@ -38,7 +38,7 @@ from sarcnet.slides.resampling import resample
 from sarcnet.slides.study import slide_files
 from sarcnet.slides.units import TilePx, Um
 
-_CODE = (choice, journal, jpeg_tiles, opening, reading, runtime, store)
+_CODE = (choice, journal, jpeg_tiles, opening, reading, resampling, runtime, store)
 Generator = Callable[[str], np.random.Generator]
 STEPS = ("read", "resize", "encode", "write", "wait")
 """Where time goes; `read` is reading and decoding, which are one call; `wait` is what threads stood idle.
@@ -204,6 +204,7 @@ def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: EncoderRunt
             "tile": (extraction.tile_um, extraction.tile_px),
             "batch": extraction.batch_tiles,
             "encoder": encoder.identity,
+            "resampled_by": resampling.RESAMPLED_BY,
             "code": code_identity(_CODE),
         }
     )

@@ -22,6 +22,7 @@ try:
 except ImportError:
     cykooz_resizer = None
 
+RESAMPLED_BY = "Pillow" if cykooz_resizer is None else "fast_image_resize"
 SUPPORT = 3  # source pixels that Lanczos looks at on each side, times the ratio
 
 Box = tuple[LevelPx, LevelPx, LevelPx, LevelPx]

@@ -19,12 +19,24 @@ import openslide
 from PIL import Image
 
 from sarcnet.compendium.files import atomic_path, sha256
-from sarcnet.slides import grid, jpeg_tiles, opening, overview, pyramid, quality, reading, thumbnail, tiling, tissue
+from sarcnet.slides import (
+    grid,
+    jpeg_tiles,
+    opening,
+    overview,
+    pyramid,
+    quality,
+    reading,
+    resampling,
+    thumbnail,
+    tiling,
+    tissue,
+)
 from sarcnet.slides.identity import code_identity, file_identity, unit_key
 from sarcnet.slides.opening import READ_ERRORS, SlideFault, require_inside, without_folder
 from sarcnet.slides.tiling import TiledSlide, TileRules, tile_slide
 
-_CODE = (grid, jpeg_tiles, opening, overview, pyramid, quality, reading, thumbnail, tiling, tissue)
+_CODE = (grid, jpeg_tiles, opening, overview, pyramid, quality, reading, resampling, thumbnail, tiling, tissue)
 PALETTE_COLOURS = 192
 PNG_EFFORT = 1  # of 9; 6, the usual, takes three times as long for 5 % less
 
@@ -54,7 +66,13 @@ class SlideResult:
 def slide_key(path: Path, *, rules: TileRules, mpp_override: float) -> str:
     """Key of one slide's result: the file, every rule, the override and the code."""
     return unit_key(
-        {"file": file_identity(path), "rules": asdict(rules), "mpp": mpp_override, "code": code_identity(_CODE)}
+        {
+            "file": file_identity(path),
+            "rules": asdict(rules),
+            "mpp": mpp_override,
+            "resampled_by": resampling.RESAMPLED_BY,
+            "code": code_identity(_CODE),
+        }
     )
 
 

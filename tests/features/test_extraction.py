@@ -21,6 +21,7 @@ from sarcnet.features.encoders import Encoder
 from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key
 from sarcnet.features.projection import two_axes
 from sarcnet.features.store import is_done, read_features, write_features
+from sarcnet.slides import resampling
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.reading import TileReader, plan
 from sarcnet.slides.units import TilePx, Um
@@ -138,13 +139,15 @@ def test_every_parameter_that_shapes_the_file_is_in_its_key(slides, name):
     assert key(WHAT) != key(replace(WHAT, **{name: getattr(WHAT, name) * 2}))
 
 
-def test_file_resolution_and_tiles_are_in_the_key(slides):
+def test_file_resolution_tiles_and_resampler_are_in_the_key(slides, monkeypatch):
     def key(slide: SlideTiles) -> str:
         return feature_key(slide, slide.tiles, encoder=MeanColour(), extraction=WHAT)
 
     others = [replace(slides[0], path=slides[1].path), replace(slides[0], mpp=0.49)]
     others.append(replace(slides[0], tiles=slides[0].tiles.assign(x_px=slides[0].tiles["x_px"] + 1)))
-    assert len({key(slide) for slide in [slides[0], *others]}) == 4
+    keys = {key(slide) for slide in [slides[0], *others]}
+    monkeypatch.setattr(resampling, "RESAMPLED_BY", "another")
+    assert len(keys | {key(slides[0])}) == 5
 
 
 def test_a_slide_that_has_gone_is_named_and_the_others_go_on(slides, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.slides import unit
+from sarcnet.slides import resampling, unit
 from sarcnet.slides.study import tile_table
 from sarcnet.slides.tiling import TileRules
 from sarcnet.slides.unit import slide_key
@@ -81,7 +81,7 @@ def test_every_rule_is_part_of_the_key(files, rules, name):
     assert before != after
 
 
-def test_file_override_and_code_are_part_of_the_key(files, rules, monkeypatch):
+def test_file_override_code_and_resampler_are_part_of_the_key(files, rules, monkeypatch):
     path = files["S0"]
     keys = [slide_key(path, rules=rules, mpp_override=math.nan), slide_key(path, rules=rules, mpp_override=0.5)]
     with path.open("ab") as file:
@@ -89,4 +89,6 @@ def test_file_override_and_code_are_part_of_the_key(files, rules, monkeypatch):
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
     monkeypatch.setattr(unit, "_CODE", unit._CODE[:-1])
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
-    assert len(set(keys)) == 4
+    monkeypatch.setattr(resampling, "RESAMPLED_BY", "another")
+    keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
+    assert len(set(keys)) == 5
