@@ -25,7 +25,10 @@ def normal(name: str) -> str:
 
 def pins() -> dict[str, str]:
     lines = (ROOT / "requirements.lock.txt").read_text().splitlines()
-    return {normal(name): version for name, version in (line.split("==") for line in lines if "==" in line)}
+    return {
+        normal(name): version
+        for name, version in (line.split(";")[0].strip().split("==") for line in lines if "==" in line)
+    }
 
 
 def test_every_dependency_is_pinned_inside_its_range():
