@@ -17,8 +17,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import norm
 
 from sarcnet.compendium.faults import Faults
 
@@ -59,6 +57,9 @@ def rdp_epsilon(*, noise_multiplier: float, releases: int, delta: float) -> floa
 
 def exact_epsilon(*, noise_multiplier: float, releases: int, delta: float) -> float:
     """The smallest ε of T Gaussian releases: δ(ε) = Φ(μ/2 - ε/μ) - e^ε Φ(-μ/2 - ε/μ) with μ = √T / z, solved for ε."""
+    from scipy.optimize import brentq  # a node loads this module for every message, and SciPy takes it 2 s
+    from scipy.stats import norm
+
     check(noise_multiplier=noise_multiplier, releases=releases, delta=delta)
     mu = math.sqrt(releases) / noise_multiplier
 
@@ -79,6 +80,7 @@ def spent(*, noise_multiplier: float, releases: int, delta: float, unit: str) ->
 
 def noise_for(*, epsilon: float, releases: int, delta: float) -> float:
     """The noise multiplier at which so many releases cost this ε by `rdp_epsilon`."""
+    from scipy.optimize import brentq
 
     def over(log_z: float) -> float:
         return rdp_epsilon(noise_multiplier=math.exp(log_z), releases=releases, delta=delta) - epsilon

@@ -47,6 +47,8 @@ QUIET = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "PYTHONWARNINGS": "ignore",
+    # Compiled once and kept: a node's process that is not up within 30 s is given up by Flower and started again, for ever.
+    "PYTHONDONTWRITEBYTECODE": "",
 }
 
 
