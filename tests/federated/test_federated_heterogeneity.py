@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated.heterogeneity import MODELS, World, differences, draw_heterogeneity, judge, make_cohort
+from sarcnet.federated.heterogeneity import MODELS, differences, draw_heterogeneity, judge
+from sarcnet.federated.worlds import World, make_cohort
 from sarcnet.model.bags import read_bags
 
 
