@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 MIB = 2**20
 #: Okabe–Ito colours: told apart with any colour vision.
-FEDERATED, POOLED, GREY = "#0072B2", "#000000", "#7F7F7F"
+FEDERATED, POOLED = "#0072B2", "#000000"
+HOSPITALS = ("#E69F00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#D55E00")
 DIRECTIONS = {"from the hospital": "#D55E00", "to the hospital": "#56B4E9"}
 
 
@@ -35,6 +36,7 @@ def draw_federation(
     `sarcnet.federated.ledger.traffic`.
     """
     fig, axes = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     fig.suptitle(title, fontsize="medium")
     _scores(axes[0], scores, references, score_name)
     _losses(axes[1], losses)
@@ -47,10 +49,16 @@ def _scores(ax: Axes, scores: pd.DataFrame, references: Mapping[str, float], sco
     ax.plot(
         scores["round"], scores["score"], color=FEDERATED, marker="o", markersize=3, label="federated, after the round"
     )
-    styles = {"sarcnet_pooled": (POOLED, "-")}
-    for (name, value), dashes in zip(references.items(), ("-", "--", ":", "-."), strict=False):
-        colour, style = styles.get(name, (GREY, dashes))
-        ax.axhline(value, color=colour, linestyle=style, linewidth=1.2, label=_readable(name))
+    alone = 0
+    for name, value in references.items():
+        label = f"{_readable(name)} ({value:.3f})"
+        if name == "sarcnet_pooled":
+            ax.axhline(value, color=POOLED, linewidth=1.2, label=label)
+        else:  # above the pooled model's line and broken, so that neither hides the other where they are alike
+            ax.axhline(
+                value, color=HOSPITALS[alone % len(HOSPITALS)], linestyle="--", linewidth=1.6, zorder=3, label=label
+            )
+            alone += 1
     ax.set(xlabel="round", ylabel=score_name, xlim=(0.5, last + 0.5), title="Tells patients apart")
     _below(ax)
 
@@ -61,7 +69,7 @@ def _losses(ax: Axes, losses: pd.DataFrame) -> None:
         who, patients = str(curve).split(", ")
         style = "-" if patients == "held-out patients" else ":"
         ax.plot(rows["round"], rows["loss"], color=colours[who], linestyle=style, label=curve)
-    ax.set(xlabel="round (pooled: the same number of epochs)", ylabel="loss per patient\n(negative log-likelihood)")
+    ax.set(xlabel="round (pooled: as many epochs)", ylabel="negative log-likelihood per patient")
     ax.set_title("Learns")
     _below(ax)
 
@@ -77,8 +85,8 @@ def _traffic(ax: Axes, traffic: pd.DataFrame) -> None:
             label = direction.replace("the hospital", "a hospital") if i == 0 else None
             ax.bar(place, own[direction], width * 0.9, bottom=bottom, color=colour, label=label)
             bottom = bottom + own[direction]
-    ax.set(xlabel="round (0: statistics; last: centring)", ylabel="MiB in a round")
-    ax.set_title(f"Crossed the wire (bars: {', '.join(names)})")
+    ax.set(xlabel="round (0: sums; last: evaluation)", ylabel="MiB in a round")
+    ax.set_title(f"Crossed the wire\n(bars in each round: {', '.join(names)})", fontsize="small")
     _below(ax)
 
 

@@ -7,8 +7,11 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,19 +19,26 @@ from typing import Any
 import pytest
 import websocket  # websocket-client, which Jupyter's server brings
 
+from sarcnet.federated.processes import free_ports
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "microsoft-edge")
 PATIENCE_S = 20.0
-KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "ArrowUp": 38, "ArrowDown": 40}
+JUPYTER_S = 60.0
+KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "ArrowUp": 38, "ArrowDown": 40, "Home": 36, "End": 35}
 
 
 class Page:
-    """One tab: open a page, ask it, press, click, look. `requests` are the addresses it asked for, `errors` its faults."""
+    """One tab: open a page, ask it, press, click, look.
+
+    `requests` are the addresses it asked for, `errors` its faults, `frames` what came over its web sockets.
+    """
 
     def __init__(self, address: str, *, downloads: Path) -> None:
         self.socket = websocket.create_connection(address, timeout=PATIENCE_S, suppress_origin=True)
         self.count = 0
         self.requests: list[str] = []
         self.errors: list[str] = []
+        self.frames: list[bytes] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
         self.send("Emulation.setDeviceMetricsOverride", width=1200, height=900, deviceScaleFactor=1, mobile=False)
@@ -52,12 +62,20 @@ class Page:
             self.requests.append(facts["request"]["url"])
         elif method == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(facts["exceptionDetails"])[:600])
+        elif method == "Runtime.consoleAPICalled" and facts["type"] == "error":
+            self.errors.append(json.dumps(facts["args"])[:600])
+        elif method == "Network.webSocketFrameReceived":
+            frame = facts["response"]
+            text = frame["payloadData"]
+            self.frames.append(text.encode() if frame["opcode"] == 1 else base64.b64decode(text))
         elif method == "Log.entryAdded" and facts["entry"]["level"] == "error":
             self.errors.append(f"{facts['entry']['text']} {facts['entry'].get('url', '')}")
 
-    def open(self, path: Path) -> None:
-        self.send("Page.navigate", url=path.as_uri())
-        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(path.as_uri())}")
+    def open(self, path: Path | str) -> None:
+        """Go to a file or an address, and wait until it is loaded."""
+        address = path if isinstance(path, str) else path.as_uri()
+        self.send("Page.navigate", url=address)
+        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(address)}")
 
     def evaluate(self, expression: str) -> Any:
         """Value of a JavaScript expression; a promise is awaited."""
@@ -129,11 +147,54 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait()
 
 
+@pytest.fixture(scope="session")
+def jupyterlab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a JupyterLab that runs for the whole session, and the folder whose notebooks it shows.
+
+    It reads nobody's settings, asks for no password (it listens on this machine only) and fetches no news.
+    """
+    home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
+    settings = home / "labconfig" / "page_config.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
+    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME")
+    environment = {**os.environ, **dict.fromkeys(places, str(home))}
+    environment.pop("SARCNET_HEADLESS", None)
+    (port,) = free_ports(1)
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+        *("--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={notebooks}"),
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    with (home / "log.txt").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            address, end = f"http://127.0.0.1:{port}", time.monotonic() + JUPYTER_S
+            while not _answers(f"{address}/api"):
+                assert process.poll() is None, (home / "log.txt").read_text()
+                assert time.monotonic() < end, f"JupyterLab does not answer: {(home / 'log.txt').read_text()}"
+                time.sleep(0.1)
+            yield address, notebooks
+        finally:
+            process.send_signal(signal.SIGTERM)  # ends its kernels too
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def tab(chromium: str, tmp_path: Path) -> Iterator[Page]:
     """A fresh tab whose downloads land in tmp_path / "downloads"."""
-    import urllib.request
-
     asked = urllib.request.Request(f"http://{chromium}/json/new?about:blank", method="PUT")
     with urllib.request.urlopen(asked) as reply:
         facts = json.load(reply)

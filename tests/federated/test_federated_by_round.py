@@ -77,6 +77,6 @@ def test_the_figure_shows_rounds_references_and_traffic(run):
     )
     left, _, right = fig.axes
     assert [t.get_text() for t in left.get_legend().get_texts()] == [
-        "federated, after the round", "pooled", "alone: CLB", "alone: IB",
+        "federated, after the round", "pooled (0.720)", "alone: CLB (0.600)", "alone: IB (0.650)",
     ]  # fmt: skip
     assert sum(bar.get_height() for bar in right.patches) * 2**20 == pytest.approx(run.messages["bytes"].sum())

@@ -26,7 +26,7 @@ def rounds() -> Rounds:
         for h in ("CLB", "IB")
         for d, size in sizes.items()
     ]
-    scores = pd.DataFrame({"round": [1, 2, 3], "score": [0.6, 0.7, 0.72]})
+    scores = pd.DataFrame({"round": [1, 2, 3], "patients": 160, "score": [0.6, 0.7, 0.72]})
     return Rounds(
         pd.DataFrame(rows), scores=scores, traffic=pd.DataFrame(traffic), score_name="AUC", note="simulated data"
     )
@@ -41,9 +41,12 @@ def test_a_round_says_weights_sizes_and_lengths(rounds):
     said = texts(figure)
     assert "weight 0.25" in said
     assert "weight 0.75" in said
-    assert "down 1.00 MiB" in said
-    assert "up 0.50 MiB" in said
-    assert "length 1.00" in said
+    assert "receives 1.00 MiB" in said
+    assert "sends 0.50 MiB" in said
+    assert "change 1.00" in said
+    assert "change: Euclidean length" in said
+    assert "n = 160 patients" in figure.axes[1].get_title()
+    assert figure.axes[2].get_ylabel() == "negative log-likelihood per patient"
     assert "Round 3 of 3 · simulated data" in figure.get_suptitle()
     plt.close(figure)
 
@@ -55,14 +58,46 @@ def test_only_rounds_up_to_now_are_drawn(rounds):
     plt.close(figure)
 
 
+def test_boxes_of_many_hospitals_do_not_overlap(rounds):
+    names = [f"HOSPITAL_{letter}" for letter in "ABCDEFGHIJ"]
+    one, sent = rounds.rounds.query("hospital == 'CLB'"), rounds.traffic.query("hospital == 'CLB'")
+    rounds = Rounds(
+        pd.concat([one.assign(hospital=name) for name in names]), scores=rounds.scores,
+        traffic=pd.concat([sent.assign(hospital=name) for name in names]), score_name="AUC", note="simulated data",
+    )  # fmt: skip
+    figure = rounds.draw(1)
+    figure.draw_without_rendering()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in figure.axes[0].texts if text.get_bbox_patch()]
+    assert len(boxes) == 11
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    plt.close(figure)
+
+
 def test_slider_repaints(rounds):
     panel = Panel(rounds)
     first = panel.picture.value
     panel.slider.value = 3
     assert panel.picture.value != first
+    assert "<b>Round 3 of 3</b> (simulated data)" in panel.text.value
     panel.slider.value = 1
     assert panel.picture.value == first
     assert panel.slider.max == 3
+
+
+def test_a_round_in_words(rounds):
+    said = rounds.sentence(2)
+    assert "CLB received the common model (1.00 MiB), trained it on 30 patients and sent back its change" in said
+    assert "(0.50 MiB, length 1.50), which counts with weight 0.25" in said
+    assert "AUC, of 160 patients: <b>0.700</b> (+0.100 since round 1)." in said
+    assert "since" not in rounds.sentence(1)
+
+
+def test_names_cannot_bring_markup(rounds):
+    hostile = Rounds(
+        rounds.rounds.replace("IB", "<i>"), scores=rounds.scores, traffic=rounds.traffic.replace("IB", "<i>"),
+        score_name="AUC", note="simulated data",
+    )  # fmt: skip
+    assert "&lt;i&gt; received" in hostile.sentence(1)
 
 
 def test_headless_gets_a_sentence(rounds, monkeypatch):
