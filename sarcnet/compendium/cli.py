@@ -80,6 +80,27 @@ def parser() -> argparse.ArgumentParser:
     qupath.add_argument(
         "--nuclei-min", type=int, default=8, metavar="N", help="a tile needs for mean sizes (default: 8)"
     )
+    hospital = commands.add_parser("hospital", help="a hospital's part of a federation").add_subparsers(
+        dest="action", required=True
+    )
+    laying = hospital.add_parser("lay", help="lay the folder that its node reads, from its own notebooks 00 and 02")
+    laying.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
+    laying.add_argument("--centre", metavar="NAME", help="the hospital, where the run has several")
+    laying.add_argument("--into", required=True, metavar="FOLDER", help="folder that is laid afresh")
+    federation = commands.add_parser("federation", help="the coordinating site's part of a federation").add_subparsers(
+        dest="action", required=True
+    )
+    plan = federation.add_parser("plan", help="write the settings of `flwr run` from a profile; no data needed")
+    plan.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
+    plan.add_argument("--hospitals", required=True, nargs="+", metavar="NAME", help="as their folders are called")
+    plan.add_argument("--out", required=True, metavar="FOLDER", help="for the result, on the SuperLink's machine")
+    plan.add_argument("--into", default="run.toml", metavar="FILE", help="file to write (default: run.toml)")
+    plan.add_argument("--strategy", default="fedavg", metavar="NAME", help="default: fedavg")
+    plan.add_argument("--secure-sum", action="store_true", help="the server reads sums only; three hospitals or more")
+    plan.add_argument("--deadline-s", type=float, default=900.0, metavar="S", help="for a round (default: 900)")
+    plan.add_argument(
+        "--start-deadline-s", type=float, default=300.0, metavar="S", help="for the first answer (default: 300)"
+    )
     return top
 
 
@@ -118,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from sarcnet.interpret.qupath_command import run_qupath
 
             return run_qupath(study.run_dir, options.slides, into=Path(options.into), nuclei_min=options.nuclei_min)
+        if options.command in ("hospital", "federation"):
+            return federate(study, options)
         if options.command == "run":
             from sarcnet.compendium.runner import run
 
@@ -157,6 +180,18 @@ def review(options: argparse.Namespace) -> int:
     run_dir = Study.load(options.profile).run_dir
     names = ("tiles", "repeats", "checks", "patient_tiles_max", "seed")
     return run_export(run_dir, into=Path(options.into), **{name: getattr(options, name) for name in names})
+
+
+def federate(study, options: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
+    """`sarcnet hospital lay` and `sarcnet federation plan`."""
+    from pathlib import Path
+
+    from sarcnet.federated.commands import run_lay, run_plan
+
+    if options.command == "hospital":
+        return run_lay(study, centre=options.centre, into=Path(options.into))
+    names = ("hospitals", "out", "strategy", "secure_sum", "deadline_s", "start_deadline_s")
+    return run_plan(study, into=Path(options.into), **{name: getattr(options, name) for name in names})
 
 
 def status(study) -> int:  # type: ignore[no-untyped-def]

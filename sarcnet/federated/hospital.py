@@ -42,11 +42,12 @@ def write_hospital(
     slides: pd.DataFrame,
     folds: pd.DataFrame,
     features: Mapping[str, Path],
+    link: bool = True,
 ) -> Path:
     """Lay one hospital's folder, afresh; only rows and files of ``centre`` go in.
 
     patients, slides, folds: tables of all hospitals (patient_id, centre, ...). features: slide_id → HDF5 file; files
-    are hard links where the disk allows it, copies elsewhere. Returns the folder.
+    are hard links where link is set and the disk allows it, copies elsewhere. Returns the folder.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "features").mkdir(parents=True)
@@ -58,7 +59,8 @@ def write_hospital(
     folds.loc[folds["patient_id"].isin(own["patient_id"])].to_parquet(folder / "folds.parquet", index=False)
     for slide_id in slides.loc[is_own, "slide_id"]:
         if slide_id in features:
-            _link(features[slide_id], folder / "features" / f"{slide_id}.h5")
+            place = _link if link else shutil.copyfile
+            place(features[slide_id], folder / "features" / f"{slide_id}.h5")
     own.to_parquet(folder / "patients.parquet", index=False)
     return folder
 
@@ -76,7 +78,7 @@ def read_centre(folder: Path) -> str:
         centres = sorted(set(pd.read_parquet(folder / "patients.parquet", columns=["centre"])["centre"]))
     except (OSError, ValueError) as error:
         raise SarcnetError(
-            f"The hospital's folder {folder} cannot be read ({error}): lay it with write_hospital."
+            f"The hospital's folder {folder} cannot be read ({error}): lay it with `sarcnet hospital lay`."
         ) from error
     if len(centres) != 1:
         raise SarcnetError(

@@ -17,6 +17,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from sarcnet.compendium.study import Study
+from sarcnet.federated.commands import make_protocol
+
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "papermill_params" / "smoke.yaml"
 STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
@@ -89,6 +92,12 @@ def test_numbers_are_possible(first):
     for number in aucs.values():
         assert 0 <= number["low"] <= number["value"] <= number["high"] <= 1
         assert number["n"] == 56
+
+
+def test_a_plan_made_by_command_is_the_notebooks(first):
+    study = Study.load(str(first.folder / "smoke.yaml"))
+    protocol = make_protocol(study, hospitals=["CLB", "IB"])
+    assert protocol.to_dict() == json.loads((first.stage("03_model") / "protocol.json").read_text())
 
 
 def test_executed_notebooks_are_clean(first):
