@@ -47,14 +47,15 @@ def page(rows: list[Measured], *, slides: Mapping[str, Path], tiles: int, repeat
         "4,096 px a side, laid edge to edge, mirrored every other time, framed by empty glass; tiled JPEG of quality 80, "
         "levels in steps of 2, so that 0.5 µm/px is a level of the file. Rendered ×4 is the same slide with levels in steps "
         f"of 4, as Aperio's scanners write at 40×: everyone has to start from level 0 and resample. {real}",
-        f"Tiles of 112 µm on 224 px, the first {tiles} of the slide's tissue, row by row, the same for all (fewer where a "
-        f"slide has fewer). Each number is the median of {repeats} repeats, the file in the system's memory, the slide "
-        f"opened anew each time. The encoder is MobileNetV2 (ONNX Runtime), the same graph for all, {BATCH_TILES} tiles a "
+        f"Tiles of 112 µm on 224 px, the first {tiles:,} of the slide's tissue, row by row, the same for all. A slide that "
+        "has fewer is read and encoded, by everybody, as often as it takes to get there, as a cohort of small slides, each "
+        f"opened anew and with a file of its own. Each number is the median of {repeats} repeats, the slides in the system's "
+        f"memory. The encoder is MobileNetV2 (ONNX Runtime), the same graph for all, {BATCH_TILES} tiles a "
         f"call, {JOBS} cores: sarcnet by {JOBS} threads that read and encode, the others by {JOBS} threads of the encoder "
         "and no helper processes, which was their fastest way. Reading on two cores is by threads in sarcnet and by its "
         "loader's processes in LazySlide, started anew for each slide. End to end includes what a tool does once a slide "
-        "(opening, files, records), which weighs on the small real slide. Peak memory is that of the tool's process (and its "
-        "largest helper), interpreter and libraries included.",
+        "(opening, files, records), which weighs most where slides are small. Peak memory is that of the tool's process (and "
+        "its largest helper), interpreter and libraries included.",
         "The naive loop reads level 0 at whatever resolution, rounds the tile to whole pixels and resizes with Pillow's usual "
         "filter; at 0.499 µm/px it has nothing to resize. The others read the level of 0.5 µm/px where there is one, a "
         "quarter of the pixels. Elsewhere sarcnet resamples to exactly 0.5 µm/px with a Lanczos filter.",

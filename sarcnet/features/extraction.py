@@ -195,7 +195,7 @@ def _ready(job: _Job) -> bool:
 
 def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: EncoderRuntime, extraction: Extraction) -> str:
     """Key of one slide's features: slide file, µm/px, tiles chosen, encoder's weights, runtime and code."""
-    corners = chosen[["tile", "x_px", "y_px"]].to_numpy(np.int64)
+    corners = np.column_stack([chosen[name] for name in ("tile", "x_px", "y_px")]).astype(np.int64)  # (n, 3)
     return unit_key(
         {
             "file": file_identity(slide.path),
@@ -254,12 +254,22 @@ def _start(
     job.reader = TileReader(handle, info, read_plan)
     job.journal = Journal(_work(job.path.parent) / f"{job.slide.slide_id}-{job.key}.journal")
     job.batches_resumed = len(job.journal)
-    corners = job.chosen[["x_px", "y_px"]].to_numpy(float)
-    for batch, first in enumerate(range(0, len(corners), extraction.batch_tiles)):
+    corners = _corners(job.chosen).astype(float)
+    for batch, rows in enumerate(_batches(len(corners), at_most=extraction.batch_tiles)):
         if batch not in job.journal:
-            rows = np.arange(first, min(first + extraction.batch_tiles, len(corners)))
             job.batches.append(pool.submit(_encode, job.reader, corners, batch, rows, encoder, job.journal, meter))
     return job
+
+
+def _corners(tiles: pd.DataFrame) -> np.ndarray:
+    """(n, 2) x, y of the tiles' top-left corners, level-0 pixels."""
+    return np.column_stack([tiles["x_px"], tiles["y_px"]])
+
+
+def _batches(tiles: int, *, at_most: int) -> list[np.ndarray]:
+    """Rows of each batch, in order. All are of one size, give or take a tile: of a small slide a last batch of four would
+    leave a thread idle while another still has eight to do."""
+    return np.array_split(np.arange(tiles), -(-tiles // at_most)) if tiles else []
 
 
 def _encode(
@@ -325,12 +335,11 @@ def _written(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict
         fault = job.fault or SlideFault(f"{job.slide.path.name} was not opened.", "Run 02_features again.")
         return row | {"status": "failed", "cause": fault.cause, "advice": fault.advice, "n_encoded": 0}
     start = time.perf_counter()
-    kept = job.chosen.iloc[rows]
     write_features(
         job.path,
         features=(features for _, features in job.journal.blocks()),
-        coords=kept[["x_px", "y_px"]].to_numpy(),
-        tiles=kept["tile"].to_numpy(),
+        coords=_corners(job.chosen)[rows],
+        tiles=job.chosen["tile"].to_numpy()[rows],
         attrs=_attributes(job, encoder, extraction),
         coords_attrs=_places(job.slide, extraction),
     )

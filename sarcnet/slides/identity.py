@@ -5,10 +5,11 @@ A key is made of everything that shapes the result: the slide file, the paramete
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -51,8 +52,9 @@ def _companions(path: Path) -> list[Path]:
     return sorted(other for other in found if other != path and other.is_file())
 
 
-def code_identity(modules: Iterable[ModuleType]) -> str:
-    """sha256 over the modules' source files."""
+@functools.cache
+def code_identity(modules: tuple[ModuleType, ...]) -> str:
+    """sha256 over the modules' source files, as they were when first asked: what runs is what was loaded then."""
     digest = hashlib.sha256()
     for module in sorted(modules, key=lambda m: m.__name__):
         digest.update(Path(str(module.__file__)).read_bytes())

@@ -17,6 +17,7 @@ import numpy as np
 import openslide
 from PIL import Image
 
+from sarcnet.slides.allocation import keep_freed_memory
 from sarcnet.slides.jpeg_tiles import DirectReadError, jpeg_tiles
 from sarcnet.slides.opening import ONE_GRID, READ_ERRORS, SlideInfo
 from sarcnet.slides.resampling import SUPPORT, Box, resample
@@ -62,6 +63,7 @@ class TileReader:
     def __init__(
         self, slide: openslide.OpenSlide, info: SlideInfo, read_plan: ReadPlan, *, direct: bool = True
     ) -> None:
+        keep_freed_memory()
         self.info = info
         self.plan = read_plan
         overlap = 2 * _margin_px(read_plan) + 1  # a corner is rounded to a whole pixel

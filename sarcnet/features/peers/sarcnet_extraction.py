@@ -23,7 +23,7 @@ from sarcnet.slides.units import Level0Px, TilePx, Um
 
 
 def main() -> None:
-    """Measure; the slide is opened anew for each pass, and the encoder alone is given a batch from memory."""
+    """Measure; each slide is opened anew, and the encoder alone is given a batch from memory."""
     task = given_task()
     path = Path(task.slide)
     encoder = runtime_for(encoder_named("mobilenetv2_imagenet"))
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(task.jobs) as pool, _reader(task) as reader:
         first = task.corners[: task.batch_tiles]
         batch = np.stack([reader.tile(Level0Px(x), Level0Px(y)) for x, y in first])
-        calls = range(-(-len(task.corners) // len(batch)))
+        calls = range(-(-task.copies * len(task.corners) // len(batch)))
         turns = itertools.count()
         report(
             task,
@@ -40,8 +40,8 @@ def main() -> None:
             warm_up=lambda: encoder.encode(batch),
             measures={
                 "tissue": lambda: len(kept_corners(path)),
-                "read_1": lambda: _read(task, map),
-                "read_2": lambda: _read(task, pool.map),
+                "read_1": lambda: sum(_read(task, map) for _ in range(task.copies)),
+                "read_2": lambda: sum(_read(task, pool.map) for _ in range(task.copies)),
                 "encoder": lambda: sum(map(len, pool.map(lambda _: encoder.encode(batch), calls))),
                 "end_to_end": lambda: _extract(task, info.mpp, encoder, Path(name) / str(next(turns))),
             },
@@ -61,11 +61,11 @@ def _read(task: Task, over: Callable[..., Iterable[np.ndarray]]) -> int:
 
 
 def _extract(task: Task, mpp: float, encoder: EncoderRuntime, folder: Path) -> int:
-    """Tiles of one slide, from file to feature file."""
+    """Tiles of the slide and its copies, from file to feature files."""
     x, y = np.array(task.corners).T
     tiles = pd.DataFrame({"tile": range(len(x)), "x_px": x, "y_px": y})
     rows = extract_cohort(
-        [SlideTiles("bench", Path(task.slide), mpp, tiles)],
+        [SlideTiles(f"bench_{copy}", Path(task.slide), mpp, tiles) for copy in range(task.copies)],
         encoder=encoder,
         extraction=Extraction(task.tile_um, task.tile_px, tiles_max=len(tiles), batch_tiles=task.batch_tiles),
         generator=lambda slide_id: np.random.default_rng(0),

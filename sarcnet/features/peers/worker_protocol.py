@@ -27,12 +27,14 @@ COMPARED = 16  # tiles whose mean colour shows whether tools read the same glass
 class Task:
     """One slide for one tool.
 
-    `corners`: top-left corners of the tiles, level-0 pixels, in the order in which to read them. `mpp`: µm/px of
-    level 0. `onnx`: graph of the encoder, uint8 (n, tile_px, tile_px, 3) -> float32 (n, d). `jobs`: cores to use.
+    `corners`: top-left corners of the tiles, level-0 pixels, in the order in which to read them. `copies`: how many such
+    slides are read and encoded, one after the other as in a cohort; each is opened anew. `mpp`: µm/px of level 0.
+    `onnx`: graph of the encoder, uint8 (n, tile_px, tile_px, 3) -> float32 (n, d). `jobs`: cores to use.
     """
 
     slide: str
     corners: list[tuple[int, int]]
+    copies: int
     mpp: float
     tile_um: float
     tile_px: int
