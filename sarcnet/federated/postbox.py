@@ -20,7 +20,7 @@ from flwr.supercore.run import Run
 from sarcnet.federated.ledger import SERVER, Ledger
 from sarcnet.federated.plan import CANNOT_ANSWER, FederationError, NodeUnavailable
 
-PULL_S = 0.05  # pause between two looks for replies
+PULL_S, LONGEST_PULL_S = 0.05, 0.5  # pause between two looks for replies, a tenth longer each time: a look costs
 ASK_AGAIN_S = 2.0  # pause before a node that has gone is asked again
 
 
@@ -94,6 +94,7 @@ class Postbox(Grid):
         waiting = dict(zip(self.grid.push_messages(letters), (m.metadata.dst_node_id for m in letters), strict=True))
         end = time.monotonic() + (timeout if timeout is not None else float("inf"))
         replies: dict[str, Message] = {}
+        pause = PULL_S
         while waiting:
             for reply in self.grid.pull_messages(list(waiting)):
                 node = waiting.pop(reply.metadata.reply_to_message_id)
@@ -106,7 +107,8 @@ class Postbox(Grid):
                     "Finished rounds are kept; run again to go on."
                 )
             if waiting:
-                self.stop.wait(PULL_S)
+                self.stop.wait(pause)
+                pause = min(1.1 * pause, LONGEST_PULL_S)
         for name in sorted(replies):
             self._write_down(replies[name], sender=name, receiver=SERVER)
         return [replies[name] for name in sorted(replies)]
