@@ -145,11 +145,12 @@ run = simulate(
 
 # %%
 work = run.rounds.groupby("hospital")["seconds"].mean()
+ended = int(run.rounds["round"].max())  # before the last planned round where early stopping is on
 starting = run.seconds.get("ray start", 0.0) + run.seconds["meeting"]
 display(Markdown(
     f"Starting: {starting:.1f} s (Ray {run.seconds.get('ray start', 0.0):.1f} s, then until both hospitals answered "
     f"{run.seconds['meeting']:.1f} s). Statistics: {run.seconds['statistics']:.1f} s. "
-    f"{rounds - run.resumed_after} rounds now, {run.resumed_after} from an earlier run: {run.seconds['rounds']:.1f} s. "
+    f"{ended - run.resumed_after} rounds now, {run.resumed_after} from an earlier run: {run.seconds['rounds']:.1f} s. "
     f"A round's training: " + ", ".join(f"{name} {value:.2f} s" for name, value in work.items()) + "."
 ))
 
@@ -216,7 +217,7 @@ steps = panel.Rounds(
     run.rounds, scores=scores, traffic=traffic, score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
     note=f"{stage.data_kind} data",
 )
-fig = steps.strip(sorted({1, (1 + rounds) // 2, rounds}))
+fig = steps.strip(sorted({1, (1 + ended) // 2, ended}))
 stage.figure("F6_rounds", fig, data=run.rounds, caption="What the server sends and what each hospital sends back in some "
              "rounds, and the loss on each hospital's held-out patients.")
 panel.round_panel(steps)
@@ -371,7 +372,7 @@ display(Markdown(
     f"Without sharing a patient, {' and '.join(protocol.centres)} trained a model with an AUC of "
     f"**{overall['sarcnet_fedavg']:.3f}** on patients left out; pooled it was {overall['sarcnet_pooled']:.3f}, alone "
     + ", ".join(f"{overall[name]:.3f} ({name.removeprefix('local_')})" for name in compared[1:])
-    + f". It took {rounds} rounds and {total:.1f} MiB. The data are {stage.data_kind}."
+    + f". It took {ended} rounds and {total:.1f} MiB. The data are {stage.data_kind}."
 ))
 
 # %% [markdown]

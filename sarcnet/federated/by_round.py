@@ -24,8 +24,8 @@ Score = Callable[[pd.DataFrame], float]
 def predict_rounds(run: FederatedRun, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
     """Out-of-fold predictions of the model after each round: round, patient_id, centre, repeat, fold, risk.
 
-    The last round is the finished model; in the others a patient without tiles has the risk of a patient whose tiles
-    say nothing, as the image score is centred at the very end.
+    The last round is the finished model (with early stopping that of each member's best round); in the others a patient
+    without tiles has the risk of a patient whose tiles say nothing, as the image score is centred at the very end.
     """
     last = int(run.rounds["round"].max())
     frames = []

@@ -53,6 +53,7 @@ from sarcnet.federated.records import (
 )
 from sarcnet.federated.scaffold import corrected, correction, keep_control, mean_gradient
 from sarcnet.federated.sealed import hidden_in_sum, key
+from sarcnet.federated.stopping import LOSS, split_hospital, stopping_sums
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack, image_score_sums
@@ -84,14 +85,22 @@ def data_path(context: Context) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _own(folder: Path, protocol: Protocol, run_id: int) -> Hospital:
-    return read_hospital(folder, protocol=protocol)
+def _own(folder: Path, protocol: Protocol, run_id: int) -> tuple[Hospital, np.ndarray | None]:
+    return split_hospital(read_hospital(folder, protocol=protocol), protocol=protocol)
 
 
 def own_hospital(message: Message, context: Context) -> tuple[Hospital, Protocol]:
-    """The hospital's patients under the protocol that came with the message; read once a run and process."""
+    """The hospital's patients under the protocol that came with the message; read once a run and process.
+
+    Its weights are of those that train; who decides when to stop is asked for with `own_stopping`.
+    """
     protocol = read_protocol(_config(message))
-    return _own(data_path(context), protocol, context.run_id), protocol
+    return _own(data_path(context), protocol, context.run_id)[0], protocol
+
+
+def own_stopping(message: Message, context: Context) -> np.ndarray | None:
+    """(n, E) 0/1: the patients who decide when to stop (`sarcnet.federated.stopping`), or None."""
+    return _own(data_path(context), read_protocol(_config(message)), context.run_id)[1]
 
 
 def _config(message: Message) -> ConfigRecord:
@@ -157,6 +166,7 @@ def train(message: Message, context: Context) -> Message:
     recipe, dtype = read_recipe(config), str(config["message_dtype"])
     epochs, first_epoch = int(config["epochs"]), int(config["first_epoch"])  # type: ignore[arg-type]
     received, control, spent = stack.parameter_arrays(), {}, None
+    stopping = own_stopping(message, context)
     if recipe.patient_clip:
         spent = train_privately(
             stack,
@@ -178,8 +188,12 @@ def train(message: Message, context: Context) -> Message:
                 protocol=protocol,
                 epochs=epochs,
                 first_epoch=first_epoch,
+                stopping=stopping,
+                keep_best=False,
             )
-        losses = _last_losses(curves)
+        losses = _last_losses(curves, names=("training_loss", "heldout_loss"))
+        if stopping is not None:
+            losses |= stopping_sums(hospital, stopping, mean=_last_losses(curves, names=(LOSS,))[LOSS])
     learning = {"patients": hospital.weights.sum(axis=0, dtype=np.float64), **losses}  # (E,) each
     trained = stack.parameter_arrays()
     arrays = trained if dtype == "float32" else rounded(changes(trained, received=received), dtype=dtype)
@@ -193,10 +207,10 @@ def train(message: Message, context: Context) -> Message:
     return reply
 
 
-def _last_losses(curves: pd.DataFrame) -> dict[str, np.ndarray]:
-    """(E,) training_loss and heldout_loss of the last epoch."""
+def _last_losses(curves: pd.DataFrame, *, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """(E,) losses of these names in the last epoch."""
     last = curves.loc[curves["epoch"] == curves["epoch"].max()].sort_values("member")
-    return {name: last[name].to_numpy(np.float64) for name in ("training_loss", "heldout_loss")}
+    return {name: last[name].to_numpy(np.float64) for name in names}
 
 
 def centring(message: Message, context: Context) -> Message:

@@ -68,6 +68,11 @@ class Plan:
                     f"A secure sum hides what {self.recipe.name} at {self.message_dtype} has to see or round: use a strategy "
                     "of the plain mean without clip_norm, and message_dtype float32."
                 )
+        if self.protocol.early_stopping_share and self.recipe.patient_clip:
+            raise FederationError(
+                "Early stopping needs losses of patients, and private training tells none, as they would leave without "
+                "noise: set early_stopping_share to 0, and choose the number of rounds beforehand."
+            )
         if self.protocol.loss == "cox":
             raise FederationError(
                 "Cox's partial likelihood does not split over hospitals: each would only compare its own patients. "

@@ -19,6 +19,7 @@ from sarcnet.federated.hospital import read_centre
 from sarcnet.federated.postbox import Postbox
 from sarcnet.federated.records import from_record, to_record
 from sarcnet.federated.secure_sum import STATISTICS, TRAINING, Fixed, add_up, hide, new_key, public_key
+from sarcnet.federated.stopping import LOSS, PATIENTS
 
 #: Name of the record with keys and question, and of a hospital's state with its private key.
 SECURE = "secure_sum"
@@ -109,4 +110,5 @@ def _times_patients(
     told = {"patients": n}
     if np.isfinite(learning["training_loss"]).all():  # private training tells no loss
         told["training_loss"] = n * learning["training_loss"]
+    told |= {name: learning[name] for name in (LOSS, PATIENTS) if name in learning}
     return {"arrays": change, "learning": told}

@@ -10,7 +10,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from sarcnet.federated.postbox import Postbox
 from sarcnet.federated.records import check_axes, from_record, instructions, standardisation, to_record
 from sarcnet.federated.sealed import SECURE, Seal, exchange_keys
 from sarcnet.federated.secure_sum import STATISTICS
+from sarcnet.federated.stopping import AllStopped, best_rounds, kept_arrays
 from sarcnet.federated.strategy import MemberStrategy
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.predict import TrainedStack
@@ -136,6 +137,8 @@ class Server:
             written = len(postbox.ledger.rows)
             save_round(folder, finished[-1])
             next(progress, None)
+            if self._all_stopped(finished):
+                raise AllStopped
 
         strategy = MemberStrategy(
             self.plan,
@@ -146,9 +149,18 @@ class Server:
         )
         start = finished[-1].arrays if finished else stack.parameter_arrays()
         asked = (self.plan.rounds - done) * strategy.visits
-        strategy.start(postbox, to_record(start), num_rounds=asked, timeout=self.plan.deadline_s)
-        stack.load_parameter_arrays(finished[-1].arrays)
+        with suppress(AllStopped):
+            if not self._all_stopped(finished):
+                strategy.start(postbox, to_record(start), num_rounds=asked, timeout=self.plan.deadline_s)
+        stopping, patience = self.plan.protocol.early_stopping_share > 0, self.plan.protocol.patience
+        stack.load_parameter_arrays(kept_arrays(finished, patience=patience) if stopping else finished[-1].arrays)
         return done, finished
+
+    def _all_stopped(self, finished: list[FinishedRound]) -> bool:
+        """Whether no member would keep a later round: never without early stopping."""
+        if not (self.plan.protocol.early_stopping_share and finished):
+            return False
+        return bool(best_rounds(finished, patience=self.plan.protocol.patience).stopped.all())
 
     def _centre(self, postbox: Postbox, stack: StackedNetwork) -> None:
         """Move the average training image score into the hazard, as the pooled model does."""

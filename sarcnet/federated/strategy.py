@@ -26,6 +26,7 @@ from sarcnet.federated.records import from_record, instructions, rounded, to_rec
 from sarcnet.federated.scaffold import OWN
 from sarcnet.federated.sealed import SECURE, Seal
 from sarcnet.federated.secure_sum import TRAINING
+from sarcnet.federated.stopping import mean_loss
 
 #: Called after each round; the messages are the caller's to add.
 OnRound = Callable[[FinishedRound], None]
@@ -73,6 +74,7 @@ class MemberStrategy(FedAvg):
         self.memory = finished.memory if finished else {}
         self.standardisation = to_record(standardisation)
         self.rows: list[dict[str, object]] = []
+        self.told: list[Arrays] = []
 
     @property
     def visits(self) -> int:
@@ -129,9 +131,10 @@ class MemberStrategy(FedAvg):
         own = [changes(answer.weights, received=self.received) for answer in answers]
         patients = [answer.learning["patients"] for answer in answers]
         new, self.memory = self._combined(answers, own, patients)
+        self.told += [answer.learning for answer in answers]
         self.rows += [self._row(answer, change) for answer, change in zip(answers, own, strict=True)]
         if self.visit == self.visits - 1:
-            self.on_round(FinishedRound(self.postbox.round, new, self.rows, [], self.memory))
+            self.on_round(FinishedRound(self.postbox.round, new, self.rows, [], self.memory | self._watched()))
             self.rows = []
         loss = sum(float((a.learning["training_loss"] * a.learning["patients"]).sum()) for a in answers)
         return to_record(new), MetricRecord({"training_loss": loss / sum(float(p.sum()) for p in patients)})
@@ -157,8 +160,15 @@ class MemberStrategy(FedAvg):
         row = {"round": self.postbox.round, "hospital": ALL, "patients": float(n.mean()), "training_loss": loss}
         row |= {"heldout_loss": math.nan, "change_norm": float(norms(change).max())}
         seconds = max(self.postbox.work_seconds.values())
-        self.on_round(FinishedRound(self.postbox.round, new, [row | {"seconds": seconds}], [], self.memory))
+        self.told = [learning]
+        rows, memory = [row | {"seconds": seconds}], self.memory | self._watched()
+        self.on_round(FinishedRound(self.postbox.round, new, rows, [], memory))
         return to_record(new), MetricRecord({"training_loss": loss})
+
+    def _watched(self) -> Arrays:
+        """What decides when to stop, where the protocol has that: the mean loss of this round's stopping patients."""
+        told, self.told = self.told, []
+        return mean_loss(told) if self.plan.protocol.early_stopping_share else {}
 
     def _combined(self, answers: list[Answer], own: list[Arrays], patients: list[np.ndarray]) -> tuple[Arrays, Arrays]:
         recipe = self.plan.recipe

@@ -31,7 +31,8 @@ class Protocol:
     loss: "competing_hazards" (death without metastasis has a hazard of its own and the risk is the cumulative incidence),
     "hazard" (death censors: the risk were nobody to die of anything else) or "cox" (sarcnet.model.losses; not federated).
     early_stopping_share: part of a member's training patients that decides when it stops (`sarcnet.model.stopping`); 0 trains
-    all epochs on all of them. patience: epochs without improvement after which it stops. A federation has rounds instead.
+    all epochs on all of them. patience: epochs without improvement after which it stops. In a federation a round takes the
+    epoch's place (`sarcnet.federated.stopping`).
     weight_decay_grid: values among which an inner cross-validation chooses for each member (`sarcnet.model.tuning`); empty:
     weight_decay for all, and so in a federation.
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.

@@ -45,12 +45,15 @@ class StackTraining(pl.LightningModule):
         what: str = "",
         epochs: int = 0,
         stopping: np.ndarray | None = None,
+        keep_best: bool = True,
     ) -> None:
         super().__init__()
         self.stopping = None if stopping is None else torch.from_numpy(stopping.astype(np.float32))
         parameters, members = dict(stack.named_parameters()), stack.shape.members
         self.best = (
-            BestEpochs(parameters, members=members, patience=protocol.patience) if stopping is not None else None
+            BestEpochs(parameters, members=members, patience=protocol.patience)
+            if stopping is not None and keep_best
+            else None
         )
         self.stack, self.protocol = stack, protocol
         self.progress = iter(track(range(epochs), total=epochs, what=what)) if what else iter(())
@@ -136,6 +139,7 @@ def fit(
     first_epoch: int = 0,
     what: str = "",
     stopping: np.ndarray | None = None,
+    keep_best: bool = True,
 ) -> pd.DataFrame:
     """Train the stack in place and return its learning curves.
 
@@ -148,6 +152,7 @@ def fit(
     what: words for the progress line; empty shows none.
     stopping: (n, E), 1 where patient i, of weight 0, decides when member e has learnt enough (`sarcnet.model.stopping`);
     each member then keeps its best epoch, and training ends when none has improved for the protocol's patience.
+    keep_best: False only watches their loss, where somebody else decides (a federation's server).
 
     Returns epoch, member, training_loss, heldout_loss, stopping_loss: mean loss per patient, seen while training
     (held-out patients are those of weight 0 with an outcome who decide nothing; NaN if none), and kept (True in the epoch
@@ -169,7 +174,7 @@ def fit(
     batches = PatientBatches(
         patients, weights=weights, seed=protocol.seed, tiles_per_bag=protocol.tiles_per_bag, image=image
     )
-    module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs, stopping=stopping)
+    module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs, stopping=stopping, keep_best=keep_best)
     with _quiet_lightning(), one_thread():
         trainer = pl.Trainer(
             accelerator="cpu",
