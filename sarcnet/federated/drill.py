@@ -18,7 +18,6 @@ import json
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,33 +26,25 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated.certificates import make_authority, make_hospital_key
-from sarcnet.federated.deployment import (
-    TOLERANCE,
-    Deployment,
-    largest_difference,
-    plan_of_run,
-    start_superlink,
-    superlink,
+from sarcnet.federated.deployment import Deployment, plan_of_run, start_superlink, superlink
+from sarcnet.federated.drill_client import NOBODY, NOT_FINITE, OTHER_SHAPE, POISON, SLOW, SPOILING
+from sarcnet.federated.plan import Plan
+from sarcnet.federated.staging import (
+    MODEL,
+    OUTLIER_TIMES,
+    SAME,
+    Outcome,
+    bring_back,
+    compared,
+    exit_code,
+    finished_rounds,
+    kill_after_first_round,
+    meanwhile,
+    noted,
 )
-from sarcnet.federated.drill_client import NOBODY, NOT_FINITE, OTHER_SHAPE, POISON, SLOW
-from sarcnet.federated.plan import FederationError, Plan
 
-SPOILING = "sarcnet.federated.drill_client"  # the app whose nodes misbehave on request
 CLIP_NORM = 1.0  # in the run with a poisoned change
-OUTLIER_TIMES = 50.0  # by which a poisoned change must stand out
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One fault: whether the federation did what docs/federation.md promises, what it said, how long it took."""
-
-    fault: str
-    promised: str
-    happened: str
-    kept: bool
-    seconds: float
 
 
 @dataclass
@@ -84,14 +75,7 @@ class Drill:
         return self.outcomes
 
     def _note(self, fault: str, promised: str, act: Callable[[], str], kept: Callable[[str], bool]) -> None:
-        started = time.monotonic()
-        try:
-            happened = act()
-        except FederationError as error:
-            happened = str(error)
-        outcome = Outcome(fault, promised, happened, kept(happened), time.monotonic() - started)
-        print(f"{'as promised' if outcome.kept else 'NOT AS PROMISED'} ({outcome.seconds:.0f} s) {fault}: {happened}")
-        self.outcomes.append(outcome)
+        self.outcomes.append(noted(fault, promised, act, kept))
 
     def _strangers(self, deployment: Deployment) -> None:
         """One node with a key nobody registered, one that trusts another authority: neither is counted."""
@@ -162,7 +146,7 @@ class Drill:
             return said
         lengths = pd.read_parquet(out / "rounds.parquet").groupby("hospital")["change_norm"].max()
         times = lengths[name] / lengths.drop(name).max()
-        finite = all(np.isfinite(array).all() for array in load_file(str(out / "sarcnet_fedavg.safetensors")).values())
+        finite = all(np.isfinite(array).all() for array in load_file(str(out / MODEL)).values())
         if times < OUTLIER_TIMES or not finite:
             return f"the poison passed unseen: {times:.1f} times the others' change, finite: {finite}"
         return (
@@ -173,22 +157,21 @@ class Drill:
     def _killed_node(self, deployment: Deployment) -> None:
         """The last hospital's node is killed once the first round is on disk."""
         name, out = self.plan.hospitals[-1], deployment.folder / "result"
-        killer = threading.Thread(target=self._kill_after_first_round, args=(deployment, name, out), daemon=True)
-        killer.start()
         plan = dataclasses.replace(self.plan, deadline_s=self.deadline_s)
+
+        def act() -> str:
+            def kill(over: threading.Event) -> None:
+                kill_after_first_round(deployment, name, out, over=over, limit_s=self.limit_s)
+
+            with meanwhile(kill, limit_s=self.limit_s):
+                return self._submit(deployment, plan, out)
+
         self._note(
             f"node of {name} killed in round 2",
             "the run ends by the deadline with a sentence; finished rounds are kept",
-            lambda: self._submit(deployment, plan, out),
-            lambda text: f"Hospital {name} " in text and "round 2" in text and _finished(out) == 1,
+            act,
+            lambda text: f"Hospital {name} " in text and "round 2" in text and len(finished_rounds(out)) == 1,
         )
-        killer.join(timeout=self.limit_s)
-
-    def _kill_after_first_round(self, deployment: Deployment, name: str, out: Path) -> None:
-        end = time.monotonic() + self.limit_s
-        while _finished(out) < 1 and time.monotonic() < end:
-            time.sleep(0.2)
-        deployment.programs.end(f"node {name}")
 
     def _restarted_superlink(self, deployment: Deployment, keys: dict[str, Path]) -> None:
         """SuperLink is ended and started again, and the killed node with it; the other nodes find it by themselves.
@@ -201,27 +184,21 @@ class Drill:
             deployment.programs.end("superlink")
             start_superlink(deployment)
             killed = self.plan.hospitals[-1]
-            deployment.start_node(killed, key=keys[killed], data=self.hospitals[killed])
+            again = lambda: deployment.start_node(killed, key=keys[killed], data=self.hospitals[killed])  # noqa: E731
+            bring_back(deployment, killed, again)
             self._submit(deployment, self.plan, out)
-            array, difference = largest_difference(self.simulated, out / "sarcnet_fedavg.safetensors")
-            same = "the same" if difference <= TOLERANCE else "another"
-            return f"{same} model as the simulation's (largest difference {difference:.2g}, {array})"
+            return compared(self.simulated, out)
 
         self._note(
             "SuperLink restarted",
             "keys stay registered; the run resumes behind the last finished round and ends with the same model",
             act,
-            lambda text: text.startswith("the same model"),
+            lambda text: text.startswith(SAME),
         )
 
     def _submit(self, deployment: Deployment, plan: Plan, out: Path) -> str:
         deployment.submit(plan, out=out, limit_s=self.limit_s)
         return "the run ended with a model"
-
-
-def _finished(out: Path) -> int:
-    """Rounds on disk."""
-    return len(list(out.glob("rounds/*/round_*.json")))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -232,17 +209,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deadline-s", type=float, default=60.0, help="seconds a round may take when a node is killed")
     parser.add_argument("--limit-s", type=float, default=900.0, help="seconds one run may take")
     options = parser.parse_args(arguments)
-    try:
+
+    def stage() -> list[Outcome]:
         plan, hospitals, simulated = plan_of_run(options.run)
         drill = Drill(plan, hospitals, simulated, options.deadline_s, options.deadline_s, options.limit_s)
         with tempfile.TemporaryDirectory(prefix="sarcnet-drill-") as temporary:
             folder = options.keep or Path(temporary)
             outcomes = drill.run(folder)
             (folder / "drill.json").write_text(json.dumps([dataclasses.asdict(o) for o in outcomes], indent=1) + "\n")
-    except SarcnetError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0 if all(outcome.kept for outcome in outcomes) else 1
+        return outcomes
+
+    return exit_code(stage)
 
 
 if __name__ == "__main__":

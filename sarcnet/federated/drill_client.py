@@ -11,10 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 from flwr.app import Context, Message
+from flwr.clientapp.typing import Mod
 
-from sarcnet.federated.client_app import make_client_app
+from sarcnet.federated.client_app import data_path, make_client_app
+from sarcnet.federated.hospital import read_centre
 from sarcnet.federated.records import from_record, to_record
 
+SPOILING = "sarcnet.federated.drill_client"  # the module that the bundle of a drill names
 SLOW, NOT_FINITE, OTHER_SHAPE, NOBODY, POISON = "slow", "not finite", "other shape", "nobody", "poison"
 POISON_TIMES = 1000.0  # a change so many times too long; float16 still holds it
 
@@ -36,6 +39,17 @@ def spoil(message: Message, context: Context, call_next: Callable[[Message, Cont
     record = "learning" if kind == NOBODY else "arrays"
     records[record] = to_record(spoilt(from_record(records[record]), kind=kind))
     return reply
+
+
+def spoilt_at(hospital: str, *, kind: str) -> Mod:
+    """The same for a simulation, whose nodes nobody configures: this hospital misbehaves in this way."""
+
+    def misbehave(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+        if read_centre(data_path(context)) == hospital:
+            context.node_config["spoil"] = kind
+        return spoil(message, context, call_next)
+
+    return misbehave
 
 
 def spoilt(arrays: dict[str, np.ndarray], *, kind: str) -> dict[str, np.ndarray]:

@@ -79,8 +79,11 @@ class Programs:
             return " | ".join(said[-lines:]) or "(none)"
         return "(none)"
 
-    def end(self, name: str) -> None:
-        """End a program and all processes it started."""
+    def end(self, name: str, *, at_once: bool = False) -> None:
+        """End a program and all processes it started.
+
+        at_once: like a power cut, so that it can tell nobody; otherwise it may say goodbye first.
+        """
         process = self.started.pop(name, None)
         if process is None:
             return
@@ -89,7 +92,7 @@ class Programs:
             family += process.children(recursive=True)
         for member in family:
             with suppress(psutil.NoSuchProcess):
-                member.terminate()
+                member.kill() if at_once else member.terminate()
         _, alive = psutil.wait_procs(family, timeout=ENDING_S)
         for member in alive:
             with suppress(psutil.NoSuchProcess):

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -49,19 +49,25 @@ def folder_by_partition(folders: list[str]) -> Mod:
 
 
 def simulate(
-    plan: Plan, *, hospitals: Mapping[str, Path], rounds_folder: Path, engine: str, cpus: int = 2
+    plan: Plan,
+    *,
+    hospitals: Mapping[str, Path],
+    rounds_folder: Path,
+    engine: str,
+    cpus: int = 2,
+    mods: Sequence[Mod] = (),
 ) -> FederatedRun:
     """Train the plan's model over the hospitals' folders.
 
     hospitals: name → its folder (`sarcnet.federated.hospital.write_hospital`); only that hospital's client opens it.
     rounds_folder: finished rounds are kept there, and a later call goes on behind the last one.
-    engine: "ray" or "inprocess". cpus: processor cores Ray may use; each hospital takes one.
+    engine: "ray" or "inprocess". cpus: processor cores Ray may use; each hospital takes one. mods: Flower mods around the
+    hospitals' app, for faults that are staged.
     Raises FederationError naming the hospital and the cause when one fails or does not answer in time.
     """
     server = Server(plan, rounds_folder)
-    client_app = make_client_app(
-        mods=[folder_by_partition([str(Path(hospitals[name]).resolve()) for name in plan.hospitals])]
-    )
+    own_folder = folder_by_partition([str(Path(hospitals[name]).resolve()) for name in plan.hospitals])
+    client_app = make_client_app(mods=[own_folder, *mods])
     with quiet_flower(rounds_folder / "flower.log"):
         if engine == "inprocess":
             _run_here(server, client_app)
