@@ -53,6 +53,7 @@ PATIENT_NOISE = 5.0
 SERVER_CLIP, SERVER_NOISE = 1.0, 0.1
 TOO_LITTLE = 0.01  # ε that not even one round keeps to
 SLOW_S = 60.0  # of a hospital for which the server waits while another's node is started anew
+FETCHED_S = 5.0  # by then the server has an answer: Flower drops answers that were not fetched when their node leaves
 GOES_ON = "went on behind the finished round: "
 
 
@@ -203,7 +204,7 @@ def _started_anew(three: Three, plan: Plan, out: Path) -> str:
 
     def restart(over: threading.Event) -> None:
         wait_until(answered, what=f"the answer of {three.last} in round 1", over=over, limit_s=three.limit_s)
-        if finished_rounds(out):
+        if over.wait(FETCHED_S) or finished_rounds(out):
             raise FederationError(f"The slow hospital was too fast: {three.last} could not be started anew in time.")
         three.start_anew(three.last)
 
@@ -223,7 +224,7 @@ def folders(three: Three) -> None:
         "the hospital's sentence without a path; the full report stays in its folder",
         lambda: three.submit(three.plan, three.folder / "damaged run"),
         lambda text: (
-            f"Hospital {name} could not do its part of round 0" in text
+            f"Hospital {name} could not do its part of round 0: the hospital's folder/folds.parquet" in text
             and str(three.folder) not in text
             and (damaged / "error.txt").exists()
         ),

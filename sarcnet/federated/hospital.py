@@ -72,14 +72,19 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def read_centre(folder: Path) -> str:
-    """Name of the hospital whose folder this is."""
+def _read(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """One of a hospital's tables; raises SarcnetError when it cannot be read."""
     try:
-        centres = sorted(set(pd.read_parquet(folder / "patients.parquet", columns=["centre"])["centre"]))
+        return pd.read_parquet(folder / f"{name}.parquet", columns=columns)
     except (OSError, ValueError) as error:
         raise SarcnetError(
-            f"The hospital's folder {folder} cannot be read ({error}): lay it with `sarcnet hospital lay`."
+            f"{folder}/{name}.parquet cannot be read ({error}): lay the folder with `sarcnet hospital lay`."
         ) from error
+
+
+def read_centre(folder: Path) -> str:
+    """Name of the hospital whose folder this is."""
+    centres = sorted(set(_read(folder, "patients", columns=["centre"])["centre"]))
     if len(centres) != 1:
         raise SarcnetError(
             f"The hospital's folder {folder} holds patients of {centres}: one folder is for one hospital."
@@ -90,13 +95,13 @@ def read_centre(folder: Path) -> str:
 def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
     """Read a hospital's folder under a protocol.
 
-    Raises SarcnetError when its features are not those the protocol was made for.
+    Raises SarcnetError when a table cannot be read, or its features are not those the protocol was made for.
     """
     centre = read_centre(folder)
-    table = pd.read_parquet(folder / "patients.parquet")
+    table = _read(folder, "patients")
     bags = read_bags(
         sorted((folder / "features").glob("*.h5")),
-        slides=pd.read_parquet(folder / "slides.parquet"),
+        slides=_read(folder, "slides"),
         patient_ids=[str(p) for p in table["patient_id"]],
     )
     if bags.feature_dim != protocol.feature_dim:
@@ -112,7 +117,7 @@ def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
     )
     members = make_members("", folds=protocol.folds, repeats=protocol.repeats)
     weights = training_weights(
-        pd.read_parquet(folder / "folds.parquet"),
+        read_folds(folder),
         patient_ids=patients.patient_ids,
         centres=patients.centres,
         members=members,
@@ -122,12 +127,12 @@ def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
 
 def read_folds(folder: Path) -> pd.DataFrame:
     """patient_id, repeat, fold of the hospital's patients."""
-    return pd.read_parquet(folder / "folds.parquet")
+    return _read(folder, "folds")
 
 
 def read_outcome(folder: Path) -> pd.DataFrame:
     """patient_id, centre, mfs_months, mfs_event of the hospital's patients."""
-    return pd.read_parquet(folder / "patients.parquet", columns=["patient_id", "centre", "mfs_months", "mfs_event"])
+    return _read(folder, "patients", columns=["patient_id", "centre", "mfs_months", "mfs_event"])
 
 
 def without_names(text: str, *, folder: Path) -> str:
