@@ -44,9 +44,10 @@ jobs: int = 2  # processor cores the simulation may use
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.cohort.schema import PATIENTS
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.federated import attacks, compare, figures, ledger, panel
+from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
 from sarcnet.federated.by_round import predict_rounds, score_by
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
@@ -311,6 +312,24 @@ display(Markdown(
 # %% [markdown]
 # **What was not sent:** slides, tiles, features of tiles, clinical values, outcomes, names, predictions. When a
 # hospital's program fails, even the sentence it sends has its patients' names taken out.
+#
+# **And Table 1?** A paper begins with a table of who the patients are. Its counts can be added over hospitals as well, but
+# a count of two may point at two persons. So each hospital hides its counts from 1 to 4 before it sends them, and where
+# one hidden count could be told by subtraction, the next smallest with it.
+
+# %%
+categories = {column.name: column.values for column in PATIENTS if column.name in ("histotype", "site", "sex")}
+counted = {
+    name: counts.category_counts(pd.read_parquet(folder / "patients.parquet"), categories=categories)
+    for name, folder in hospitals.items()
+}
+told = {name: counts.suppress(own) for name, own in counted.items()}
+everybody_counts = counts.merge_counts(told, patients=known.groupby("centre").size().to_dict())
+pd.DataFrame(told).astype("Int64").astype(object).fillna("hidden").join(everybody_counts)
+
+# %% [markdown]
+# *low* and *high* are what is known of the sum: equal where no hospital hid its count, and bounds where one did. The true
+# sum always lies between them, which a test of this repository holds us to.
 #
 # ## 6 · What can still be inferred
 #
