@@ -44,7 +44,6 @@ jobs: int = 2  # processor cores the simulation may use
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.cohort.schema import PATIENTS
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.auc import Followup, auc
 from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
@@ -318,7 +317,7 @@ display(Markdown(
 # one hidden count could be told by subtraction, the next smallest with it.
 
 # %%
-categories = {column.name: column.values for column in PATIENTS if column.name in ("histotype", "site", "sex")}
+categories = counts.agreed_categories("sex", "site", "histotype")
 counted = {
     name: counts.category_counts(pd.read_parquet(folder / "patients.parquet"), categories=categories)
     for name, folder in hospitals.items()

@@ -14,10 +14,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.schema import PATIENTS
 from sarcnet.compendium.faults import SarcnetError
 
 SMALLEST_CELL = 5  # usual in European statistical offices and registries; a hospital may ask for more
 MISSING = "missing"
+
+
+def agreed_categories(*variables: str) -> dict[str, tuple[str, ...]]:
+    """Variable → its categories, as the schema of patients.csv has them. Raises SarcnetError for one without categories."""
+    known = {column.name: column.values for column in PATIENTS if column.values}
+    if missing := [name for name in variables if name not in known]:
+        raise SarcnetError(f"{', '.join(missing)} has no categories in patients.csv; there are: {', '.join(known)}.")
+    return {name: known[name] for name in variables}
 
 
 def category_counts(patients: pd.DataFrame, *, categories: Mapping[str, Sequence[str]]) -> pd.Series:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.federated.counts import category_counts, histogram, merge_counts, quantile, suppress
+from sarcnet.federated.counts import agreed_categories, category_counts, histogram, merge_counts, quantile, suppress
 from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS, evaluation_sums
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.simulation import simulate
@@ -168,3 +168,9 @@ def test_quantiles_from_summed_histograms_hold_the_pooled_quantile():
         assert high - low == 10
     with pytest.raises(SarcnetError, match="1 values of size_mm lie outside 0 to 100"):
         histogram(pd.Series([50.0, 250.0], name="size_mm"), edges=[0, 100])
+
+
+def test_categories_are_those_of_the_schema():
+    assert agreed_categories("sex", "depth") == {"sex": ("female", "male"), "depth": ("superficial", "deep")}
+    with pytest.raises(SarcnetError, match=r"age_years has no categories in patients\.csv; there are: series, sex,"):
+        agreed_categories("sex", "age_years")
