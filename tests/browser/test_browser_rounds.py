@@ -6,6 +6,7 @@ import base64
 import io
 import json
 
+import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -88,8 +89,11 @@ def pictures(tables) -> dict[int, np.ndarray]:
     """Round → its picture, drawn here."""
     rounds, drawn = Rounds(**tables, score_name="AUC at 60 months, out of fold", note="simulated data"), {}
     for number in range(1, ROUNDS + 1):
-        figure, packed = rounds.draw(number), io.BytesIO()
-        figure.savefig(packed, format="png", dpi=DPI)
+        packed = io.BytesIO()
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # as in a new kernel: tests before this one may have set a style
+            figure = rounds.draw(number)
+            figure.savefig(packed, format="png", dpi=DPI)
         plt.close(figure)
         with Image.open(packed) as image:
             drawn[number] = np.asarray(image.convert("RGB"), float)
