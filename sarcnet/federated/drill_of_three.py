@@ -77,14 +77,14 @@ def privacy(three: Three) -> None:
         lambda: _accounted(three, private),
         lambda text: text.startswith(SAME) and "simulation's ε" in text,
     )
-    three.start_anew(three.last, epsilon_max=TOO_LITTLE)
+    three.start(three.last, epsilon_max=TOO_LITTLE)
     three.note(
         f"{three.last} allows its patients no more than ε = {TOO_LITTLE:g}",
         "the hospital refuses before it computes; the run ends with its name",
         lambda: three.submit(private, three.folder / "refused"),
         lambda text: f"Hospital {three.last} could not do its part of round 1" in text and "epsilon-max" in text,
     )
-    three.start_anew(three.last)
+    three.start(three.last)
 
 
 def _accounted(three: Three, plan: Plan) -> str:
@@ -98,7 +98,7 @@ def _accounted(three: Three, plan: Plan) -> str:
 
 def poison(three: Three) -> None:
     """The mean is dragged off, which shows that this is poison; robust means stay near the model without it."""
-    three.start_anew(three.last, spoil=POISON)
+    three.start(three.last, spoil=POISON)
     for name, promised, begins, where in (
         ("fedavg", "dragged off; the poison is seen", "", "dragged off"),
         ("median", "the simulation's model, near that without poison; the poison is seen", SAME, "near"),
@@ -113,7 +113,7 @@ def poison(three: Three) -> None:
                 text.startswith(begins) and f"; {where}: " in text and "; seen: " in text
             ),
         )
-    three.start_anew(three.last)
+    three.start(three.last)
 
 
 def _poisoned(three: Three, plan: Plan) -> str:
@@ -179,14 +179,14 @@ def restarted(three: Three) -> None:
         ("SCAFFOLD", dataclasses.replace(three.plan, recipe=recipe("scaffold")), "lost SCAFFOLD's control variate"),
     ):
         out = three.folder / f"restarted in {what}"
-        three.start_anew(slow, spoil=SLOW, spoil_s=SLOW_S)
+        three.start(slow, spoil=SLOW, spoil_s=SLOW_S)
         three.note(
             f"node of {three.last} started anew during {what}",
             "the hospital says what it lost; the run ends with its name",
             lambda plan=plan, out=out: _started_anew(three, plan, out),  # type: ignore[misc]
             lambda text, lost=lost: f"Hospital {three.last} " in text and "round 2" in text and lost in text,  # type: ignore[misc]
         )
-        three.start_anew(slow)
+        three.start(slow)
         three.note(
             f"{what} asked for again",
             "goes on behind the finished round and ends with the simulation's model",
@@ -206,7 +206,7 @@ def _started_anew(three: Three, plan: Plan, out: Path) -> str:
         wait_until(answered, what=f"the answer of {three.last} in round 1", over=over, limit_s=three.limit_s)
         if over.wait(FETCHED_S) or finished_rounds(out):
             raise FederationError(f"The slow hospital was too fast: {three.last} could not be started anew in time.")
-        three.start_anew(three.last)
+        three.start(three.last)
 
     with meanwhile(restart, limit_s=three.limit_s):
         return three.submit(plan, out)
@@ -218,7 +218,7 @@ def folders(three: Three) -> None:
     damaged = three.folder / "damaged"
     shutil.copytree(three.hospitals[name], damaged)
     (damaged / "folds.parquet").write_bytes(b"")
-    three.start_anew(name, data=damaged)
+    three.start(name, data=damaged)
     three.note(
         f"folds.parquet of {name} damaged",
         "the hospital's sentence without a path; the full report stays in its folder",
@@ -229,14 +229,14 @@ def folders(three: Three) -> None:
             and (damaged / "error.txt").exists()
         ),
     )
-    three.start_anew(name, data=three.hospitals[first])
+    three.start(name, data=three.hospitals[first])
     three.note(
         f"node of {name} with the folder of {first}",
         "the run does not start, and says who is there",
         lambda: three.submit(three.plan, three.folder / "twice"),
         lambda text: f"but the nodes are {first}, {first}, " in text,
     )
-    three.start_anew(name)
+    three.start(name)
 
 
 STAGES = {stage.__name__: stage for stage in (privacy, poison, killed, restarted, folders)}

@@ -45,19 +45,14 @@ class Three:
         return self.plan.hospitals[-1]
 
     def start(self, name: str, *, data: Path | None = None, **settings: str | float) -> None:
-        """Start a hospital's node. data: another folder than its own; settings: more of its node configuration."""
+        """Start a hospital's node, anew where it is running. data: another folder than its own; settings: more of its node configuration."""
         own = {"noise_secret": self.plan.hospitals.index(name), **settings}
 
         def start() -> None:
             folder = data or self.hospitals[name]
-            self.deployment.start_node(name, key=self.keys[name], data=folder, authority=None, **own)
+            self.deployment.start_node(name, key=self.keys[name], data=folder, **own)
 
         bring_back(self.deployment, name, start)
-
-    def start_anew(self, name: str, *, data: Path | None = None, **settings: str | float) -> None:
-        """End a node in good order, and start it as `start` does."""
-        self.deployment.programs.end(f"node {name}")
-        self.start(name, data=data, **settings)
 
     def note(self, fault: str, promised: str, act: Callable[[], str], kept: Callable[[str], bool]) -> None:
         """Stage one fault and keep its outcome."""
