@@ -53,7 +53,7 @@ class Three:
 
         def start() -> None:
             folder = data or self.hospitals[name]
-            self.deployment.start_node(name, key=self.keys[name], data=folder, **own)
+            self.deployment.start_node(name, key=self.keys[name], data=folder, authority=None, **own)
 
         bring_back(self.deployment, name, start)
 
