@@ -137,12 +137,8 @@ display(Markdown(
 # One convention is ours: a patient last seen inside an interval counts for it when at least half of it was watched.
 
 # %%
-protocol = Protocol(
-    seed=seed, folds=folds, repeats=repeats, centres=sorted(known["centre"].unique()),
-    clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months, horizon_months=horizon_months,
-    encoder=bags.encoder, feature_dim=bags.feature_dim, embedding_dim=embedding_dim, epochs=epochs,
-    learning_rate=learning_rate, weight_decay=weight_decay[0], aggregator=aggregator, fusion=fusion, loss=loss,
-    weight_decay_grid=weight_decay if len(weight_decay) > 1 else [], early_stopping_share=early_stopping_share,
+protocol = Protocol.of(
+    stage.settings, centres=known["centre"].unique(), encoder=bags.encoder, feature_dim=bags.feature_dim
 )
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months

@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.params import AnySettings, validated
 from sarcnet.compendium.paths import resolve, shown
 from sarcnet.compendium.stage import read_record
 from sarcnet.compendium.study import Study
 from sarcnet.features.encoders import encoder_named
+from sarcnet.features.settings import FeaturesSettings
 from sarcnet.federated.deployed import run_config
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan
 from sarcnet.federated.recipe import recipe
+from sarcnet.federated.settings import FederationSettings
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.protocol import Protocol
+from sarcnet.model.settings import ModelSettings
 
 NEEDED = ("00_cohort", "02_features")
 #: All that may be in a hospital's folder; one that holds anything else is not overwritten.
@@ -63,13 +66,13 @@ def run_lay(study: Study, *, centre: str | None, into: Path) -> int:
         )
     own = training[training["centre"] == centre].reset_index(drop=True)
     slides = pd.read_parquet(outputs["slides.parquet"])
-    model = settings(study, "03_model")
+    model = settings(study, "03_model", ModelSettings)
     write_hospital(
         into,
         centre=centre,
         patients=own,
         slides=slides,
-        folds=make_folds(own, folds=model["folds"], repeats=model["repeats"], seed=model["seed"]),
+        folds=make_folds(own, folds=model.folds, repeats=model.repeats, seed=model.seed),
         features={path.stem: path for key, path in outputs.items() if key.startswith("features/")},
         link=False,  # whoever changes the folder's owner must not change the run's
     )
@@ -79,7 +82,7 @@ def run_lay(study: Study, *, centre: str | None, into: Path) -> int:
     files = {path.stem for path in (into / "features").iterdir()}
     seen = laid[laid["slide_id"].isin(files)]["patient_id"].nunique()
     print(
-        f"{centre}: {len(own)} patients in {model['folds']} folds × {model['repeats']} repeats; {seen} of them with "
+        f"{centre}: {len(own)} patients in {model.folds} folds × {model.repeats} repeats; {seen} of them with "
         f"features, of {len(files)} slides; no slide is in {into}, and only its owner can read it."
     )
     return 0
@@ -101,15 +104,15 @@ def run_plan(
     Raises:
         SarcnetError: a strategy or encoder that does not exist, settings that do not go together, hospitals named twice.
     """
-    federation = settings(study, "04_federation")
+    federation = settings(study, "04_federation", FederationSettings)
     plan = Plan(
         make_protocol(study, hospitals=hospitals),
-        rounds=federation["rounds"],
-        local_epochs=federation["local_epochs"],
+        rounds=federation.rounds,
+        local_epochs=federation.local_epochs,
         deadline_s=deadline_s,
         start_deadline_s=start_deadline_s,
         recipe=recipe(strategy),
-        message_dtype="float32" if secure_sum else federation["message_dtype"],
+        message_dtype="float32" if secure_sum else federation.message_dtype,
         secure_sum=secure_sum,
     )
     if not out.startswith("/"):
@@ -135,22 +138,12 @@ def make_protocol(study: Study, *, hospitals: Sequence[str]) -> Protocol:
     """
     if len(set(hospitals)) < len(hospitals):
         raise SarcnetError(f"The hospitals are {', '.join(hospitals)}: name each once.")
-    model = settings(study, "03_model")
-    encoder = encoder_named(settings(study, "02_features")["encoder"])
-    decays = model.pop("weight_decay")
-    for name in ("run_dir", *(name for name in model if name not in Protocol.__dataclass_fields__)):
-        model.pop(name, None)
-    return Protocol(
-        **model,
-        centres=tuple(sorted(hospitals)),
-        encoder=encoder.name,
-        feature_dim=encoder.dim,
-        weight_decay=decays[0],
-        weight_decay_grid=decays if len(decays) > 1 else (),
-    )
+    encoder = encoder_named(settings(study, "02_features", FeaturesSettings).encoder)
+    model = settings(study, "03_model", ModelSettings)
+    return Protocol.of(model, centres=hospitals, encoder=encoder.name, feature_dim=encoder.dim)
 
 
-def settings(study: Study, stage: str) -> dict[str, Any]:
-    """The values that a notebook runs with under the study's profile."""
+def settings(study: Study, stage: str, kind: type[AnySettings]) -> AnySettings:
+    """What a notebook runs with under the study's profile."""
     (notebook,) = (notebook for notebook in study.notebooks if notebook.name == stage)
-    return study.parameters(notebook)
+    return validated(kind, study.parameters(notebook))

@@ -16,6 +16,7 @@ from sarcnet.model.crossval import Member
 from sarcnet.model.fusions import FUSIONS
 from sarcnet.model.hazard import check_edges
 from sarcnet.model.network import StackedNetwork, StackShape
+from sarcnet.model.settings import ModelSettings
 
 LOSSES = ("competing_hazards", "hazard", "cox")
 
@@ -80,6 +81,17 @@ class Protocol:
             )
         if self.fusion not in FUSIONS:
             raise SarcnetError(f"fusion is '{self.fusion}': choose {', '.join(FUSIONS)}.")
+
+    @classmethod
+    def of(cls, settings: ModelSettings, *, centres: Sequence[str], encoder: str, feature_dim: int) -> Protocol:
+        """From notebook 03's settings, the hospitals that take part, and the encoder of the tiles.
+
+        feature_dim: numbers a tile.
+        """
+        values = settings.model_dump(include={f.name for f in fields(cls)})
+        decays = settings.weight_decay
+        values |= {"weight_decay": decays[0], "weight_decay_grid": decays if len(decays) > 1 else ()}
+        return cls(**values, centres=tuple(sorted(centres)), encoder=encoder, feature_dim=feature_dim)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""

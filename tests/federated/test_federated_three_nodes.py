@@ -11,10 +11,9 @@ import os
 
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
 
 from sarcnet.federated.recipe import recipe
-from sarcnet.federated.staging import MODEL, SAME, compared
+from sarcnet.federated.staging import SAME, compared
 from sarcnet.federated.three_hospitals import three_hospitals
 
 
@@ -24,14 +23,10 @@ def test_secure_sums_of_private_training_end_with_the_simulations_model(tmp_path
     with three_hospitals(tmp_path, rounds=1, local_epochs=1, seed=7, deadline_s=300, limit_s=400) as three:
         plan = dataclasses.replace(three.plan, recipe=private, secure_sum=True)
         three.submit(plan, tmp_path / "out")
-    run, simulated = three.simulate(plan, "simulated")
+    simulated = three.simulate(plan, "simulated")[1]
     assert compared(simulated, tmp_path / "out").startswith(SAME)
     start = three.simulate(dataclasses.replace(plan, rounds=2), "longer")[1]  # the comparison can fail
     assert not compared(start, tmp_path / "out").startswith(SAME)
     sent = pd.read_parquet(tmp_path / "out" / "messages.parquet").query("to == 'server' and shape != ''")
     assert set(sent["from"]) == set(plan.hospitals)
     assert set(sent["dtype"]) == {"uint32", "uint64"}  # masked: nothing readable reached the server
-    assert all(
-        load_file(str(tmp_path / "out" / MODEL))[k].dtype == a.numpy().dtype
-        for k, a in run.model.network.state_dict().items()
-    )
