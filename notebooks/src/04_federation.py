@@ -215,7 +215,7 @@ stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "
 # %%
 steps = panel.Rounds(
     run.rounds, scores=scores, traffic=traffic, score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
-    note=f"{stage.data_kind} data",
+    note=f"{stage.data_kind} data, {len(plan.members)} networks",
 )
 fig = steps.strip(sorted({1, (1 + ended) // 2, ended}))
 stage.figure("F6_rounds", fig, data=run.rounds, caption="What the server sends and what each hospital sends back in some "

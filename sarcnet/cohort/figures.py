@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sarcnet.cohort.followup import YEARS_SHOWN, at_risk, cumulative_incidence, metastasis_free
-from sarcnet.compendium.figures import colours
+from sarcnet.compendium.figures import hospital_colours
 
 
 def draw_outcome(patients: pd.DataFrame, *, title: str) -> Figure:
@@ -23,7 +23,7 @@ def draw_outcome(patients: pd.DataFrame, *, title: str) -> Figure:
     """
     curves, incidence, risk = metastasis_free(patients), cumulative_incidence(patients), at_risk(patients)
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), width_ratios=(1.25, 1), layout="constrained")
-    for name, colour in colours(list(risk.index)).items():
+    for name, colour in hospital_colours(risk.index).items():
         curve = curves[curves["centre"] == name]
         left.step(curve["years"], curve["free"], where="post", color=colour, label=name)
         left.fill_between(

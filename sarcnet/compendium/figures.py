@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 PAPER_DPI, PICTURE_DPI, SCREEN_DPI = 200, 120, 100
 # Okabe and Ito, Color Universal Design (jfly.uni-koeln.de/color): told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
+HOSPITALS = ("#E69F00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#D55E00")  # blue is left to the model
 
 
 def theme() -> None:
@@ -35,9 +38,9 @@ def theme() -> None:
     )
 
 
-def colours(names: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """A colour for each name, in order; the same names in the same order always get the same colours."""
-    return {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(names)}
+def hospital_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each hospital, by the alphabet: of the same hospitals, each has its own in all figures."""
+    return dict(zip(sorted(set(names)), cycle(HOSPITALS), strict=False))
 
 
 def mark(figure: Figure, text: str) -> None:

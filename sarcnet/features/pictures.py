@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from sarcnet.compendium.figures import colours
+from sarcnet.compendium.figures import hospital_colours
 from sarcnet.features.extraction import STEPS, Extraction
 from sarcnet.features.projection import Plane
 from sarcnet.features.store import read_features
@@ -61,8 +62,8 @@ def draw_plane(
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), sharex=True, sharey=True)
     names = sorted(table["centre"].unique())
-    colour = colours(names)
-    for name, marker in zip(names, MARKERS, strict=False):
+    colour = hospital_colours(names)
+    for name, marker in zip(names, cycle(MARKERS), strict=False):
         rows = (table["centre"] == name).to_numpy()
         label = f"{name} (n = {rows.sum():,} tiles)"
         left.scatter(
@@ -106,10 +107,9 @@ def draw_hospitals(told: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         axis.text(0.5, 0.5, "one centre only: nothing to tell apart", ha="center", va="center")
         axis.set_axis_off()
         return figure, told
-    names = sorted(told["centre"].unique())
     edge = 1.05 * float(told["margin"].abs().max())
     bins = np.linspace(-edge, edge, 31)
-    for name, colour in colours(names).items():
+    for name, colour in hospital_colours(told["centre"]).items():
         part = told.loc[told["centre"] == name, "margin"]
         counts, _ = np.histogram(part, bins)
         axis.stairs(counts, bins, color=colour, linewidth=2, label=f"{name} (n = {len(part)} slides)")

@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sarcnet.compendium.figures import hospital_colours
+
 MIB = 2**20
 #: Okabe–Ito colours: told apart with any colour vision.
 FEDERATED, POOLED = "#0072B2", "#000000"
-HOSPITALS = ("#E69F00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#D55E00")
 DIRECTIONS = {"from the hospital": "#D55E00", "to the hospital": "#56B4E9"}
 
 
@@ -49,16 +50,13 @@ def _scores(ax: Axes, scores: pd.DataFrame, references: Mapping[str, float], sco
     ax.plot(
         scores["round"], scores["score"], color=FEDERATED, marker="o", markersize=3, label="federated, after the round"
     )
-    alone = 0
+    alone = hospital_colours(name for name in references if name != "sarcnet_pooled")
     for name, value in references.items():
         label = f"{_readable(name)} ({value:.3f})"
         if name == "sarcnet_pooled":
             ax.axhline(value, color=POOLED, linewidth=1.2, label=label)
         else:  # above the pooled model's line and broken, so that neither hides the other where they are alike
-            ax.axhline(
-                value, color=HOSPITALS[alone % len(HOSPITALS)], linestyle="--", linewidth=1.6, zorder=3, label=label
-            )
-            alone += 1
+            ax.axhline(value, color=alone[name], linestyle="--", linewidth=1.6, zorder=3, label=label)
     ax.set(xlabel="round", ylabel=score_name, xlim=(0.5, last + 0.5), title="Tells patients apart")
     _below(ax)
 

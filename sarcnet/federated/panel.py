@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sarcnet.federated.figures import DIRECTIONS, FEDERATED, HOSPITALS, MIB
+from sarcnet.compendium.figures import hospital_colours
+from sarcnet.federated.figures import DIRECTIONS, FEDERATED, MIB
 
 SERVER_AT, HOSPITALS_AT, KEY_AT = 0.95, 0.34, 0.04  # heights in the picture
-HOSPITAL_IN, OTHERS_IN, HEIGHT_IN, DPI = 1.5, 6.6, 3.8, 110  # width of a hospital's box, of the two curves; height
+HOSPITAL_IN, OTHERS_IN, HEIGHT_IN, DPI = 1.65, 6.6, 3.8, 110  # width of a hospital's box, of the two curves; height
 KEY = (
     "patients: training patients of a network, mean of all networks\n"
     "weight: share of the patients\n"
@@ -120,14 +121,14 @@ class Rounds:
         ax.axis("off")
         ax.set(xlim=(0, 1), ylim=(-0.1, 1))
         _box(ax, 0.5, SERVER_AT, "server: no patient", "#EEEEEE")
-        count = len(self.hospitals)
+        count, shades = len(self.hospitals), hospital_colours(self.hospitals)
         for k, (name, row) in enumerate(self.at(number).iterrows()):
             x, aside = (k + 0.5) / count, 0.08 / count
             text = (
                 f"{name}\n{row['patients']:.0f} patients\nweight {row['weight']:.2f}\nchange {row['change_norm']:.2f}\n"
                 f"receives {row['down_mib']:.2f} MiB\nsends {row['up_mib']:.2f} MiB"
             )
-            _box(ax, x, HOSPITALS_AT, text, HOSPITALS[k % len(HOSPITALS)] + "55")
+            _box(ax, x, HOSPITALS_AT, text, shades[str(name)] + "55")
             for (direction, tint), side in zip(DIRECTIONS.items(), (aside, -aside), strict=True):
                 ends = [(x + side, HOSPITALS_AT + 0.27), (0.5 + 0.35 * (x - 0.5) + side, SERVER_AT - 0.07)]
                 start, stop = ends if direction == "from the hospital" else ends[::-1]
@@ -150,7 +151,7 @@ class Rounds:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
     def _losses(self, ax: Axes, number: int) -> None:
-        for name, colour in zip(self.hospitals, HOSPITALS * 9, strict=False):
+        for name, colour in hospital_colours(self.hospitals).items():
             own = self.rounds[(self.rounds["hospital"] == name) & (self.rounds["round"] <= number)]
             ax.plot(own["round"], own["heldout_loss"], "o-", color=colour, markersize=4, label=name)
         low, high = self.rounds["heldout_loss"].min(), self.rounds["heldout_loss"].max()

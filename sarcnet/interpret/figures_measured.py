@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sarcnet.compendium.figures import PALETTE
+from sarcnet.compendium.figures import PALETTE, hospital_colours
 from sarcnet.interpret.measured import MeasuredEffects
 from sarcnet.interpret.morphometry import MEASURES
 
@@ -95,15 +95,12 @@ def _forest(
 
 
 def _centres(ax: Axes, table: pd.DataFrame, *, names: list[str]) -> None:
-    centres = sorted(table["centre"].unique())
-    shades = dict(zip(centres, PALETTE[2:], strict=False))  # not the colours of the left panel
-    for number, centre in enumerate(centres):
+    shades = hospital_colours(table["centre"])
+    for number, centre in enumerate(shades):
         own = table[table["centre"] == centre]
-        offset = 0.3 * (number - (len(centres) - 1) / 2) / max(len(centres) - 1, 1)
+        offset = 0.3 * (number - (len(shades) - 1) / 2) / max(len(shades) - 1, 1)
         _forest(ax, own, names=names, colour=shades[centre], marker="o", offset=offset, filled=True)
-    handles = [
-        _handle(f"{c}, n ≤ {int(table[table['centre'] == c]['n'].max())}", shades[c], "o", True) for c in centres
-    ]
+    handles = [_handle(f"{c}, n ≤ {int(table[table['centre'] == c]['n'].max())}", shades[c], "o", True) for c in shades]
     ax.legend(handles=handles, fontsize="x-small", loc="best")
 
 

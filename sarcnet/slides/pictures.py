@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from sarcnet.compendium.figures import PALETTE
+from sarcnet.compendium.figures import PALETTE, hospital_colours
 from sarcnet.slides.opening import open_slide
 from sarcnet.slides.overview import COLOURS, round_length
 from sarcnet.slides.reading import TileReader, plan
@@ -163,7 +163,8 @@ def draw_sharpness(tiles: pd.DataFrame, report: pd.DataFrame, *, threshold: floa
     low = max(min(table["sharpness"].min(), threshold or np.inf), 1e-3)
     bins = np.geomspace(low, table["sharpness"].max(), 40)
     rows = []
-    for colour, (centre, part) in zip(PALETTE, table.groupby("centre"), strict=False):
+    for centre, colour in hospital_colours(table["centre"]).items():
+        part = table[table["centre"] == centre]
         counts, _ = np.histogram(part["sharpness"], bins)
         axis.stairs(counts / len(part), bins, color=colour, label=f"{centre} (n = {len(part):,} tiles)", linewidth=2)
         quartiles = part["sharpness"].quantile([0.25, 0.5, 0.75]).tolist()
