@@ -101,6 +101,7 @@ def _notes(rows: list[Measured]) -> list[str]:
         for row in rows
         if row.others_cores > QUIET_CORES
     ]
+    notes += [_bound(row) for row in rows if row.tool == "sarcnet" and row.rate("encoder") and row.rate("read_1")]
     for row in rows:
         for measure, why in row.why_not.items():
             note = f"{row.tool} has no number for {MEASURED[measure]}: {why}."
@@ -114,6 +115,16 @@ def _notes(rows: list[Measured]) -> list[str]:
                 f"{seconds:.1f} s; that was not asked of the others."
             )
     return ["\n".join(f"- {note}" for note in notes)] if notes else []
+
+
+def _bound(row: Measured) -> str:
+    """What is left for the encoder where reading takes its part of the same cores."""
+    encoder_s, reader_s = JOBS / (row.rate("encoder") or 1.0), 1 / (row.rate("read_1") or 1.0)  # of a core, for a tile
+    return (
+        f"On the {row.slide} slide a tile takes {1000 * encoder_s:.1f} ms of a core in sarcnet's encoder and "
+        f"{1000 * reader_s:.1f} ms in its reader, with its part of opening the slide. They share the cores, so end to end can "
+        f"be no more than {encoder_s / (encoder_s + reader_s):.2f} of the encoder alone, before anything is written."
+    )
 
 
 def _promises(rows: list[Measured]) -> list[str]:

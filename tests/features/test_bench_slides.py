@@ -179,5 +179,7 @@ def test_the_page_states_medians_ratios_and_promises():
     assert text.count("has no number for reading on two cores: a loop.") == 4
     assert "While Disturbed was measured on the rendered slide, other programs took 0.80 of" in text
     assert text.count("other programs took") == 1
+    assert text.count("20.0 ms of a core in sarcnet's encoder and 5.0 ms in its reader") == 1
+    assert "no more than 0.80 of the encoder alone" in text
     assert "No real slide was given" in text
     assert "somewhere" not in text
