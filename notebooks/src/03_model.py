@@ -282,7 +282,8 @@ stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk
 # %% [markdown]
 # A dot is a patient, the box holds the middle half. The further the two clouds of a model stand apart, the better
 # it tells patients apart. `local_…` models predict the patients of *both* hospitals here. These are first
-# impressions without intervals: notebook 05 asks whether the differences are more than luck.
+# impressions without intervals: notebook 05 asks whether the differences are more than luck. It judges each repeat by
+# itself and takes the mean, which is mostly a little lower: a risk averaged over repeats is steadier than one of them.
 
 # %%
 for name, value in aucs.items():

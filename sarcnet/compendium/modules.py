@@ -12,6 +12,7 @@ from sarcnet.compendium.paths import root
 
 HOUSE = Path(__file__).resolve().parents[2]
 SHAPING = {"seeds.py", "figures.py"}
+OTHERS = {"site-packages", ".venv"}
 
 
 def loaded_modules() -> dict[str, str]:
@@ -34,12 +35,14 @@ def loaded_modules() -> dict[str, str]:
 
 def _name(path: Path) -> str | None:
     """Path relative to the repository, or None for a file that is not ours."""
+    if path.suffix != ".py" or OTHERS & set(path.parts):  # most are, of thousands, and following links takes longer
+        return None
     path = path.resolve()
     for base in (HOUSE, root().resolve()):
-        if path.suffix == ".py" and path.is_relative_to(base):
+        if path.is_relative_to(base):
             name = path.relative_to(base)
             moving = name.parts[:2] == ("sarcnet", "compendium") and name.name not in SHAPING
-            return None if moving or {"site-packages", ".venv"} & set(name.parts) else name.as_posix()
+            return None if moving or OTHERS & set(name.parts) else name.as_posix()
     return None
 
 

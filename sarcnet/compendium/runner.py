@@ -164,6 +164,8 @@ def execute(
     Raises:
         Failure: it did not finish.
     """
+    # jsonschema would build a grammar of internationalised addresses, which takes two seconds; no notebook needs it.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError

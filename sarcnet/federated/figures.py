@@ -50,7 +50,7 @@ def _scores(ax: Axes, scores: pd.DataFrame, references: Mapping[str, float], sco
     ax.plot(
         scores["round"], scores["score"], color=FEDERATED, marker="o", markersize=3, label="federated, after the round"
     )
-    alone = hospital_colours(name for name in references if name != "sarcnet_pooled")
+    alone = hospital_colours(name for name, _ in references.items() if name != "sarcnet_pooled")
     for name, value in references.items():
         label = f"{_readable(name)} ({value:.3f})"
         if name == "sarcnet_pooled":
