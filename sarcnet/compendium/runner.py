@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -191,6 +191,7 @@ def execute(
                 kernel_name="python3",
                 progress_bar=False,
                 execution_timeout=cell_timeout_s,
+                on_cell_executed=stop_where_the_kernel_leaves,
             )
             failure = None
         except PapermillExecutionError as error:
@@ -222,6 +223,18 @@ def execute(
         "slowest_cells": slowest(folder / EXECUTED),
         "outputs": len(record["outputs"]),
     }
+
+
+def stop_where_the_kernel_leaves(*, execute_reply: Mapping[str, Any], **_: Any) -> None:
+    """After exit(0) a kernel lives on for a tenth of a second, in which it would run the cells that follow.
+
+    Raises:
+        DeadKernelError: the cell asked the kernel to leave.
+    """
+    from nbclient.exceptions import DeadKernelError
+
+    if any(said.get("source") == "ask_exit" for said in execute_reply["content"].get("payload", [])):
+        raise DeadKernelError("exit() was called")
 
 
 def forget_folders(path: Path) -> None:
