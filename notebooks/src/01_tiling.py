@@ -26,9 +26,9 @@
 # - leave out tiles that would teach nothing, counting each by its reason,
 # - end with a report that has a line for **every** slide, also for those that failed.
 #
-# The tile of 112 µm on 224 pixels follows what the same two hospitals described elsewhere (ESMO 2023, abstract 1955P:
-# areas of 112 × 112 µm sampled from tissue). How SarcNet itself cut its tiles is not public; all thresholds below are
-# **our assumption**.
+# The tile of 112 µm on 224 pixels follows what the same two hospitals described for another task: telling lipomas from
+# atypical lipomatous tumours (ESMO 2023, abstract 1955P: areas of 112 × 112 µm sampled from tissue). How SarcNet itself
+# cut its tiles does not stand in its abstract; all thresholds below are **our assumption**.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run

@@ -27,8 +27,9 @@
 # - measure how much of them is the hospital rather than the tissue.
 #
 # The encoder is **our choice**: it comes inside a package, so everybody can run this notebook without an account, a
-# graphics card or a network. The two hospitals' earlier work (ESMO 2023, abstract 1955P) used a transformer with 768
-# numbers a tile; SarcNet's own encoder is not public.
+# graphics card or a network. An earlier study of the two hospitals, which classified lipomas against atypical lipomatous
+# tumours (ESMO 2023, abstract 1955P), used a transformer with 768 numbers per tile; SarcNet's abstract does not name its
+# encoder.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run

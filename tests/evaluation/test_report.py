@@ -13,16 +13,16 @@ from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation import report, tables
 from sarcnet.evaluation.appraisal import Calibrations, calibration_of
 from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import Followup
 from sarcnet.evaluation.bootstrap import resample_auc
-from sarcnet.evaluation.probast import PROBAST_AI
 from sarcnet.evaluation.series import Series
-from sarcnet.evaluation.tripod import TRIPOD_AI
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = {
     "horizon_months": 60.0, "folds": 4, "repeats": 2, "clinical_variables": ["size_mm"], "encoder": "tiny"
 }  # fmt: skip
 SETTINGS = {"noninferiority_margin_auc": 0.05, "bootstrap_samples": 60, "interval_level": 0.95}
+TRIPOD_AI, PROBAST_AI = report.read_checklist("tripod_ai"), report.read_checklist("probast_ai")
 NO_CALIBRATION = Calibrations({}, {}, {})
 NO_TESTS = pd.DataFrame(columns=["variable", "q", "freedom", "p"])
 
@@ -42,8 +42,15 @@ def training(cohort) -> Series:
     return Series("cross-validation", patients, {"sarcnet_fedavg": risk[:, None]})
 
 
-def known(training: Series, *, calibrations=NO_CALIBRATION, kind: str = "simulated", aucs=None) -> dict[str, str]:
-    nobody = Series("validation", training.patients.iloc[:0], {})
+def known(
+    training: Series,
+    *,
+    calibrations=NO_CALIBRATION,
+    kind: str = "simulated",
+    aucs=None,
+    validation: Series | None = None,
+) -> dict[str, str]:
+    nobody = Series("validation", training.patients.iloc[:0], {}) if validation is None else validation
     return report.facts(
         kind=kind,
         training=training,
@@ -90,7 +97,7 @@ def test_another_run_gives_another_report(training, tmp_path):
     assert str(slope) in card
     assert "simulated" in card
     metastases = int(((training.followup.event == 1) & (training.followup.months <= 60)).sum())
-    assert f"({metastases} metastases by the horizon)" in card
+    assert f"({metastases} events by the horizon)" in card
     assert "10%" in (tmp_path / "data_card.md").read_text()
 
 
@@ -100,7 +107,83 @@ def test_what_was_not_computed_is_not_invented(training, tmp_path):
     texts = {path.name: path.read_text() for path in paths}
     assert f"Cross-validated AUC {report.ABSENT}" in texts["model_card.md"]
     assert "simulated" not in "".join(texts.values()).lower().replace("simulated patients have no dates", "")
-    assert "To be stated by who holds the data" in texts["tripod_ai.md"]
+    assert report.write.FOR_AUTHORS in texts["tripod_ai.md"]
+
+
+def of_private_cohort(training: Series, folder: Path, **others: object) -> str:
+    return "\n".join(
+        path.read_text() for path in report.write_report(folder, known(training, kind="private", **others))
+    )
+
+
+@pytest.mark.parametrize(
+    "claim", ["set beforehand", "opened once", "Registration | None", "None was made", "before anything"]
+)
+def test_what_only_the_authors_know_is_not_claimed_for_a_private_cohort(training, tmp_path, claim):
+    assert claim not in of_private_cohort(training, tmp_path)
+
+
+def test_registration_is_stated_for_a_simulation_and_asked_of_the_authors_of_a_study(training):
+    assert known(training)["registration"] == "None: a simulation."
+    assert known(training, kind="private")["registration"] == report.write.FOR_AUTHORS
+
+
+@pytest.mark.parametrize(
+    ("centres", "stated", "not_stated"),
+    [
+        (None, "the same hospitals", "which had no training patient"),
+        (["ELSEWHERE"], "which had no training patient: external by hospital", "the same hospitals"),
+        (["A", "ELSEWHERE"], "partly external by hospital", "the same hospitals"),
+    ],
+)
+def test_the_validation_series_is_called_what_it_is(training, tmp_path, centres, stated, not_stated):
+    patients = training.patients
+    if centres is not None:
+        named = [sorted(set(patients["centre"]))[0] if name == "A" else name for name in centres]
+        patients = patients.assign(centre=np.resize(named, len(patients)))
+    text = of_private_cohort(training, tmp_path, validation=Series("validation", patients, training.risks))
+    assert stated in text
+    assert not_stated not in text
+    assert "later patients" not in text
+
+
+def test_without_a_validation_series_the_report_says_so(training, tmp_path):
+    assert "There is no validation series" in of_private_cohort(training, tmp_path)
+
+
+@pytest.mark.parametrize(("events", "stated"), [(99, "fewer than the usual 100"), (100, "at least the usual 100")])
+def test_a_validation_series_needs_events(events, stated):
+    assert stated in report.write.enough_to_validate(events)
+
+
+def test_the_sample_size_for_development_is_computed(training):
+    assert "not reached" not in report.write.enough_to_develop(training, ["size_mm"])
+    many = training.patients.assign(word=[f"kind {i}" for i in range(len(training))])
+    wide = Series(training.name, many, training.risks)
+    assert "not reached" in report.write.enough_to_develop(wide, ["size_mm", "word"])
+
+
+def test_riley_example_of_recurrent_thromboembolism():
+    # Riley et al. 2019, section 5.2: rate 0.065, mean follow-up 2.07 years: the maximum of Cox-Snell's R2 is 0.63
+    n = 100_000
+    event = (np.arange(n) < 0.065 * 2.07 * n).astype(int)
+    followup = Followup(np.full(n, 2.07 * 12), event, np.full(n, "A"))
+    r2 = 0.15 * 0.634
+    expected = 25 / ((0.9 - 1) * np.log(1 - r2 / 0.9))
+    assert report.write.patients_for_shrinkage(followup, parameters=25) == pytest.approx(expected, rel=0.005)
+
+
+def test_each_series_has_its_own_calibration_in_the_report(training, tmp_path):
+    counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
+    bold = {"sarcnet_fedavg": np.clip(1.6 * (training.risks["sarcnet_fedavg"] - 0.5) + 0.5, 0.01, 0.99)}
+    later = Series("validation", training.patients, bold)
+    made = calibration_of([training, later], model="sarcnet_fedavg", groups=3, tried=Attempts(), **counts)
+    slopes = [str(made.lived[name].slope) for name in ("cross-validation", "validation")]
+    assert slopes[0] != slopes[1]
+    paths = report.write_report(tmp_path, known(training, calibrations=made, validation=later))
+    for name in ("model_card.md", "tripod_ai.md", "probast_ai.md"):
+        text = next(path for path in paths if path.name == name).read_text()
+        assert all(slope in text for slope in slopes)
 
 
 def test_a_fact_that_there_is_not_is_named():

@@ -1,0 +1,305 @@
+"""Writes checklists, model card and data card as Markdown, every statement filled in from the run's results."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.readme import table as markdown_table
+from sarcnet.evaluation.appraisal import Calibrations
+from sarcnet.evaluation.auc import CENSORED, METASTASIS, Followup
+from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.report.checklists import Item, read_checklist
+from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.tables import label
+
+EVENTS_FOR_VALIDATION = 100  # Collins et al., Statistics in Medicine 2016;35:214-226
+ABSENT = "not computed"
+SIMULATED = "Patients, slides and outcomes are simulated; no statement is about a real patient."
+FOR_AUTHORS = "To be stated by the authors of the study."
+FOLDER = Path(__file__).parent
+CARDS = ("model_card", "data_card")
+
+
+def facts(
+    *,
+    kind: str,
+    training: Series,
+    validation: Series,
+    protocol: Mapping[str, Any],
+    aucs: pd.DataFrame,
+    calibrations: Calibrations,
+    tests: pd.DataFrame,
+    cut: float,
+    settings: Mapping[str, Any],
+    n_unknown: int,
+    verdict: str,
+) -> dict[str, str]:
+    """Everything that the report's texts may name, as text.
+
+    What only the authors of a study can know (registration, blinding, whether the validation series was opened before)
+    is stated for simulated data alone; for other data the text asks for it.
+
+    Args:
+        kind: "simulated", "public" or "private".
+        training: the training series with its cross-validated risks.
+        validation: the validation series; may be empty.
+        protocol: protocol.json of notebook 03.
+        aucs: of all series (see tables.auc_table).
+        calibrations: of the series that could be judged.
+        tests: variable and p of the subgroups.
+        cut: predicted risk from which a patient is called high risk.
+        settings: parameters of notebook 05.
+        n_unknown: training patients without a known outcome.
+        verdict: the sentences of "What we found".
+    """
+    horizon, chief = float(protocol["horizon_months"]), training.chief
+    events, lost = _counts(training.followup, horizon_months=horizon)
+    later_events, later_lost = _counts(validation.followup, horizon_months=horizon)
+    centres = sorted(training.patients["centre"].unique())
+    variables = list(protocol["clinical_variables"])
+    missing = float(training.patients[variables].isna().mean().max()) if variables else 0.0
+    by_centre = [f"{name} {_estimate(aucs, series=f'{training.name}, {name}', model=chief)}" for name in centres]
+    return {
+        "kind": f"{kind} data",
+        "horizon": f"{horizon:g} months",
+        "outcome": "metastasis",
+        "outcome_definition": "The event is the first metastasis; death without metastasis is a competing event.",
+        "competing": " and with death as a competing event",
+        "margin": f"{settings['noninferiority_margin_auc']:g}",
+        "centres": ", ".join(centres),
+        "n_training": str(len(training)),
+        "n_validation": str(len(validation)),
+        "n_unknown": str(n_unknown),
+        "events_training": str(events),
+        "events_validation": str(later_events),
+        "lost_training": str(lost),
+        "lost_validation": str(later_lost),
+        "share_events": f"{events / max(len(training), 1):.0%} of the training patients",
+        "enough_training": enough_to_develop(training, variables),
+        "enough_validation": enough_to_validate(later_events),
+        "clinical_variables": ", ".join(variables) or "no clinical variables",
+        "missing": f"{missing:.0%}",
+        "folds": str(protocol["folds"]),
+        "repeats": str(protocol["repeats"]),
+        "encoder": str(protocol["encoder"]),
+        "samples": str(settings["bootstrap_samples"]),
+        "level": f"{settings['interval_level']:.0%}",
+        "cut": f"{cut:.2f}",
+        "chief": label(chief),
+        "auc_cv": _estimate(aucs, series=training.name, model=chief),
+        "auc_validation": _estimate(aucs, series=validation.name, model=chief),
+        "auc_by_centre": "; ".join(by_centre),
+        "calibration_cv": _calibration(calibrations, training),
+        "calibration_validation": _calibration(calibrations, validation),
+        "heterogeneity": "; ".join(f"{row.variable} P = {row.p:.2f}" for row in tests.itertuples()) or ABSENT,
+        "verdict": verdict,
+        **_of_kind(simulated=kind == "simulated"),
+        **_validation_series(training, validation, simulated=kind == "simulated"),
+    }
+
+
+def _of_kind(*, simulated: bool) -> dict[str, str]:
+    """What is known of a simulation, and has to be stated by the authors of any other study."""
+    if simulated:
+        return {
+            "simulated": SIMULATED,
+            "dates": "Simulated patients have no dates.",
+            "not_recorded": "Simulated: no person assessed it.",
+            "ethics": "Not needed: no real patients.",
+            "sharing": "The cohort can be generated again from its seed.",
+            "applicability": SIMULATED,
+            "registration": "None: a simulation.",
+            "protocol": "docs/statistical-analysis-plan.md; the profile of the run holds every setting, and stage.json repeats "
+            "it with checksums.",
+            "prespecified": "Comparisons and margin are those of docs/statistical-analysis-plan.md.",
+            "predictors_chosen": "They were chosen before anything was trained.",
+            "predictors_blinding": "Simulated graders do not know the outcome.",
+            "validation_opened": "Settings were chosen on other simulated cohorts, and only notebook 05 reads the validation "
+            "series.",
+            "for_authors": "Not applicable to a simulation.",
+        }
+    return {
+        "simulated": "",
+        "dates": f"Not a column of patients.csv. {FOR_AUTHORS}",
+        "not_recorded": f"Not recorded. {FOR_AUTHORS}",
+        "ethics": FOR_AUTHORS,
+        "sharing": "The cohort stays in its folder; how others get access is for the authors to state.",
+        "applicability": "Patients like those of these hospitals.",
+        "registration": FOR_AUTHORS,
+        "protocol": f"The profile of the run holds every setting, and stage.json repeats it with checksums. Study protocol: "
+        f"{FOR_AUTHORS[0].lower()}{FOR_AUTHORS[1:]}",
+        "prespecified": "Whether comparisons and margin were fixed before the outcomes were known is for the authors to state.",
+        "predictors_chosen": "How they were chosen is for the authors to state.",
+        "predictors_blinding": "Whether they were recorded without knowledge of the outcome is for the authors to state.",
+        "validation_opened": "Within this run only notebook 05 reads the validation series; whether its outcomes were known "
+        "before, or influenced a setting, is for the authors to state.",
+        "for_authors": FOR_AUTHORS,
+    }
+
+
+def _validation_series(training: Series, validation: Series, *, simulated: bool) -> dict[str, str]:
+    """How the validation series relates to the training series, by hospital: temporal, external, or both."""
+    ours, theirs = (set(item.patients["centre"]) for item in (training, validation))
+    later = "collected afterwards" if simulated else "marked as validation in patients.csv"
+    if not theirs:
+        return {
+            "validation_series": "no patients",
+            "validation_series_sentence": "There is no validation series: nothing but cross-validation supports the model.",
+        }
+    inside, outside = ", ".join(sorted(theirs & ours)), ", ".join(sorted(theirs - ours))
+    if not outside:
+        same = "the same hospitals" if theirs == ours else f"some of the training hospitals ({inside})"
+        kind = (
+            "a temporal validation"
+            if simulated
+            else "not external by hospital; whether it is later in time is not recorded"
+        )
+        return {
+            "validation_series": f"{later}, {same}",
+            "validation_series_sentence": f"Patients of {same}, {later}: {kind}.",
+        }
+    if not inside:
+        return {
+            "validation_series": f"other hospitals ({outside})",
+            "validation_series_sentence": f"Patients of {outside}, which had no training patient: external by hospital.",
+        }
+    return {
+        "validation_series": f"training hospitals ({inside}) and other hospitals ({outside})",
+        "validation_series_sentence": f"Patients of {inside} ({later}) and of {outside}, which had no training patient: partly "
+        "external by hospital.",
+    }
+
+
+def _estimate(rows: pd.DataFrame, *, series: str, model: str) -> str:
+    own = rows[(rows["series"] == series) & (rows["model"] == model)]
+    return ABSENT if own.empty else str(Estimate(*own[["auc", "low", "high"]].iloc[0].astype(float)))
+
+
+def _calibration(calibrations: Calibrations, series: Series) -> str:
+    """Slope, intercept, ICI, mean predicted and observed risk in one series."""
+    found = calibrations.lived.get(series.name)
+    if found is None:
+        return ABSENT
+    return (
+        f"slope {found.slope}, intercept {found.intercept}, ICI {found.ici}, mean predicted risk {found.predicted:.3f}, "
+        f"observed {found.observed:.3f}, n = {len(series)}"
+    )
+
+
+def _counts(followup: Followup, *, horizon_months: float) -> tuple[int, int]:
+    """Events by the horizon, and patients lost before it."""
+    early = followup.months <= horizon_months
+    return int((early & (followup.event == METASTASIS)).sum()), int((early & (followup.event == CENSORED)).sum())
+
+
+def enough_to_validate(events: int) -> str:
+    """Events of a validation series against the usual minimum (Collins et al., Statistics in Medicine 2016;35:214-226)."""
+    if events >= EVENTS_FOR_VALIDATION:
+        return f"at least the usual {EVENTS_FOR_VALIDATION} events (Collins et al., Stat Med 2016)."
+    return f"fewer than the usual {EVENTS_FOR_VALIDATION} events (Collins et al., Stat Med 2016), so estimates are imprecise."
+
+
+def enough_to_develop(training: Series, variables: Sequence[str]) -> str:
+    """Whether the series is large enough for the clinical variables alone, by Riley's shrinkage criterion.
+
+    There is no such rule for the image branch of a network, and the sentence says so.
+    """
+    parameters = sum(
+        1 if pd.api.types.is_numeric_dtype(training.patients[name]) else training.patients[name].nunique() - 1
+        for name in variables
+    )
+    needed = patients_for_shrinkage(training.followup, parameters=max(parameters, 1))
+    if needed is None:
+        return "No event, so no sample size can be computed."
+    verdict = "reached" if len(training) >= needed else "not reached"
+    return (
+        f"For the {parameters} parameters of the clinical variables alone, a shrinkage of 0.9 needs {needed} patients (Riley "
+        f"et al., Stat Med 2019, Nagelkerke R² of 0.15 assumed): {verdict}. No such rule exists for the image branch."
+    )
+
+
+def patients_for_shrinkage(
+    followup: Followup, *, parameters: int, shrinkage: float = 0.9, nagelkerke: float = 0.15
+) -> int | None:
+    r"""Patients needed to develop a time-to-event model with little overfitting, or None without an event.
+
+    Criterion (i) of Riley et al. (Statistics in Medicine 2019;38:1276-1296):
+    :math:`n = p / ((S - 1) \ln(1 - R^2_{CS} / S))`, with :math:`R^2_{CS}` the assumed Nagelkerke :math:`R^2` times its
+    maximum :math:`1 - \exp(2 \ln L_0 / n)` and :math:`\ln L_0 = E \ln(E / T) - E` of an exponential model with E events in
+    T person-years.
+    """
+    events, years = int((followup.event == METASTASIS).sum()), float(followup.months.sum()) / 12
+    if not events or years <= 0:
+        return None
+    null = events * np.log(events / years) - events
+    r2 = nagelkerke * -np.expm1(2 * null / len(followup))
+    return int(np.ceil(parameters / ((shrinkage - 1) * np.log1p(-r2 / shrinkage))))
+
+
+def filled(text: str, known: Mapping[str, str]) -> str:
+    """`text` with its {names} replaced by facts.
+
+    Raises:
+        SarcnetError: a name that is no fact; all of them are listed.
+    """
+    faults = Faults()
+    for _, name, _, _ in string.Formatter().parse(text):
+        if name is not None and name not in known:
+            faults.add(
+                f"the report names the fact '{name}', which there is not; use one of {', '.join(sorted(known))}."
+            )
+    faults.raise_if_any("A statement of the report cannot be filled")
+    return text.format_map(dict(known)).strip()
+
+
+def checklist(items: Sequence[Item], known: Mapping[str, str]) -> str:
+    """A checklist as a Markdown table: item, topic, answer, and the section of the executed notebook that holds it."""
+    rows = []
+    for item in items:
+        links = [f'[{name[:2]}](../../{name}/executed.ipynb), "{heading}"' for name, heading in item.where]
+        rows.append([item.number, item.topic, filled(item.answer, known), "; ".join(links) or "—"])
+    return markdown_table(["item", "topic", "answer", "where"], rows)
+
+
+def write_report(folder: Path, known: Mapping[str, str]) -> list[Path]:
+    """Write tripod_ai.md, probast_ai.md, model_card.md and data_card.md into `folder`; returns their paths."""
+    lead = f"{known['kind']}, our wording; statements are filled in from the run's numbers.".capitalize()
+    texts = {
+        "tripod_ai.md": f"# TRIPOD+AI\n\n{lead}\n\n{checklist(read_checklist('tripod_ai'), known)}\n",
+        "probast_ai.md": f"# PROBAST+AI, by domain\n\n{lead}\n\n{checklist(read_checklist('probast_ai'), known)}\n",
+        **{f"{name}.md": filled((FOLDER / f"{name}.md").read_text(encoding="utf-8"), known) + "\n" for name in CARDS},
+    }
+    return [_write(folder / name, text) for name, text in texts.items()]
+
+
+def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str) -> list[Path]:
+    """Write each table as Markdown (called by the kind of data) and as CSV; empty ones say so. Returns the paths."""
+    paths = []
+    for name, frame in tables.items():
+        whole = frame.reset_index() if frame.index.name or frame.index.dtype == object else frame
+        rows = [[_cell(value) for value in row] for row in whole.itertuples(index=False)]
+        body = markdown_table([str(c) for c in whole.columns], rows) if len(whole) else "Nothing could be computed."
+        title = f"# {name.replace('_', ' ')} ({kind} data)"
+        paths.append(_write(folder / f"{name}.md", f"{title}\n\n{body}\n"))
+        paths.append(_write(folder / f"{name}.csv", whole.to_csv(index=False)))
+    return paths
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def _write(path: Path, text: str) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
