@@ -6,6 +6,9 @@ anew in each resample of the cross-validated series, because it is part of the e
 training: an interval says how much the AUC would vary with other patients *judged*, for the models at hand, not with
 other patients *learnt from*.
 
+P values of differences invert the BCa interval, so that P is below 0.05 exactly where the 95 % interval excludes 0. With
+fewer than ten cases or controls no interval is given, only the counts.
+
 The AUC averaged over R repeats is one bilinear form in the weights, :math:`u^\top \bar K v / (1^\top u\, 1^\top v)`,
 where :math:`\bar K_{ij}` is the share of repeats in which case :math:`i` has the higher risk than control :math:`j`.
 So all resamples of all repeats are one matrix product a model.
@@ -13,7 +16,7 @@ So all resamples of all repeats are one matrix product a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,20 +28,56 @@ from sarcnet.evaluation.auc import METASTASIS, Followup, check, weighted_auc, we
 
 CHUNK = 500
 PAIRS_MAX = 4_000_000  # cases times controls above which sorting beats the matrix product in memory
+LEAST = 10  # cases, and controls, below which a resampled spread cannot be trusted
+NO_SPREAD = "the same in all resamples: no interval"
+NAN = float("nan")
 Method = Literal["bca", "percentile"]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; `p` is two-sided for "no difference" (NaN for a plain AUC)."""
+    """A value with its interval; `p` is two-sided for "no difference" (NaN for a plain AUC).
+
+    Where no interval can be given, `low` and `high` are NaN and `note` says why.
+    """
 
     value: float
     low: float
     high: float
-    p: float = float("nan")
+    p: float = NAN
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.3f} ({self.note or f'{self.low:.3f} to {self.high:.3f}'})"
+
+    @property
+    def signed(self) -> str:
+        """As text with signs, for a difference."""
+        return f"{self.value:+.3f} ({self.note or f'{self.low:+.3f} to {self.high:+.3f}'})"
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """`low` and `high` where there is an interval, else empty: keywords of ``stage.number``."""
+        return {"low": self.low, "high": self.high} if np.isfinite([self.low, self.high]).all() else {}
+
+
+def too_few(cases: int, controls: int) -> str:
+    """Why no interval is given for so few patients; empty where there are enough."""
+    if min(cases, controls) >= LEAST:
+        return ""
+    return f"{cases} cases, {controls} controls: too few for an interval"
+
+
+def percentile_interval(value: float, draws: np.ndarray, *, tails: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Ends of an interval at these shares of the resamples (B,), widened where it would not hold the value itself.
+
+    NaN twice where the resamples are all alike or none is finite.
+    """
+    draws = draws[np.isfinite(draws)]
+    if not len(draws) or np.ptp(draws) == 0:
+        return NAN, NAN
+    low, high = np.quantile(draws, tails)
+    return float(min(low, value)), float(max(high, value))
 
 
 @dataclass(frozen=True)
@@ -47,6 +86,7 @@ class Resampled:
 
     without: the AUCs with each of the n patients left out in turn, (n,) each; empty where not computed.
     strata: (n,) stratum of each patient, for `without`.
+    cases, controls: patients that count as such.
     """
 
     point: dict[str, float]
@@ -54,29 +94,26 @@ class Resampled:
     level: float
     without: dict[str, np.ndarray] = field(default_factory=dict)
     strata: np.ndarray | None = None
+    cases: int = LEAST
+    controls: int = LEAST
 
     def estimate(self, model: str, *, method: Method = "bca") -> Estimate:
         """AUC of a model with its interval (BCa where patients were left out in turn, else percentile)."""
-        low, high = self._interval(self.point[model], self.draws[model], self.without.get(model), method)
-        return Estimate(self.point[model], low, high)
+        return self._estimate(self.point[model], self.draws[model], self.without.get(model), method)
 
     def difference(self, model: str, other: str, *, method: Method = "bca") -> Estimate:
-        """AUC of `model` minus AUC of `other` with interval, and P: twice the smaller share of resamples beyond zero."""
-        gaps = self.draws[model] - self.draws[other]
-        gaps = gaps[np.isfinite(gaps)]
-        value = self.point[model] - self.point[other]
+        """AUC of `model` minus AUC of `other`, with its interval and the P value that belongs to this interval."""
         left = self.without[model] - self.without[other] if self.without else None
-        low, high = self._interval(value, gaps, left, method)
-        beyond = min((gaps <= 0).sum(), (gaps >= 0).sum())
-        p = min(1.0, 2 * (beyond + 1) / (len(gaps) + 1))
-        return Estimate(value, low, high, float(p))
+        value = self.point[model] - self.point[other]
+        return self._estimate(value, self.draws[model] - self.draws[other], left, method, against=0.0)
 
     def minus(self, other: Resampled, *, model: str) -> Estimate:
         """AUC of `model` here minus its AUC on other patients, whose resamples are independent of these."""
         count = min(len(self.draws[model]), len(other.draws[model]))
         value = self.point[model] - other.point[model]
-        low, high = self._interval(value, self.draws[model][:count] - other.draws[model][:count], None, "percentile")
-        return Estimate(value, low, high)
+        if note := too_few(other.cases, other.controls):
+            return Estimate(value, NAN, NAN, note=note)
+        return self._estimate(value, self.draws[model][:count] - other.draws[model][:count], None, "percentile")
 
     def influence(self, model: str) -> np.ndarray:
         """(n,) empirical influence of each patient on the AUC: the jackknife's, centred within strata.
@@ -88,17 +125,30 @@ class Resampled:
             raise SarcnetError("No patient was left out in turn, so no influence is known.")
         return influence(self.without[model], strata=self.strata)
 
-    def _interval(
-        self, value: float, draws: np.ndarray, without: np.ndarray | None, method: Method
-    ) -> tuple[float, float]:
-        tails = np.array([(1 - self.level) / 2, (1 + self.level) / 2])
-        draws = draws[np.isfinite(draws)]
-        if not len(draws):
-            return float("nan"), float("nan")
-        if method == "bca" and without is not None and self.strata is not None:
-            tails = bca_tails(value, draws, influence(without, strata=self.strata), tails=tails)
-        low, high = np.quantile(draws, tails)
-        return float(low), float(high)
+    def _estimate(
+        self,
+        value: float,
+        draws: np.ndarray,
+        without: np.ndarray | None,
+        method: Method,
+        *,
+        against: float | None = None,
+    ) -> Estimate:
+        if note := too_few(self.cases, self.controls):
+            return Estimate(value, NAN, NAN, note=note)
+        draws, tail = draws[np.isfinite(draws)], (1 - self.level) / 2
+        bias = acceleration = 0.0
+        if method == "bca" and without is not None and self.strata is not None and len(draws):
+            bias, acceleration = bca_constants(value, draws, influence(without, strata=self.strata))
+        tails = bca_tails(np.array([tail, 1 - tail]), bias=bias, acceleration=acceleration)
+        low, high = percentile_interval(value, draws, tails=tails)
+        if np.isnan(low):
+            return Estimate(value, low, high, 1.0 if value == against else NAN, NO_SPREAD)
+        if against is None:
+            return Estimate(value, low, high)
+        p = p_value(draws - against, bias=bias, acceleration=acceleration)
+        # An interval that had to be widened to hold the value may hold the hypothesis too; P then says so as well.
+        return Estimate(value, low, high, max(p, 2 * tail) if low <= against <= high else p)
 
 
 def influence(without: np.ndarray, *, strata: np.ndarray) -> np.ndarray:
@@ -116,10 +166,8 @@ def influence(without: np.ndarray, *, strata: np.ndarray) -> np.ndarray:
     return found
 
 
-def bca_tails(value: float, draws: np.ndarray, influences: np.ndarray, *, tails: np.ndarray) -> np.ndarray:
-    r"""Shares of the resamples at which a bias-corrected and accelerated interval ends (Efron, JASA 1987).
-
-    .. math:: \Phi\left(z_0 + \frac{z_0 + z_\alpha}{1 - a (z_0 + z_\alpha)}\right)
+def bca_constants(value: float, draws: np.ndarray, influences: np.ndarray) -> tuple[float, float]:
+    r"""Bias :math:`z_0` and acceleration :math:`a` of a BCa interval (Efron, JASA 1987).
 
     :math:`z_0` from the share of resamples below the value (equal ones count half), :math:`a` from the skewness of
     the influences over all strata (Davison and Hinkley 1997, section 5.3).
@@ -127,9 +175,38 @@ def bca_tails(value: float, draws: np.ndarray, influences: np.ndarray, *, tails:
     below = ((draws < value).sum() + 0.5 * (draws == value).sum()) / len(draws)
     below = min(max(below, 1 / (len(draws) + 1)), 1 - 1 / (len(draws) + 1))
     spread = (influences**2).sum() ** 1.5
-    a = (influences**3).sum() / (6 * spread) if spread > 0 else 0.0
-    z = norm.ppf(below) + norm.ppf(tails)
-    return norm.cdf(norm.ppf(below) + z / (1 - a * z))
+    return float(norm.ppf(below)), float((influences**3).sum() / (6 * spread)) if spread > 0 else 0.0
+
+
+def bca_tails(tails: np.ndarray, *, bias: float, acceleration: float) -> np.ndarray:
+    r"""Shares of the resamples at which the interval with these nominal tails ends.
+
+    .. math:: \Phi\left(z_0 + \frac{z_0 + z_\alpha}{1 - a (z_0 + z_\alpha)}\right)
+    """
+    z = bias + norm.ppf(tails)
+    return norm.cdf(bias + z / (1 - acceleration * z))
+
+
+def p_value(draws: np.ndarray, *, bias: float, acceleration: float) -> float:
+    """Two-sided P of "the value is 0": the largest 1 − level at which the BCa interval of these resamples excludes 0.
+
+    It inverts :func:`bca_tails` and the quantiles, and is not below 2 / (B + 1), which is as far as B resamples can see.
+    """
+    ordered, places = np.sort(draws), np.linspace(0, 1, len(draws))
+    upto, begin = np.searchsorted(ordered, 0.0, side="right"), np.searchsorted(ordered, 0.0, side="left")
+    shares = []
+    for first, end in ((upto - 1, upto), (begin - 1, begin)):  # between which two resamples 0 lies, from either side
+        if first < 0 or end >= len(ordered):
+            shares.append(float(first >= 0))
+        elif 0.0 in (ordered[first], ordered[end]):
+            shares.append(float(places[first] if ordered[first] == 0 else places[end]))
+        else:
+            shares.append(float(np.interp(0.0, ordered[[first, end]], places[[first, end]])))
+    z = norm.ppf(np.clip(shares, 1e-300, 1 - 1e-16)) - bias
+    divisor = 1 + acceleration * z
+    nominal = np.where(divisor > 0, z / np.where(divisor > 0, divisor, 1.0), np.sign(z) * np.inf) - bias
+    p = 2 * min(norm.cdf(nominal[0]), norm.sf(nominal[1]))
+    return float(min(1.0, max(p, 2 / (len(draws) + 1))))
 
 
 def strata_of(followup: Followup) -> np.ndarray:
@@ -189,7 +266,9 @@ def resample_auc(
     n = len(followup)
     point = {model: float(values[0]) for model, values in aucs(None).items()}
     draws = {model: np.concatenate([chunk[model] for chunk in chunks]) for model in risks}
-    return Resampled(point, draws, level, aucs(np.ones((n, n)) - np.eye(n)), strata)
+    case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
+    sizes = int((case > 0).sum()), int((control > 0).sum())
+    return Resampled(point, draws, level, aucs(np.ones((n, n)) - np.eye(n)), strata, *sizes)
 
 
 @dataclass(frozen=True)

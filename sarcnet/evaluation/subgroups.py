@@ -17,10 +17,9 @@ from scipy.stats import chi2
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.auc import METASTASIS
-from sarcnet.evaluation.bootstrap import resample_auc
+from sarcnet.evaluation.bootstrap import LEAST, resample_auc
 from sarcnet.evaluation.series import Series
 
-LEAST = 10  # metastases, and patients watched to the horizon, below which a resampled spread cannot be trusted
 LARGE_MM, OLD_YEARS = 80.0, 65.0  # the hazard flattens above 8 cm (study.md, section 4)
 COMMON = ("UPS", "leiomyosarcoma", "myxofibrosarcoma")
 

@@ -11,7 +11,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation import bench
 from sarcnet.evaluation.attainable import attained_sentence, share_attained
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.evaluation.bootstrap import Resampled, bca_tails, influence, resample_auc, strata_of
+from sarcnet.evaluation.bootstrap import Resampled, bca_constants, bca_tails, influence, resample_auc, strata_of
 from sarcnet.evaluation.delong import delong, delong_table, influences
 from sarcnet.evaluation.judge import judge
 from sarcnet.evaluation.reclassification import moves
@@ -31,7 +31,8 @@ def test_bca_agrees_with_scipy_on_a_skewed_mean():
     draws = np.random.default_rng(3).choice(sample, size=(20_000, 40)).mean(axis=1)
     without = (sample.sum() - sample) / 39
     one = np.zeros(40)
-    tails = bca_tails(sample.mean(), draws, influence(without, strata=one), tails=np.array([0.025, 0.975]))
+    bias, acceleration = bca_constants(sample.mean(), draws, influence(without, strata=one))
+    tails = bca_tails(np.array([0.025, 0.975]), bias=bias, acceleration=acceleration)
     interval = theirs.confidence_interval
     assert np.quantile(draws, tails) == pytest.approx([interval.low, interval.high], abs=0.015)
     assert tails[0] > 0.03
