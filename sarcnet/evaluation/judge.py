@@ -10,7 +10,7 @@ import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.auc import Followup, auc, naive_auc
+from sarcnet.evaluation.auc import Followup, auc, naive_auc, weighted_auc, weights
 from sarcnet.evaluation.bootstrap import Resampled, resample_auc
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import auc_table
@@ -67,6 +67,26 @@ def judge(
         except SarcnetError as error:
             unsaid.append(f"{series.name}: {error}")
     return Judged(results, {series.name: len(series) for series in everyone}, unsaid)
+
+
+def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
+    """Mean over folds and repeats of the AUC within each fold, which compares only patients judged by the same model.
+
+    The AUC with the folds pooled also compares patients of different folds, whose models differ in level, and lies lower.
+
+    Args:
+        risks: (n, R) out of fold.
+        folds: (n, R) fold of each patient in each repeat.
+
+    Returns:
+        The mean over the folds in which an AUC exists; NaN where it exists in none.
+    """
+    case, control = weights(followup, horizon_months=horizon_months)
+    found = []
+    for risk, fold in zip(risks.T, folds.T, strict=True):
+        own = [fold == name for name in np.unique(fold)]
+        found += [weighted_auc(risk[rows], case=case[:, rows], control=control[:, rows])[0] for rows in own]
+    return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
 
 
 def both(first: Judged, second: Judged) -> Judged:
