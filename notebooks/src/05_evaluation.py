@@ -21,7 +21,8 @@
 # In this notebook we will
 #
 # - define the yardstick: an AUC at five years that copes with patients who left early or died of something else,
-# - set two comparators beside the models: the FNCLCC grade, and a Cox model on the variables of the Sarculator,
+# - set comparators beside the models: the FNCLCC grade, and a Cox model refitted on the variables of the Sarculator's
+#   metastasis nomogram,
 # - give every AUC, and every *difference* between two, an interval, by resampling patients,
 # - open the validation series: once, here, after everything has been decided,
 # - ask for whom it works, whether the risks are true as numbers, and whether they would change a decision.
@@ -49,7 +50,7 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
-from sarcnet.evaluation.attainable import attained_sentence, share_attained
+from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.delong import delong_table
 from sarcnet.evaluation.judge import both, judge, weightings
@@ -57,6 +58,7 @@ from sarcnet.evaluation.series import series
 from sarcnet.evaluation.settings import EvaluationSettings
 from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.evaluation.survival import cut_off
+from sarcnet.features.store import count_tiles
 
 # %%
 from sarcnet.evaluation.validation import predict  # the only one that loads a network
@@ -81,14 +83,21 @@ networks = [pd.read_parquet(stage.input(f"{name}/oof.parquet")) for name in ("03
 
 # %% [markdown]
 # **The comparators** learn under the same rules. The *FNCLCC grade* (1 to 3) is a score as it stands. The *Sarculator*
-# is a nomogram of age, size, grade and histotype (Callegaro et al., Lancet Oncology 2016); its coefficients for
-# metastasis are not available to us, so we refit **a Cox model on the Sarculator's variables** on each training fold,
-# with the root of the size, since the hazard flattens for large tumours (Cates 2018), and a second one, on age, for
-# death without metastasis, so that its risk means the same as SarcNet's. Missing values are filled from the training
-# fold alone.
+# has two nomograms (Callegaro et al., Lancet Oncology 2016): the one for distant metastases is a Fine–Gray model of
+# size, grade and histotype, and age belongs to the other, for overall survival. Its coefficients are not available to
+# us. So we fit, on each training fold, **a Cox model refitted on the variables of the Sarculator's metastasis
+# nomogram**: the cause-specific hazard of metastasis, with the root of the size, since the hazard flattens for large
+# tumours (Cates 2018). Together with the hazard of death without metastasis it gives the cumulative incidence, which is
+# what SarcNet predicts. This model is not the Sarculator.
+#
+# Two more rows show what the three variables leave out: the same model with age, and a Cox model on all clinical
+# variables that SarcNet has. Only in these two does death depend on age; in the first it is the same for everybody, so
+# that nothing but the three variables enters. Missing values are treated as in SarcNet (the mean of the training fold
+# and an indicator), and the ridge penalty is chosen by cross-validation within the training fold.
 
 # %%
-rivals = comparators.out_of_fold(known, folds, horizon_months=horizon_months, tried=tried)
+clinical = {"horizon_months": horizon_months, "seed": seed, "clinical_variables": protocol["clinical_variables"]}
+rivals = comparators.out_of_fold(known, folds, **clinical, tried=tried)
 predictions = pd.concat([*networks, rivals], ignore_index=True)
 has_truth = stage.produced("00_cohort/truth/patients.parquet")
 if has_truth:
@@ -98,6 +107,14 @@ if has_truth:
     predictions = pd.concat([predictions, *repeats], ignore_index=True)
 crossed = series("cross-validation", known, predictions)
 predictions.groupby("model", sort=False)["risk"].describe()[["count", "mean", "std", "min", "max"]].round(3)
+
+# %%
+slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
+features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
+with_tiles = [slide for slide, path in features.items() if count_tiles(path)]
+imaged = known["patient_id"].isin(slides.loc[slides["slide_id"].isin(with_tiles), "patient_id"]).to_numpy()
+without = tried("image only", ladder.without_image, crossed, imaged, horizon_months=horizon_months)
+display(Markdown(without or "Nothing can be said of the patients without an image: see the end."))
 
 # %% [markdown]
 # One row a model; *count* is patients times repeats. The grade is no probability, so its mean is a grade. Where
@@ -172,48 +189,48 @@ if resampled and {"sarcnet_fedavg", "sarcnet_pooled"} <= set(resampled.point):
     )
 
 # %% [markdown]
-# **How much of what could be won was won?** Between the clinical model, which sees no slide, and the oracle, which
-# sees everything, lies all that a slide can add. A share of it is a ratio of two uncertain differences, so its interval
-# (Fieller 1954) is wide, or does not exist.
+# **How much of what could be won was won?** We count from the best model without a slide, since what clinical variables
+# tell is no merit of the slide, up to the oracle, which knows the true risk. A share of this room is a ratio of two
+# uncertain differences, so its interval (Fieller 1954) is wide, or does not exist.
 
 # %%
-if has_truth and resampled and {"sarculator_variables", "oracle"} <= set(resampled.point):
-    room = resampled.difference("oracle", "sarculator_variables")
-    won = resampled.difference(model, "sarculator_variables")
-    share = share_attained(resampled, model=model, clinical="sarculator_variables", oracle="oracle")
+base = best_without_slide(resampled) if resampled else ""
+if has_truth and base:
+    room, won = resampled.difference("oracle", base), resampled.difference(model, base)
+    share = share_attained(resampled, model=model, base=base, oracle="oracle")
     stage.number("headroom", room.value, low=room.low, high=room.high, n=len(crossed), unit="AUC")
     bounds = {"low": share.low, "high": share.high} if abs(share.low) < float("inf") else {}
     stage.number("share_attained", share.value, **bounds, n=len(crossed), unit="share of the headroom")
-    display(Markdown(f"Room above the clinical model: {room}. Won by {tables.label(model)}: {won}. "
-                     f"{attained_sentence(share, level=interval_level)}"))
+    display(Markdown(f"Room above {tables.label(base)}: {room}. Won by {tables.label(model)}: {won}. "
+                     f"{attained_sentence(share, level=interval_level, base=base)}"))
 
 # %% [markdown]
 # **Where is the rest lost?** Between SarcNet and the oracle we set Cox models that are spared one difficulty each. *Cox,
 # patterns as read* knows which six patterns matter and has them read by a ridge regression from SarcNet's own features;
-# *Cox, true patterns* is told what they really are. Both learn on the same folds. What is still missing then is the
-# price of learning from so few patients, together with what neither slide nor registry holds.
+# *Cox, true patterns* is told what they really are. Both have all clinical variables as well, learn on the same folds,
+# and have their ridge penalty chosen within them. What is still missing then is the price of learning from so few
+# patients, together with what is not among the variables.
 
 # %%
-if has_truth and resampled and {"sarculator_variables", "oracle"} <= set(resampled.point):
-    slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
-    features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
+if has_truth and base:
     means, seen = ladder.mean_features(known, slides=slides, feature_files=features)
     climbed, read = ladder.climb(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
-                                 tried=tried)
+                                 variables=protocol["clinical_variables"], seed=seed, tried=tried)
     rungs = series("cross-validation", known, pd.concat([predictions, climbed], ignore_index=True))
     ladder_judged = judge([rungs], **setting).results["cross-validation"]
 
 # %% [markdown]
-# Left, the way up from the clinical model to the oracle; right, how well each pattern can be read from the features
-# (R² for patients left out), and how much AUC Cox loses when it is told all patterns but this one.
+# Left, the way up from the three variables over all clinical variables to the oracle, each step called a gain or a loss
+# only where its interval says so; right, how well each pattern can be read from the features (R² for patients left
+# out), and how much AUC Cox loses when it is told all patterns but this one.
 
 # %%
-if has_truth and resampled and {"sarculator_variables", "oracle"} <= set(resampled.point):
+if has_truth and base:
     steps = ladder.steps(ladder_judged, model=model)
     patterns = ladder.by_pattern(ladder_judged, read, names=ladder.patterns_of(truth))
     figure = figures.draw_ladder(steps, patterns, n=len(crossed), level=interval_level)
-    stage.figure("F7_ladder", figure, data={"steps": steps, "patterns": patterns}, caption="From the clinical model to the "
-                 "oracle: what the model wins, what the features hold besides, what no reader of them can see.")
+    stage.figure("F7_ladder", figure, data={"steps": steps, "patterns": patterns}, caption="From three clinical variables to "
+                 "the oracle: cross-validated AUC and the interval of each step; what each pattern is worth.")
     for row in steps.itertuples():
         stage.number(f"step_{row.to}", row.difference, low=row.low, high=row.high, n=len(crossed), unit="AUC")
     display(Markdown(ladder.sentence(ladder_judged, model=model)))
@@ -247,7 +264,7 @@ stacks = {
 
 # %%
 risks = predict(stacks, later, slides=slides, feature_files=feature_files)
-fresh = comparators.for_new_patients(known, later, horizon_months=horizon_months, tried=tried)
+fresh = comparators.for_new_patients(known, later, **clinical, tried=tried)
 true_risks = [comparators.oracle(truth, later)] if has_truth else []
 validation_predictions = pd.concat([risks, fresh, *true_risks], ignore_index=True)
 held = series("validation", later, validation_predictions)

@@ -1,6 +1,7 @@
-r"""How much of what could be won was won: (AUC − clinical) / (oracle − clinical), with an interval.
+r"""How much of what could be won was won: (AUC − base) / (oracle − base), with an interval.
 
-The oracle knows the true risk, the clinical model has no slide; between them lies what any model of slides can win. A
+The base is the best model without a slide, so that nothing is credited to the slide that clinical variables tell; it is
+the best of several on these patients, which makes the share slightly too small. The oracle knows the true risk. A
 ratio of two uncertain differences has no symmetric interval. Fieller's (1954) holds those shares :math:`\rho` that
 the data do not reject:
 
@@ -16,13 +17,17 @@ import numpy as np
 from scipy.stats import norm
 
 from sarcnet.evaluation.bootstrap import Estimate, Resampled
+from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, SARCULATOR_VARIABLES, WITH_AGE
+from sarcnet.evaluation.tables import label
+
+WITHOUT_SLIDE = (CLINICAL, WITH_AGE, SARCULATOR_VARIABLES, "clinical_only", FNCLCC)
 
 
-def share_attained(resampled: Resampled, *, model: str, clinical: str, oracle: str) -> Estimate:
-    """Share of the room between `clinical` and `oracle` that `model` wins; infinite bounds where none can be given."""
+def share_attained(resampled: Resampled, *, model: str, base: str, oracle: str) -> Estimate:
+    """Share of the room between `base` and `oracle` that `model` wins; infinite bounds where none can be given."""
     draws, point = resampled.draws, resampled.point
-    won, room = point[model] - point[clinical], point[oracle] - point[clinical]
-    gaps = np.stack([draws[model] - draws[clinical], draws[oracle] - draws[clinical]])
+    won, room = point[model] - point[base], point[oracle] - point[base]
+    gaps = np.stack([draws[model] - draws[base], draws[oracle] - draws[base]])
     s = np.cov(gaps[:, np.isfinite(gaps).all(axis=0)])
     z2 = float(norm.ppf((1 + resampled.level) / 2)) ** 2
     a, b, c = room**2 - z2 * s[1, 1], won * room - z2 * s[0, 1], won**2 - z2 * s[0, 0]
@@ -33,11 +38,25 @@ def share_attained(resampled: Resampled, *, model: str, clinical: str, oracle: s
     return Estimate(value, float((b - np.sqrt(root)) / a), float((b + np.sqrt(root)) / a))
 
 
-def attained_sentence(share: Estimate, *, level: float) -> str:
-    """The share as a sentence, also where it has no bounds."""
+def best_without_slide(resampled: Resampled) -> str:
+    """The model with the largest AUC of those that see no slide; empty where there is none."""
+    there = [name for name in WITHOUT_SLIDE if name in resampled.point]
+    return max(there, key=lambda name: resampled.point[name], default="")
+
+
+def attained_sentence(share: Estimate, *, level: float, base: str) -> str:
+    """The share as a sentence, also where it has no bounds; `base` is the model that it counts from."""
+    room = f"the room between {label(base)}, the best model without a slide, and the oracle"
     if not np.isfinite(share.low):
         return (
-            f"Share of the attainable improvement won: {share.value:.2f}; the room between the clinical model and the "
-            f"oracle is itself so uncertain here that no {level:.0%} interval of the share exists: more patients are needed."
+            f"Share won of {room}: {share.value:.2f}; this room is itself so uncertain here that no {level:.0%} interval "
+            "of the share exists: more patients are needed."
         )
-    return f"Share of the attainable improvement won: {share.value:.2f} ({share.low:.2f} to {share.high:.2f})."
+    shown = (
+        "the slide adds to what is known without it"
+        if share.low > 0
+        else "the model does worse than one without a slide"
+        if share.high < 0
+        else "it is not shown that the slide adds anything"
+    )
+    return f"Share won of {room}: {share.value:.2f} ({share.low:.2f} to {share.high:.2f}); {shown}."

@@ -1,178 +1,223 @@
-"""What SarcNet is compared with: the FNCLCC grade, and a Cox model on the four variables of the Sarculator.
+"""What SarcNet is compared with: the FNCLCC grade, and Cox models that see no slide.
 
-The Sarculator's own coefficients for metastasis are not available to us (Callegaro et al., Lancet Oncology 2016), so
-the second is "Cox on the Sarculator's variables", refitted on each training fold, and never called the Sarculator.
+The Sarculator has two nomograms (Callegaro et al., Lancet Oncology 2016;17:671-80). The one for distant metastases is a
+Fine-Gray model of size, grade and histotype; age belongs to the other one, for overall survival. Its coefficients are not
+available to us. The comparator is therefore a Cox model refitted on the variables of the Sarculator's metastasis nomogram,
+on each training fold; it is never called the Sarculator. Two more rows show what it leaves out: the same with age, and a
+Cox model on all clinical variables that the network has.
 """
 
 from __future__ import annotations
 
-import contextlib
-import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from lifelines import CoxPHFitter
-from lifelines.exceptions import ConvergenceError
 
+from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation import ridge_cox
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import DEATH, METASTASIS
+from sarcnet.model.clinical import CATEGORIES, clinical_columns, clinical_values
+from sarcnet.model.moments import table_moments
 
-FNCLCC, SARCULATOR_VARIABLES, ORACLE = "fnclcc_grade", "sarculator_variables", "oracle"
-VARIABLES = ("age_years", "size_mm", "fnclcc_grade", "histotype")
-PENALTY = 0.01  # a trace of ridge: keeps a coefficient finite when a histotype has no event in a fold
-PENALTY_OF_AGE = 1e-4  # one variable alone needs less
-PER_YEARS, MM_PER_CM = 10.0, 10.0
-AGE = "age_per_10_years"
-
-
-class Filler:
-    """Replaces missing values by what is usual in the patients it was made from: median of numbers, mode of the rest."""
-
-    def __init__(self, training: pd.DataFrame) -> None:
-        self.values: dict[str, object] = {}
-        for name in VARIABLES:
-            known = training[name].dropna()
-            if known.empty:
-                raise SarcnetError(
-                    f"{name} is missing in all {len(training)} training patients; the comparator needs it."
-                )
-            numeric = name in ("age_years", "size_mm")
-            self.values[name] = known.median() if numeric else known.mode().iloc[0]
-
-    def __call__(self, patients: pd.DataFrame) -> pd.DataFrame:
-        """A copy of the four variables without gaps."""
-        return pd.DataFrame({name: patients[name].fillna(value) for name, value in self.values.items()})
+FNCLCC, ORACLE = "fnclcc_grade", "oracle"
+SARCULATOR_VARIABLES, WITH_AGE, CLINICAL = "sarculator_variables", "sarculator_variables_age", "cox_clinical"
+NOMOGRAM = ("size_mm", "fnclcc_grade", "histotype")
+AGE = "age_years"
 
 
 def grade_score(training: pd.DataFrame, patients: pd.DataFrame) -> np.ndarray:
-    """(n,) FNCLCC grade 1, 2, 3 as a score; a missing grade becomes the commonest of the training patients."""
-    return Filler(training)(patients)["fnclcc_grade"].astype(float).to_numpy()
+    """(n,) FNCLCC grade as a score; a missing grade becomes the mean of the training patients, as in the network.
+
+    Raises:
+        SarcnetError: no training patient has a grade.
+    """
+    known = clinical_values(training, variables=[FNCLCC])[:, :1]
+    if np.isnan(known).all():
+        raise SarcnetError(f"{FNCLCC} is missing for all {len(training)} training patients: it is no comparator here.")
+    mean = table_moments(known, np.ones((len(known), 1))).mean[0, 0]
+    grade = clinical_values(patients, variables=[FNCLCC])[:, 0]
+    return np.where(np.isnan(grade), mean, grade)
 
 
-def _design(filled: pd.DataFrame, histotypes: list[str]) -> pd.DataFrame:
-    """(n, p) age per 10 years, root of the size in cm (concave: study.md's sources), grade and histotype as indicators."""
-    grade = filled["fnclcc_grade"].astype(float)
-    columns = {
-        AGE: filled["age_years"].astype(float) / PER_YEARS,
-        "root_size_cm": np.sqrt(filled["size_mm"].astype(float) / MM_PER_CM),
-        "grade_2_or_3": (grade >= 2).astype(float),
-        "grade_3": (grade >= 3).astype(float),
-    }
-    columns |= {f"histotype_{name}": (filled["histotype"] == name).astype(float) for name in histotypes}
-    return pd.DataFrame(columns)
+def _columns(
+    patients: pd.DataFrame, *, variables: Sequence[str], further: Sequence[str], histotypes: Sequence[str]
+) -> np.ndarray:
+    """(n, p) the network's clinical columns, NaN where missing; one more for grade 3, so that grades are categories."""
+    values = clinical_values(patients, variables=variables, categories=CATEGORIES | {"histotype": tuple(histotypes)})
+    grade = pd.to_numeric(patients[FNCLCC], errors="coerce").to_numpy(float, na_value=np.nan)
+    third = np.where(np.isnan(grade), np.nan, grade >= 3)[:, None] if FNCLCC in variables else np.zeros((len(grade), 0))
+    return np.hstack([values, third, patients[list(further)].to_numpy(float)])
 
 
 def cox_risk(
-    training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, further: Sequence[str] = ()
+    training: pd.DataFrame,
+    patients: pd.DataFrame,
+    *,
+    horizon_months: float,
+    seed: int,
+    variables: Sequence[str] = NOMOGRAM,
+    further: Sequence[str] = (),
+    histotypes: Sequence[str] = HISTOTYPES,
 ) -> np.ndarray:
     r"""(n,) cumulative incidence of metastasis by the horizon for `patients`, from Cox models fitted on `training`.
 
-    One model for the hazard of metastasis, and one for that of death without metastasis, on age alone, for deaths are
-    few. With their cumulative hazards :math:`H_1, H_2`, the incidence is
-    :math:`\sum_{u \le t} e^{-H_1(u^-) - H_2(u^-)} \, \Delta H_1(u)` (Benichou and Gail, Biometrics 1990;46:813-826): the same
-    quantity that SarcNet predicts. Without deaths it is one minus survival.
+    One cause-specific model for the hazard of metastasis and one for that of death without metastasis. The second knows the
+    age where age is among the variables, for deaths are few and age tells most of them; else it is the same for everybody,
+    so that the risk depends on the variables named and on nothing else. With their cumulative hazards :math:`H_1, H_2`, the
+    incidence is :math:`\sum_{u \le t} e^{-H_1(u^-) - H_2(u)} (1 - e^{-\Delta H_1(u)})` (Benichou and Gail, Biometrics
+    1990;46:813-826): the same quantity that SarcNet predicts. Without deaths it is one minus survival.
 
-    Histotypes are told apart when the training patients hold them; the commonest is the reference. Both frames have the
-    columns of patients.csv, and the numbers named in `further`, which enter as they stand and may not be missing.
+    The columns are the network's (root of the size, indicators of categories), and missing values are treated as there: the
+    mean of the training patients, with an indicator. The ridge penalty is chosen within the training patients
+    (:mod:`sarcnet.evaluation.ridge_cox`). What does not vary there, as a variable that is missing everywhere, has no part.
+
+    Args:
+        training: patients with known outcomes, columns of patients.csv.
+        patients: n patients, same columns.
+        horizon_months: horizon of the risk.
+        seed: root of the generator that deals the inner folds.
+        variables: clinical variables.
+        further: names of numbers that enter as well and may not be missing.
+        histotypes: categories of the histotype, the reference first.
 
     Raises:
         SarcnetError: the model of metastasis cannot be fitted on these training patients.
     """
-    filler = Filler(training)
-    filled = filler(training)
-    histotypes = sorted(set(filled["histotype"]) - {filled["histotype"].mode().iloc[0]})
-    further = list(further)
-    design = _design(filled, histotypes).join(training[further])
-    new = _design(filler(patients), histotypes).join(patients[further])
-    varying = [name for name in design if design[name].nunique() > 1]
-    events = int(_had(training, METASTASIS).sum())
-    if not varying or not events:
-        raise SarcnetError(
-            f"cannot be fitted on {len(training)} patients with {events} metastases: "
-            + ("none of its variables varies" if events else "there is nothing to learn from")
-            + "."
-        )
     months = training["mfs_months"].to_numpy(float)
-    times = np.unique(months[(_had(training, METASTASIS) == 1) & (months <= horizon_months)])
-    try:
-        spread = _cumulative_hazard(design[varying], new[varying], training, cause=METASTASIS, times=times)  # (T, n)
-    except (ConvergenceError, ValueError) as error:
-        raise SarcnetError(
-            f"cannot be fitted on {len(training)} patients with {events} metastases: {str(error).splitlines()[0]}"
-        ) from None
-    died = np.zeros_like(spread)
-    if _had(training, DEATH).any() and design[AGE].nunique() > 1:
-        with contextlib.suppress(ConvergenceError, ValueError):  # too few deaths to learn from: nobody dies
-            died = _cumulative_hazard(
-                design[[AGE]], new[[AGE]], training, cause=DEATH, times=times, penalty=PENALTY_OF_AGE
+    cause = training["mfs_event"].to_numpy(float)
+    events = int((cause == METASTASIS).sum())
+    names = [*clinical_columns(variables), *further]
+    if not events:
+        raise SarcnetError(f"cannot be fitted on {len(training)} patients without a metastasis.")
+    hazards = []
+    times = np.unique(months[(cause == METASTASIS) & (months <= horizon_months)])
+    ages = [name for name in variables if name == AGE]
+    for which, own, more in ((METASTASIS, list(variables), list(further)), (DEATH, ages, [])):
+        known, new = (
+            _columns(table, variables=own, further=more, histotypes=histotypes) for table in (training, patients)
+        )
+        moments = table_moments(known, np.ones((len(known), 1)))
+        varies = moments.inverse_std[0] > 0
+        if which == METASTASIS and not varies.any():
+            raise SarcnetError(
+                f"cannot be fitted on {len(training)} patients with {events} metastases: none of its variables varies "
+                f"({', '.join(names)})."
             )
-    nothing = np.zeros((1, spread.shape[1]))
-    before = np.exp(-np.concatenate([nothing, spread[:-1]]) - died)  # deaths come before what falls on the same day
+        known, new = (np.nan_to_num((x - moments.mean) * moments.inverse_std)[:, varies] for x in (known, new))
+        generator = rng(seed, "comparators", "inner folds", which)
+        fitted = ridge_cox.fit(known, months=months, event=cause == which, generator=generator)
+        hazards.append(fitted.cumulative_hazard(new, times=times))
+    spread, died = hazards  # (T, n) each
+    nothing = np.zeros((1, len(patients)))
+    before = np.exp(-np.concatenate([nothing, spread[:-1]])[: len(times)] - died)  # deaths come first on the same day
     return (before * -np.expm1(-np.diff(spread, axis=0, prepend=nothing))).sum(axis=0)
 
 
-def _cumulative_hazard(
-    design: pd.DataFrame,
-    new: pd.DataFrame,
-    training: pd.DataFrame,
-    *,
-    cause: int,
-    times: np.ndarray,
-    penalty: float = PENALTY,
-) -> np.ndarray:
-    """(T, n) cumulative hazard of one cause for the rows of `new`, the other cause censored."""
-    if not len(times):
-        return np.zeros((0, len(new)))
-    table = design.assign(months=training["mfs_months"].to_numpy(float), event=_had(training, cause))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lifelines warns of columns with little variance; the penalty is for them
-        model = CoxPHFitter(penalizer=penalty).fit(table, duration_col="months", event_col="event")
-    return model.predict_cumulative_hazard(new, times=times).to_numpy()
+def _models(clinical_variables: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Variables of each Cox model; the one on all clinical variables only where these are named."""
+    models = {SARCULATOR_VARIABLES: NOMOGRAM, WITH_AGE: (*NOMOGRAM, AGE)}
+    return models | ({CLINICAL: tuple(clinical_variables)} if clinical_variables else {})
 
 
-def _had(patients: pd.DataFrame, cause: int) -> np.ndarray:
-    """(n,) 1 where the follow-up ended with this cause, else 0."""
-    return (patients["mfs_event"].to_numpy(float) == cause).astype(float)
-
-
-def unseen(training: pd.DataFrame, patients: pd.DataFrame) -> list[str]:
-    """A sentence when `patients` hold histotypes that no training patient has: the Cox model knows nothing of them."""
+def gaps(training: pd.DataFrame, patients: pd.DataFrame, *, clinical_variables: Sequence[str] = ()) -> list[str]:
+    """What these training patients cannot teach: a clause for each variable, and each histotype of `patients`, that none
+    of them has, with what the Cox models do about it."""
+    wanted = dict.fromkeys([*NOMOGRAM, AGE, *clinical_variables])
     new = patients.loc[patients["histotype"].notna(), "histotype"]
-    strange = new[~new.isin(training["histotype"].dropna().unique())]
-    if strange.empty:
-        return []
+    strange = sorted(new[~new.isin(training["histotype"].dropna().unique())].unique())
     return [
-        f"{len(strange)} of {len(patients)} patients have a histotype that no training patient has "
-        f"({', '.join(sorted(strange.unique()))}); Cox's model takes them for the commonest histotype."
+        *(f"has a value of {name}: the Cox models go without it" for name in wanted if training[name].isna().all()),
+        *(f"has {name}: the Cox models predict whoever has it as {HISTOTYPES[0]}" for name in strange),
     ]
 
 
+def gap_sentences(found: dict[str, list[str]], *, total: int) -> list[str]:
+    """A sentence for each gap, saying in which of the training folds it was found.
+
+    Args:
+        found: for each clause of :func:`gaps`, the folds whose training patients leave it ("repeat 0, fold 2").
+        total: number of folds.
+    """
+    said = []
+    for gap, places in found.items():
+        where = "No training patient" if len(places) == total else f"Of the training patients for {places[0]}, none"
+        more = f" (the same in {len(places)} of {total} folds)" if 1 < len(places) < total else ""
+        said.append(f"{where} {gap}{more}.")
+    return said
+
+
 def out_of_fold(
-    patients: pd.DataFrame, folds: pd.DataFrame, *, horizon_months: float, tried: Attempts | None = None
+    patients: pd.DataFrame,
+    folds: pd.DataFrame,
+    *,
+    horizon_months: float,
+    seed: int,
+    clinical_variables: Sequence[str] = (),
+    tried: Attempts | None = None,
 ) -> pd.DataFrame:
-    """Both comparators for every patient and repeat, fitted without the patient's fold.
+    """Every comparator for every patient and repeat, fitted without the patient's fold.
 
     A fold in which a comparator cannot be fitted gets no risks (NaN), with a sentence in `tried`.
 
     Args:
         patients: the training series with known outcomes.
         folds: patient_id, repeat, fold, as notebook 03 dealt them.
+        horizon_months: horizon of the risks.
+        seed: root of the generators.
+        clinical_variables: those of the network, for the Cox model on all of them; none for no such model.
+        tried: keeps the sentences.
 
     Returns:
         Tidy frame patient_id, centre, model, repeat, fold, risk (for the grade: the grade).
     """
-    made = []
+    tried = tried or Attempts()
+    made, found = [], defaultdict[str, list[str]](list)
     table = patients.set_index("patient_id", drop=False)
-    for (repeat, fold), rows in folds.groupby(["repeat", "fold"]):
+    groups = folds.groupby(["repeat", "fold"])
+    for (repeat, fold), rows in groups:
         held = table.loc[rows["patient_id"]]
         training = table.drop(index=rows["patient_id"])
-        scores = _scores(training, held, horizon_months=horizon_months, tried=tried)
+        for gap in gaps(training, held, clinical_variables=clinical_variables):
+            found[gap].append(f"repeat {repeat}, fold {fold}")
+        scores = _scores(
+            training, held, horizon_months=horizon_months, seed=seed, variables=clinical_variables, tried=tried
+        )
         for model, risk in scores.items():
             frame = held[["patient_id", "centre"]].reset_index(drop=True)
             made.append(frame.assign(model=model, repeat=repeat, fold=fold, risk=risk))
+    tried.say(*gap_sentences(found, total=groups.ngroups))
     return pd.concat(made, ignore_index=True)
+
+
+def for_new_patients(
+    training: pd.DataFrame,
+    patients: pd.DataFrame,
+    *,
+    horizon_months: float,
+    seed: int,
+    clinical_variables: Sequence[str] = (),
+    tried: Attempts | None = None,
+) -> pd.DataFrame:
+    """Every comparator for patients of another series, fitted on all training patients; arguments as `out_of_fold`.
+
+    Returns:
+        patient_id, centre, model, risk (NaN, with a sentence in `tried`, where one cannot be fitted).
+    """
+    if patients.empty:
+        return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
+    tried = tried or Attempts()
+    found = {gap: ["all"] for gap in gaps(training, patients, clinical_variables=clinical_variables)}
+    tried.say(*gap_sentences(found, total=1))
+    scores = _scores(
+        training, patients, horizon_months=horizon_months, seed=seed, variables=clinical_variables, tried=tried
+    )
+    frame = patients[["patient_id", "centre"]].reset_index(drop=True)
+    return pd.concat([frame.assign(model=model, risk=risk) for model, risk in scores.items()], ignore_index=True)
 
 
 def oracle(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
@@ -182,30 +227,19 @@ def oracle(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(
-    training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, tried: Attempts | None
+    training: pd.DataFrame,
+    patients: pd.DataFrame,
+    *,
+    horizon_months: float,
+    seed: int,
+    variables: Sequence[str],
+    tried: Attempts,
 ) -> dict[str, np.ndarray]:
-    """Risks of both comparators; NaN and a sentence where one cannot be fitted."""
-    tried = tried or Attempts()
-    tried.say(*unseen(training, patients))
-    grade = tried("the FNCLCC grade", grade_score, training, patients)
-    cox = tried("Cox on the Sarculator's variables", cox_risk, training, patients, horizon_months=horizon_months)
-    nothing = np.full(len(patients), np.nan)
-    return {
-        FNCLCC: nothing if grade is None else grade,
-        SARCULATOR_VARIABLES: nothing if cox is None else cox,
-    }
-
-
-def for_new_patients(
-    training: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float, tried: Attempts | None = None
-) -> pd.DataFrame:
-    """Both comparators for patients of another series, fitted on all training patients.
-
-    Returns:
-        patient_id, centre, model, risk (NaN, with a sentence in `tried`, where one cannot be fitted).
-    """
-    if patients.empty:
-        return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
-    scores = _scores(training, patients, horizon_months=horizon_months, tried=tried)
-    frame = patients[["patient_id", "centre"]].reset_index(drop=True)
-    return pd.concat([frame.assign(model=model, risk=risk) for model, risk in scores.items()], ignore_index=True)
+    """Risks of every comparator; NaN and a sentence where one cannot be fitted."""
+    scores = {FNCLCC: tried("the FNCLCC grade", grade_score, training, patients)}
+    for model, own in _models(variables).items():
+        what = f"the Cox model on {', '.join(own)}"
+        scores[model] = tried(
+            what, cox_risk, training, patients, horizon_months=horizon_months, seed=seed, variables=own
+        )
+    return {model: np.full(len(patients), np.nan) if risk is None else risk for model, risk in scores.items()}

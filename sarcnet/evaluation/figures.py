@@ -128,7 +128,7 @@ def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: f
     names = [first["from"], *steps["to"]]
     for place, row in enumerate(steps.itertuples(), start=1):
         start = row.auc - row.difference
-        colour = OURS if place == 1 else PALETTE[1]
+        colour = OURS if row.to.startswith("sarcnet") else PALETTE[1]
         left.barh(place, row.difference, left=start, color=colour, alpha=0.45, height=0.6)
         left.plot([start + row.low, start + row.high], [place, place], color=colour, linewidth=1.6)
         left.annotate(

@@ -15,7 +15,9 @@ LABELS = {
     "clinical_only": "clinical only, pooled",
     "local_CLB": "SarcNet, CLB alone",
     "local_IB": "SarcNet, IB alone",
-    "sarculator_variables": "Cox on the Sarculator's variables",
+    "sarculator_variables": "Cox, size + grade + histotype (Sarculator's variables)",
+    "sarculator_variables_age": "Cox, size + grade + histotype + age",
+    "cox_clinical": "Cox, all clinical variables",
     "fnclcc_grade": "FNCLCC grade",
     "oracle": "oracle (true risk)",
 }
@@ -26,8 +28,9 @@ PAPER = {
     "fnclcc_grade": Estimate(0.706, 0.670, 0.743),
 }
 PAPER_NOTE = (
-    "Paper: cross-validated AUC on 611 real patients, as given in the abstract; its Sarculator is the published "
-    "nomogram, ours is a Cox model refitted on the same four variables."
+    "Paper: cross-validated AUC on 611 real patients, as given in the abstract, which does not say "
+    "which of the Sarculator's two nomograms was used; ours is a Cox model refitted on the variables of the Sarculator's "
+    "metastasis nomogram: size, grade and histotype."
 )
 
 NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "high", "p"])
@@ -109,7 +112,15 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(index=label).rename_axis(index="AUC at 5 years", columns=None).fillna("")
 
 
-ABLATION = ("sarcnet_pooled", "image_only", "clinical_only", "sarculator_variables", "fnclcc_grade")
+ABLATION = (
+    "sarcnet_pooled",
+    "image_only",
+    "clinical_only",
+    "cox_clinical",
+    "sarculator_variables_age",
+    "sarculator_variables",
+    "fnclcc_grade",
+)
 SHARING = ("sarcnet_fedavg", "sarcnet_pooled", "local_")
 
 

@@ -8,7 +8,7 @@ here; the network sets it to the training mean and the column ``<variable>_missi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -53,9 +53,12 @@ def clinical_columns(variables: Sequence[str]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def clinical_values(patients: pd.DataFrame, *, variables: Sequence[str]) -> np.ndarray:
+def clinical_values(
+    patients: pd.DataFrame, *, variables: Sequence[str], categories: Mapping[str, tuple[str, ...]] = CATEGORIES
+) -> np.ndarray:
     """(n, p) float64 with NaN where missing, the columns of ``clinical_columns(variables)``.
 
+    categories: of each categorical variable, the reference first.
     Raises SarcnetError naming variables the table lacks, and patients whose category or number is not understood.
     """
     check_variables(variables)
@@ -72,9 +75,9 @@ def clinical_values(patients: pd.DataFrame, *, variables: Sequence[str]) -> np.n
             columns.append(NUMERIC[name](np.where(wrong, np.nan, x)))
             expected = "a number of 0 or more"
         else:
-            wrong = ~missing & ~patients[name].isin(CATEGORIES[name]).to_numpy()
-            columns += [np.where(missing, np.nan, patients[name] == c).astype(float) for c in CATEGORIES[name][1:]]
-            expected = f"one of {', '.join(CATEGORIES[name])}"
+            wrong = ~missing & ~patients[name].isin(categories[name]).to_numpy()
+            columns += [np.where(missing, np.nan, patients[name] == c).astype(float) for c in categories[name][1:]]
+            expected = f"one of {', '.join(categories[name])}"
         columns.append(missing.astype(float))
         for row in np.flatnonzero(wrong):
             patient = patients["patient_id"].iloc[row]

@@ -53,12 +53,11 @@ def auc(case: np.ndarray, *, score: np.ndarray) -> float:
 
 
 def clinical_design(patients: pd.DataFrame) -> pd.DataFrame:
-    """Columns of a Cox model on the Sarculator's four variables: age, √size, grade, histotype."""
+    """Columns of a Cox model on the variables of the Sarculator's metastasis nomogram: √size, grade, histotype."""
     size = patients["size_mm"].astype(float)
     grade = patients["fnclcc_grade"].astype(float)
     design = pd.DataFrame(
         {
-            "age": (patients["age_years"].astype(float) - 64) / 10,
             "sqrt_size": np.sqrt(size.fillna(size.median()) / 10),
             "grade_1": (grade == 1).astype(float),
             "grade_3": (grade == 3).astype(float),

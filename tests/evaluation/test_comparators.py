@@ -1,4 +1,4 @@
-"""The grade and the Cox model learn from training patients only; risk groups and calibration count right."""
+"""The grade and the Cox models learn from training patients only; risk groups and calibration count right."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation import comparators, ridge_cox
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.comparators import FNCLCC, SARCULATOR_VARIABLES, cox_risk, for_new_patients, out_of_fold, unseen
+from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, NOMOGRAM, SARCULATOR_VARIABLES, WITH_AGE, grade_score
 from sarcnet.evaluation.incidence import incidence_at
 from sarcnet.evaluation.judge import judge
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.survival import HIGH, LOW, curves, cut_off, grouped
+from sarcnet.evaluation.tables import PAPER_NOTE, label
+
+SETTING = {"horizon_months": 60.0, "seed": 1}
+
+
+def cox_risk(training, patients, **more):
+    return comparators.cox_risk(training, patients, **{**SETTING, **more})
+
+
+def out_of_fold(patients, folds, **more):
+    return comparators.out_of_fold(patients, folds, **{**SETTING, **more})
 
 
 @pytest.fixture
@@ -32,7 +44,7 @@ def patients() -> pd.DataFrame:
             "age_years": generator.normal(63, 12, n),
             "size_mm": size,
             "fnclcc_grade": pd.array(grade, dtype="Int64"),
-            "histotype": generator.choice(["ups", "leiomyosarcoma"], n),
+            "histotype": generator.choice(["UPS", "leiomyosarcoma"], n),
             "mfs_months": np.minimum(months, lost),
             "mfs_event": (months <= lost).astype(int),
         }
@@ -47,7 +59,7 @@ def folds(patients) -> pd.DataFrame:
 
 
 def test_cox_finds_the_signal_and_predicts_probabilities(patients, folds):
-    oof = out_of_fold(patients, folds, horizon_months=60.0)
+    oof = out_of_fold(patients, folds)
     found = judge([series("s", patients, oof)], horizon_months=60.0, samples=60, level=0.95, seed=1).results["s"]
     assert found.point[SARCULATOR_VARIABLES] > 0.65
     assert found.point[FNCLCC] > 0.6
@@ -57,46 +69,114 @@ def test_cox_finds_the_signal_and_predicts_probabilities(patients, folds):
 
 
 def test_an_outcome_never_reaches_the_patient_s_own_prediction(patients, folds):
-    before = out_of_fold(patients, folds, horizon_months=60.0)
+    before = out_of_fold(patients, folds)
     changed = patients.copy()
     changed.loc[0, ["mfs_months", "mfs_event"]] = [1.0, 1]
-    after = out_of_fold(changed, folds, horizon_months=60.0)
+    after = out_of_fold(changed, folds)
     own_fold = folds.loc[folds["fold"] == folds.loc[0, "fold"], "patient_id"]
     same = before["patient_id"].isin(own_fold)
     assert np.array_equal(before.loc[same, "risk"], after.loc[same, "risk"])
     assert not np.array_equal(before.loc[~same, "risk"], after.loc[~same, "risk"])
 
 
-def test_gaps_are_filled_from_training_patients(patients):
-    training, new = patients.iloc[:100], patients.iloc[100:].copy()
+def test_the_model_on_the_nomogram_s_variables_knows_nothing_else(patients):
+    """Its risk is a function of size, grade and histotype: another age, or death at another age, changes nothing."""
+    patients["mfs_event"] = np.where(np.arange(len(patients)) % 7 == 0, 2, patients["mfs_event"])
+    other = patients.assign(age_years=patients["age_years"].to_numpy()[::-1])
+    assert NOMOGRAM == ("size_mm", "fnclcc_grade", "histotype")
+    assert np.array_equal(cox_risk(patients, patients), cox_risk(patients, other))
+    with_age = {"variables": (*NOMOGRAM, "age_years")}
+    assert not np.allclose(cox_risk(patients, patients, **with_age), cox_risk(patients, other, **with_age))
+
+
+def test_a_missing_value_becomes_the_training_mean_and_is_marked_as_in_the_network(patients):
+    training, new = patients.iloc[:100].copy(), patients.iloc[100:].copy()
     new["size_mm"] = np.nan
-    filled = new.assign(size_mm=training["size_mm"].median())
-    assert np.allclose(*(cox_risk(training, frame, horizon_months=60.0) for frame in (new, filled)))
+    training.loc[training.index[:40], "size_mm"] = np.nan
+    bare = training["size_mm"].dropna()
+    filled = new.assign(size_mm=np.sqrt(bare).mean() ** 2)
+    marked = training.assign(mfs_event=np.where(training["size_mm"].isna(), 1, training["mfs_event"]))
+    assert (cox_risk(marked, new) > cox_risk(marked, filled)).all(), "being missing goes with metastases here"
+    whole = training.fillna({"size_mm": 60.0})  # nobody lacks a size: a mark would mean nothing
+    usual = new.assign(size_mm=np.sqrt(whole["size_mm"]).mean() ** 2)
+    assert np.allclose(cox_risk(whole, new), cox_risk(whole, usual))
 
 
-def test_new_patients_get_both_scores(patients):
-    made = for_new_patients(patients.iloc[:100], patients.iloc[100:], horizon_months=60.0)
-    assert made.groupby("model").size().to_dict() == {FNCLCC: 50, SARCULATOR_VARIABLES: 50}
+def test_the_grade_needs_the_grade_only(patients):
+    bare = patients.assign(size_mm=np.nan, age_years=np.nan, histotype=None)
+    score = grade_score(bare, bare)
+    known = patients["fnclcc_grade"].notna().to_numpy()
+    assert np.array_equal(score[known], patients.loc[known, "fnclcc_grade"].astype(float))
+    assert score[~known] == pytest.approx(patients["fnclcc_grade"].astype(float).mean())
+    with pytest.raises(SarcnetError, match="fnclcc_grade is missing for all 150 training patients"):
+        grade_score(patients.assign(fnclcc_grade=np.nan), patients)
 
 
-def test_a_variable_that_nobody_has_is_named(patients):
-    patients["size_mm"] = np.nan
-    with pytest.raises(SarcnetError, match="size_mm is missing in all 150 training patients"):
-        cox_risk(patients, patients, horizon_months=60.0)
+def test_new_patients_get_every_score(patients):
+    named = {"clinical_variables": ["size_mm", "age_years"]}
+    made = comparators.for_new_patients(patients.iloc[:100], patients.iloc[100:], **SETTING, **named)
+    assert made.groupby("model").size().to_dict() == dict.fromkeys(
+        (FNCLCC, SARCULATOR_VARIABLES, WITH_AGE, CLINICAL), 50
+    )
+    assert made["risk"].notna().all()
+
+
+def test_a_variable_that_nobody_has_leaves_the_cox_models_with_a_sentence(patients, folds):
+    bare, tried = patients.assign(size_mm=np.nan), Attempts()
+    oof = out_of_fold(bare, folds, tried=tried)
+    assert tried.unsaid == ["No training patient has a value of size_mm: the Cox models go without it."]
+    without = out_of_fold(bare, folds, tried=Attempts())
+    assert oof["risk"].notna().all()
+    cox = oof.query("model == @SARCULATOR_VARIABLES")["risk"].to_numpy()
+    assert np.array_equal(cox, without.query("model == @SARCULATOR_VARIABLES")["risk"])
+    assert len(np.unique(cox)) > 6, "grade and histotype are left"
+    tried = Attempts()
+    out_of_fold(patients, folds, tried=tried)
+    assert tried.unsaid == []
+
+
+def test_what_one_fold_lacks_is_said_of_that_fold(patients, folds):
+    rare = patients.copy()
+    rare.loc[folds["fold"] == 1, "histotype"] = "MPNST"
+    for repeats, said in (
+        (
+            1,
+            "Of the training patients for repeat 0, fold 1, none has MPNST: the Cox models predict whoever has it as UPS.",
+        ),
+        (
+            2,
+            "Of the training patients for repeat 0, fold 1, none has MPNST: the Cox models predict whoever has it as UPS "
+            "(the same in 2 of 6 folds).",
+        ),
+    ):
+        tried = Attempts()
+        dealt = pd.concat([folds.assign(repeat=number) for number in range(repeats)])
+        oof = out_of_fold(rare, dealt, tried=tried)
+        assert tried.unsaid == [said]
+    training = rare[(folds["fold"] != 1).to_numpy()]
+    as_ups = cox_risk(training, rare[(folds["fold"] == 1).to_numpy()].assign(histotype="UPS"))
+    mine = oof[(oof["fold"] == 1) & (oof["repeat"] == 0) & (oof["model"] == SARCULATOR_VARIABLES)]["risk"]
+    assert np.allclose(mine, as_ups)
+
+
+def test_names_say_what_the_comparator_is():
+    assert label(SARCULATOR_VARIABLES) == "Cox, size + grade + histotype (Sarculator's variables)"
+    assert "age" in label(WITH_AGE)
+    assert "four variables" not in PAPER_NOTE
 
 
 def test_a_model_that_lacks_a_patient_is_named(patients, folds):
-    oof = out_of_fold(patients, folds, horizon_months=60.0)
+    oof = out_of_fold(patients, folds)
     oof.loc[(oof["model"] == FNCLCC) & (oof["patient_id"] == "P007"), "risk"] = np.nan
     found = series("training", patients, oof)
     assert found.unsaid[0].startswith("training: fnclcc_grade has no risk for 1 patients, the first of them P007")
-    assert list(found.risks) == [SARCULATOR_VARIABLES]
+    assert list(found.risks) == [SARCULATOR_VARIABLES, WITH_AGE]
     with pytest.raises(SarcnetError, match="cannot be evaluated: fnclcc_grade has no risk"):
         series("training", patients, oof[oof["model"] == FNCLCC])
 
 
 def test_a_series_without_events_is_told_and_the_others_are_judged(patients, folds):
-    oof = out_of_fold(patients, folds, horizon_months=60.0)
+    oof = out_of_fold(patients, folds)
     good = series("good", patients, oof)
     bad = series("bad", patients.assign(mfs_event=0), oof)
     judged = judge([bad, good], horizon_months=60.0, samples=60, level=0.95, seed=1)
@@ -137,41 +217,58 @@ def test_curves_count_both_events_and_test_both_ways(patients):
     assert 0 <= found.gray_p <= 1
 
 
-def test_an_unseen_histotype_is_told(patients):
-    new = patients.iloc[:4].assign(histotype=["ups", "strange", None, "strange"])
-    assert unseen(patients, new) == [
-        "2 of 4 patients have a histotype that no training patient has (strange); Cox's model takes them for the "
-        "commonest histotype."
-    ]
-    assert unseen(patients, patients) == []
-
-
 def test_a_fold_without_metastases_is_told_and_its_model_left_out(patients, folds):
     patients.loc[folds["fold"] != 0, "mfs_event"] = 0
     tried = Attempts()
-    oof = out_of_fold(patients, folds, horizon_months=60.0, tried=tried)
-    assert any("metastases: there is nothing to learn from" in sentence for sentence in tried.unsaid)
+    oof = out_of_fold(patients, folds, tried=tried)
+    assert any("without a metastasis" in sentence for sentence in tried.unsaid)
     assert list(series("s", patients, oof).risks) == [FNCLCC]
 
 
 def test_constant_variables_are_no_variables(patients):
-    same = patients.assign(age_years=60.0, fnclcc_grade=3, histotype="ups")
-    assert len(np.unique(cox_risk(same, same, horizon_months=60.0))) > 50
+    same = patients.assign(age_years=60.0, fnclcc_grade=3, histotype="UPS")
+    assert len(np.unique(cox_risk(same, same))) > 50
     with pytest.raises(SarcnetError, match="none of its variables varies"):
-        cox_risk(same.assign(size_mm=80.0), same, horizon_months=60.0)
+        cox_risk(same.assign(size_mm=80.0), same)
 
 
-def test_without_deaths_cox_says_one_minus_survival(patients):
+def test_cox_is_lifelines_with_the_same_penalty(patients, monkeypatch):
     from lifelines import CoxPHFitter
 
-    table = patients[["age_years", "size_mm", "mfs_months", "mfs_event"]].dropna()
-    same = patients.loc[table.index].assign(histotype="ups", fnclcc_grade=pd.array([2] * len(table), dtype="Int64"))
-    design = pd.DataFrame({"age": table["age_years"] / 10, "size": np.sqrt(table["size_mm"] / 10)})
-    fitted = CoxPHFitter(penalizer=0.01).fit(
-        design.assign(t=table["mfs_months"], e=table["mfs_event"]), duration_col="t", event_col="e"
-    )
-    survival = fitted.predict_survival_function(design, times=[60.0]).to_numpy()[0]
-    assert np.allclose(cox_risk(same, same, horizon_months=60.0), 1 - survival, atol=1e-6)
+    same = patients.dropna(subset=["size_mm", "fnclcc_grade", "histotype"])
+    for penalty in (0.01, 0.3):
+        monkeypatch.setattr(ridge_cox, "PENALTIES", (penalty,))
+        columns = {
+            "size": np.sqrt(same["size_mm"]),
+            "grade": same["fnclcc_grade"].astype(float),
+            "third": (same["fnclcc_grade"] == 3).astype(float),
+            "type": (same["histotype"] == "leiomyosarcoma").astype(float),
+        }
+        design = pd.DataFrame(columns)
+        design = (design - design.mean()) / design.std(ddof=0)
+        fitted = CoxPHFitter(penalizer=penalty).fit(
+            design.assign(t=same["mfs_months"], e=same["mfs_event"]), duration_col="t", event_col="e"
+        )
+        survival = fitted.predict_survival_function(design, times=[60.0]).to_numpy()[0]
+        assert np.allclose(cox_risk(same, same), 1 - survival, atol=1e-3)
+
+
+def test_the_penalty_is_strong_where_there_is_nothing_to_learn_and_weak_where_there_is_much():
+    g = np.random.default_rng(4)
+    x = g.standard_normal((300, 6))
+    chosen = {}
+    for strength in (0.0, 1.5):
+        months = g.exponential(40 / np.exp(strength * x[:, 0]))
+        chosen[strength] = ridge_cox.chosen_penalty(x, months=months, event=months < 60, generator=g)
+    assert chosen[0.0] == max(ridge_cox.PENALTIES)
+    assert chosen[1.5] <= 0.01
+
+
+def test_an_inner_choice_never_beats_itself_by_seeing_the_patients_left_out(patients):
+    """The penalty of one fold depends on its training patients only."""
+    training, held = patients.iloc[:100], patients.iloc[100:]
+    changed = held.assign(mfs_event=1 - held["mfs_event"], mfs_months=5.0)
+    assert np.array_equal(cox_risk(training, held), cox_risk(training, changed))
 
 
 def test_with_deaths_cox_gives_the_incidence_that_is_lived_through():
@@ -186,12 +283,12 @@ def test_with_deaths_cox_gives_the_incidence_that_is_lived_through():
             "age_years": np.where(old, 80.0, 40.0),
             "size_mm": g.uniform(40, 160, n),
             "fnclcc_grade": pd.array(g.choice([2, 3], n), dtype="Int64"),
-            "histotype": "ups",
+            "histotype": "UPS",
             "mfs_months": np.minimum(np.minimum(metastasis, death), 90.0),
             "mfs_event": np.where(np.minimum(metastasis, death) > 90, 0, np.where(metastasis < death, 1, 2)),
         }
     )
-    risk = cox_risk(frame, frame, horizon_months=60.0)
+    risk = cox_risk(frame, frame, variables=(*NOMOGRAM, "age_years"))
     for group, rate in ((old, 0.02), (~old, 0.002)):
         own = frame[group]
         followup = Followup(own["mfs_months"].to_numpy(), own["mfs_event"].to_numpy(), np.full(len(own), "a"))

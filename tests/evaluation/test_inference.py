@@ -100,14 +100,14 @@ def made(clinical: float, model: float, oracle: float, *, spread: float) -> Resa
 
 
 def test_share_attained_has_fieller_s_bounds_or_none():
-    names = {"model": "model", "clinical": "clinical", "oracle": "oracle"}
+    names = {"model": "model", "base": "clinical", "oracle": "oracle"}
     clear = share_attained(made(0.75, 0.80, 0.85, spread=0.005), **names)
     assert clear.value == pytest.approx(0.5)
     assert 0.3 < clear.low < 0.5 < clear.high < 0.7
-    assert "0.50 (" in attained_sentence(clear, level=0.95)
+    assert "0.50 (" in attained_sentence(clear, level=0.95, base="clinical")
     vague = share_attained(made(0.75, 0.80, 0.85, spread=0.08), **names)
     assert not np.isfinite(vague.low)
-    assert "more patients are needed" in attained_sentence(vague, level=0.95)
+    assert "more patients are needed" in attained_sentence(vague, level=0.95, base="clinical")
 
 
 def test_heterogeneity_counts_distances_in_errors():

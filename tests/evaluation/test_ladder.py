@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.evaluation import ladder
+from sarcnet.evaluation import comparators, ladder
+from sarcnet.evaluation.attainable import attained_sentence, best_without_slide
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.bootstrap import Resampled
+from sarcnet.evaluation.auc import auc
+from sarcnet.evaluation.bootstrap import Estimate, Resampled
 from sarcnet.evaluation.judge import judge
-from sarcnet.evaluation.series import series
+from sarcnet.evaluation.series import Series, series
 from sarcnet.features.store import write_features
 
 N = 240
@@ -32,7 +34,7 @@ def study() -> dict:
             "size_mm": g.lognormal(4.4, 0.4, N),
             "depth": np.where(g.random(N) < 0.1, None, "deep"),
             "fnclcc_grade": pd.array(g.choice([1, 2, 3], N), dtype="Int64"),
-            "histotype": "ups",
+            "histotype": "UPS",
             "mfs_months": np.minimum(months, lost),
             "mfs_event": (months <= lost).astype(int),
         }
@@ -41,15 +43,20 @@ def study() -> dict:
     features = z[:, :1] * np.array([[1.0, -1.0, 0.5]]) + 0.2 * g.standard_normal((N, 3))
     features[centre == "CLB"] += 5.0
     folds = pd.DataFrame({"patient_id": known["patient_id"], "repeat": 0, "fold": np.arange(N) // 2 % 3})
-    return {"known": known, "folds": folds, "truth": truth, "features": features, "seen": np.ones(N, bool)}
+    setting = {"variables": ["size_mm", "fnclcc_grade", "histotype", "depth"], "horizon_months": 60.0, "seed": 1}
+    return {"known": known, "folds": folds, "truth": truth, "features": features, "seen": np.ones(N, bool)} | setting
 
 
 def test_each_rung_is_as_high_as_what_it_knows(study):
-    risks, r2 = ladder.climb(**study, horizon_months=60.0, tried=Attempts())
+    risks, r2 = ladder.climb(**study, tried=Attempts())
+    rivals = comparators.out_of_fold(
+        study["known"], study["folds"], horizon_months=60.0, seed=1, clinical_variables=study["variables"]
+    )
+    risks = pd.concat([risks, rivals])
     found = judge([series("s", study["known"], risks)], horizon_months=60.0, samples=200, level=0.95, seed=1).results[
         "s"
     ]
-    clinical, read, true = (found.point[name] for name in (ladder.CLINICAL, ladder.READ, ladder.TRUE))
+    clinical, read, true = (found.point[name] for name in (comparators.CLINICAL, ladder.READ, ladder.TRUE))
     assert clinical < 0.6
     assert clinical + 0.1 < read < true - 0.05
     reading = r2.set_index("pattern")["r2"]
@@ -60,11 +67,11 @@ def test_each_rung_is_as_high_as_what_it_knows(study):
 
 
 def test_no_patient_helps_to_read_or_to_predict_itself(study):
-    first, _ = ladder.climb(**study, horizon_months=60.0, tried=Attempts())
+    first, _ = ladder.climb(**study, tried=Attempts())
     changed = {**study, "known": study["known"].copy(), "truth": study["truth"].copy()}
     changed["known"].loc[0, ["mfs_months", "mfs_event"]] = (1.0, 1)
     changed["truth"].loc[0, "z_seen"] = 40.0
-    second, _ = ladder.climb(**changed, horizon_months=60.0, tried=Attempts())
+    second, _ = ladder.climb(**changed, tried=Attempts())
     own = (first["patient_id"] == "P000") & (first["model"] == ladder.READ)
     assert first.loc[own, "risk"].tolist() == second.loc[own, "risk"].tolist()
     others = (first["fold"] != 0) & (first["model"] == ladder.READ)
@@ -74,7 +81,7 @@ def test_no_patient_helps_to_read_or_to_predict_itself(study):
 def test_without_features_the_other_rungs_stand(study):
     tried = Attempts()
     bare = {**study, "features": np.zeros((N, 0)), "seen": np.zeros(N, bool)}
-    risks, r2 = ladder.climb(**bare, horizon_months=60.0, tried=tried)
+    risks, r2 = ladder.climb(**bare, tried=tried)
     assert r2.empty
     assert ladder.READ not in set(risks["model"])
     assert ladder.TRUE in set(risks["model"])
@@ -94,13 +101,97 @@ def test_features_of_several_slides_are_averaged_over_tiles(tmp_path):
     assert means.tolist() == [[3.0, 0.0], [0.0, 0.0]]
 
 
-def test_steps_add_up_to_the_room():
-    names = ["sarculator_variables", "m", ladder.READ, ladder.TRUE, "oracle"]
+NAMES = ["sarculator_variables", "cox_clinical", "m", ladder.READ, ladder.TRUE, "oracle"]
+
+
+def resampled(*aucs: float, spread: float) -> Resampled:
     g = np.random.default_rng(0)
-    point = dict(zip(names, (0.7, 0.74, 0.75, 0.8, 0.88), strict=True))
-    draws = {name: value + 0.02 * g.standard_normal(50) for name, value in point.items()}
-    found = Resampled(point, draws, 0.95)
+    point = dict(zip(NAMES, aucs, strict=True))
+    return Resampled(point, {name: value + spread * g.standard_normal(400) for name, value in point.items()}, 0.95)
+
+
+def test_steps_add_up_to_the_room():
+    found = resampled(0.7, 0.72, 0.74, 0.75, 0.8, 0.88, spread=0.02)
     table = ladder.steps(found, model="m")
-    assert table["to"].tolist() == names[1:]
+    assert table["to"].tolist() == NAMES[1:]
     assert table["difference"].sum() == pytest.approx(0.18)
-    assert "0.56 of the room" in ladder.sentence(found, model="m")
+    assert "0.50 of the room between Cox, all clinical variables" in ladder.sentence(found, model="m")
+
+
+def test_a_step_is_called_a_gain_a_loss_or_neither_as_its_interval_says():
+    up = ladder.steps(resampled(0.70, 0.72, 0.74, 0.76, 0.78, 0.80, spread=0.002), model="m")["meaning"]
+    down = ladder.steps(resampled(0.80, 0.78, 0.76, 0.74, 0.72, 0.70, spread=0.002), model="m")["meaning"]
+    vague = ladder.steps(resampled(0.70, 0.72, 0.74, 0.76, 0.78, 0.80, spread=0.05), model="m")["meaning"]
+    assert up.tolist() == [
+        "told by further clinical variables",
+        "gained by the model",
+        "in the features, not learnt from outcomes",
+        "not readable from these features",
+        "too few patients to learn from, or not recorded",
+    ]
+    assert down.tolist() == [
+        "lost with further clinical variables",
+        "the model is worse than clinical variables alone",
+        "the model sees more than the patterns read",
+        "patterns as read predict better than the true ones",
+        "above the oracle, by chance",
+    ]
+    assert set(vague) == {"no difference shown"}
+
+
+@pytest.mark.parametrize(
+    ("true", "model", "oracle", "base", "said"),
+    [
+        (0.80, 0.76, 0.88, 0.72, ["0.50 of the room", "hold more than the model found"]),
+        (0.80, 0.84, 0.88, 0.72, ["0.50 of the room", "found more than these patterns tell"]),
+        (0.80, 0.80, 0.88, 0.72, ["0.50 of the room", "neither is shown to be better"]),
+        (0.70, 0.76, 0.88, 0.72, ["no more than Cox, all clinical variables"]),
+        (0.80, 0.76, 0.71, 0.72, ["there is no room to share out"]),
+    ],
+)
+def test_the_sentence_follows_the_numbers(true, model, oracle, base, said):
+    text = ladder.sentence(resampled(0.7, base, model, 0.75, true, oracle, spread=0.004), model="m")
+    assert all(part in text for part in said), text
+    assert "perfect" not in text
+
+
+def test_without_a_rung_there_is_no_sentence():
+    found = resampled(0.7, 0.72, 0.74, 0.75, 0.8, 0.88, spread=0.02)
+    assert (
+        ladder.sentence(Resampled({"m": 0.7}, {"m": found.draws["m"]}, 0.95), model="m") == "The ladder lacks a rung."
+    )
+
+
+def test_patients_without_an_image_are_counted_and_left_out(study):
+    g = np.random.default_rng(2)
+    risk, seen = g.random((N, 2)), np.arange(N) % 4 > 0
+    risk[~seen] = 0.4
+    crossed = Series("s", study["known"], {"image_only": risk})
+    text = ladder.without_image(crossed, seen, horizon_months=60.0)
+    followup = crossed.followup.select(np.flatnonzero(seen))
+    own = np.mean([auc(risk[seen, k], followup, horizon_months=60.0) for k in range(2)])
+    assert "60 of 240 patients have no image" in text
+    assert f"among the 180 others its AUC is {own:.3f}" in text
+    assert ladder.without_image(crossed, np.ones(N, bool), horizon_months=60.0) == "All 240 patients have an image."
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (Estimate(0.5, 0.2, 0.8), "the slide adds to what is known without it"),
+        (Estimate(0.2, -0.2, 0.6), "it is not shown that the slide adds anything"),
+        (Estimate(-0.5, -0.9, -0.1), "the model does worse than one without a slide"),
+        (Estimate(0.5, -np.inf, np.inf), "more patients are needed"),
+    ],
+)
+def test_the_share_is_judged_by_its_interval(share, said):
+    text = attained_sentence(share, level=0.95, base="clinical_only")
+    assert said in text
+    assert "clinical only, pooled, the best model without a slide" in text
+
+
+def test_the_share_counts_from_the_best_model_without_a_slide():
+    found = resampled(0.7, 0.72, 0.74, 0.75, 0.8, 0.88, spread=0.02)
+    assert best_without_slide(found) == "cox_clinical"
+    assert best_without_slide(resampled(0.73, 0.72, 0.74, 0.75, 0.8, 0.88, spread=0.02)) == "sarculator_variables"
+    assert best_without_slide(Resampled({"m": 0.7}, {}, 0.95)) == ""
