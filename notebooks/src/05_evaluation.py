@@ -58,10 +58,10 @@ from sarcnet.evaluation.series import series
 from sarcnet.evaluation.settings import EvaluationSettings
 from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.evaluation.survival import cut_off
-from sarcnet.features.store import count_tiles
 
 # %%
 from sarcnet.evaluation.validation import predict  # the only one that loads a network
+from sarcnet.features.store import count_tiles
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
 tried = Attempts()  # keeps a sentence for whatever these patients cannot tell
