@@ -36,7 +36,7 @@ seed: int = 2025  # seed of every random choice
 tile_um: float = 112.0  # µm, side of a tile on the glass
 tile_px: int = 224  # px, side of a tile as the encoder sees it
 thumbnail_um_per_px: float = 8.0  # µm/px, small picture on which tissue is sought
-tissue_share_min: float = 0.5  # least share of a tile that is tissue
+tissue_share_min: float = 0.6  # least share of a tile that is tissue
 pen_share_max: float = 0.2  # largest share of a tile that is pen
 fold_share_max: float = 0.5  # largest share of a tile that lies double
 blank_share_max: float = 0.8  # largest share of pixels as bright as empty glass
@@ -120,9 +120,11 @@ Markdown(
 #
 # We look at one small picture of the slide. Stain takes light away: the *optical density*, minus the logarithm of the
 # light that is left, is near zero on glass and grows with the amount of dye. Green is the channel that haematoxylin
-# and eosin both absorb. Otsu's method finds the density that best parts two groups, and we hold it within bounds,
-# because on a slide full of tissue it would part tissue from tissue. Grey things, such as shadow and dust, are left
-# out; then specks are removed and cracks are closed, all sizes in micrometres.
+# and eosin both absorb. Otsu's method finds the density that best separates two groups, and we hold it within bounds,
+# because on a slide full of tissue it would separate tissue from tissue. What is denser is stained beyond doubt. From
+# there the mask grows over everything connected that is denser than glass (hysteresis thresholding): myxoid stroma is
+# so pale that one threshold loses it, and in myxofibrosarcoma it can be most of the tumour. Grey things, such as shadow and
+# dust, are left out; then specks are removed and cracks are closed, all sizes in micrometres.
 
 # %%
 examples = pictures.example_slides(report)
@@ -133,14 +135,16 @@ figure, steps = pictures.draw_tissue_steps(
 stage.figure("tissue_steps", figure, data=steps, caption=f"Search for tissue on slide {shown['slide_id']}.")
 
 # %% [markdown]
-# Read from left to right. The white line on the colour bar is the threshold. Compare panels 3 and 4: what disappears
-# are specks, what appears are the cracks between fibres. Large holes stay holes, since a vessel or a tear is not
-# tissue. The slide shown is the one with the median area of tissue, neither the best nor the worst.
+# Read from left to right. The white lines on the colour bar are the two thresholds: a stained region exceeds the
+# lower one everywhere and the upper one (dashed) somewhere. Compare panels 3 and 4: what disappears are specks, what
+# appears are the cracks between fibres. Large holes stay holes, since a vessel or a tear is not tissue. The slide shown
+# is the one with the median area of tissue, neither the best nor the worst.
 
 # %%
 Markdown(
-    f"Otsu proposes a density of {steps['otsu_od']:.2f}; we use {steps['threshold_od']:.2f}. "
-    f"{steps['stained_share']:.0%} of the slide is denser, {steps['tissue_share']:.0%} is tissue after cleaning."
+    f"Otsu proposes a density of {steps['otsu_od']:.2f}; regions that exceed {steps['seed_od']:.2f} somewhere are grown "
+    f"down to {steps['threshold_od']:.2f}. {steps['stained_share']:.0%} of the slide is stained, "
+    f"{steps['tissue_share']:.0%} is tissue after cleaning."
 )
 
 # %% [markdown]
@@ -251,8 +255,9 @@ stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum
 #
 # - The thresholds are ours. On a new laboratory's slides look at the pictures first, then at the sharpness plot, then
 #   change one at a time.
-# - The search for tissue takes everything stained for tissue: necrosis, muscle and skin beside the tumour go along.
-#   No pathologist has marked the tumour.
+# - The search for tissue asks for stain, not for tumour: necrosis, muscle and skin beside the tumour go along, and of
+#   fat, whose cells are empty on a slide, only the part that lies near other tissue. No pathologist has marked the
+#   tumour.
 # - Pen is recognised when it is black, blue or green; red pen resembles eosin and may pass.
 # - A fold is recognised by its colour, and tissue that is as dark by nature would go with it. So the bounds are high:
 #   only the core of a fold is left out, its rim stays.

@@ -18,7 +18,7 @@ from sarcnet.slides.tissue import find_tissue
 from sarcnet.slides.units import Mpp, TilePx, Um
 
 RULES = TileRules(
-    112.0, 224, 8.0, 0.5, 0.2, 0.5, 0.8, 60.0, 0.2
+    112.0, 224, 8.0, 0.6, 0.2, 0.5, 0.8, 60.0, 0.2
 )  # notebook 01's defaults, see papermill_params/demo.yaml
 
 

@@ -59,6 +59,7 @@ def draw_tissue_steps(path: Path, *, mpp: float, thumbnail_um_per_px: float) -> 
     axes[1].set_title("2. optical density of green")
     bar = figure.colorbar(density, ax=axes[1], shrink=0.8)
     bar.ax.axhline(mask.threshold, color="white", linewidth=2)
+    bar.ax.axhline(mask.seed, color="white", linewidth=2, linestyle="--")
     axes[2].imshow(mask.stained, cmap="gray")
     axes[2].set_title(f"3. denser than {mask.threshold:.2f}, coloured")
     axes[3].imshow(thumbnail.image)
@@ -67,7 +68,8 @@ def draw_tissue_steps(path: Path, *, mpp: float, thumbnail_um_per_px: float) -> 
     for axis in axes:
         axis.set_axis_off()
     _scale_bar(axes[0], mpp=thumbnail.mpp, width_px=width, height_px=height)
-    facts = {"threshold_od": mask.threshold, "otsu_od": mask.otsu, "stained_share": float(mask.stained.mean())}
+    facts = {"seed_od": mask.seed, "threshold_od": mask.threshold, "otsu_od": mask.otsu}
+    facts["stained_share"] = float(mask.stained.mean())
     return figure, facts | {"tissue_share": float(mask.tissue.mean()), "um_per_px": float(thumbnail.mpp)}
 
 

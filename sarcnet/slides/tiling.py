@@ -83,6 +83,12 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
     read_plan = plan(info, tile_um=Um(rules.tile_um), tile_px=TilePx(rules.tile_px))
     glance = plan(info, tile_um=Um(rules.tile_um), tile_px=TilePx(max(16, round(rules.tile_um / QUALITY_MPP))))
     with TileReader(handle, info, glance) as reader:
+        grid = tile_grid(info, size_px=read_plan.size_px)
+        if not len(grid.x_px):
+            raise SlideFault(
+                f"{path.name} is smaller than one tile of {rules.tile_um:g} µm.",
+                "Export the whole slide, or check the micrometres per pixel that it states.",
+            )
         clock.lap("open")
         picture = read_thumbnail(info, mpp=Mpp(min(rules.thumbnail_um_per_px, overview_mpp(info))))
         thumbnail = reduced(picture, mpp=Mpp(rules.thumbnail_um_per_px))
@@ -91,11 +97,10 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
         if not mask.tissue.any():
             raise SlideFault(
                 f"No tissue on {path.name}: nothing on its thumbnail is stained "
-                f"(optical density of {mask.threshold:.2f} or more).",
+                f"(optical density of {mask.seed:.2f} or more).",
                 "Look at the slide: it may be blank, faded, or a fluorescence scan.",
             )
         clock.lap("tissue")
-        grid = tile_grid(info, size_px=read_plan.size_px)
         reasons, scores = _judge(reader, grid, mask, thumbnail, rules)
         clock.lap("tiles")
         check_pyramid(info, read_plan, thumbnail, grid, kept=np.flatnonzero(reasons == ""))
@@ -112,6 +117,7 @@ def tile_slide(path: Path, *, rules: TileRules, mpp_override: float = math.nan) 
     report: dict[str, object] = {
         **_facts(info, read_plan),
         "tissue_mm2": mm2,
+        "tissue_seed_od": mask.seed,
         "tissue_threshold_od": mask.threshold,
         "n_candidates": len(reasons),
         "n_kept": int(kept.sum()),
@@ -163,7 +169,7 @@ def _refuse_if_hopeless(path: Path, counts: dict[str, int], rules: TileRules, *,
     if left_out == n:
         found = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
         raise SlideFault(
-            f"No tile of {path.name} passes ({found or 'the slide is smaller than one tile'}).",
+            f"No tile of {path.name} passes ({found}).",
             "Look at the slide; if its tissue is good, lower tissue_share_min or sharpness_min in the parameters file.",
         )
 

@@ -1,10 +1,12 @@
 """Where is tissue? Found on one thumbnail from how much light the stain takes away.
 
 Optical density, OD = -log10(I / I of glass), grows with the amount of stain (Beer-Lambert) and is near 0 on empty
-glass. Green is the channel that haematoxylin and eosin both absorb. Otsu's threshold (1979) parts glass from
-tissue, held within bounds, because on a slide that is all tissue or all glass Otsu would part tissue from tissue or
-dust from dust. Shadow and dust are grey: a little colour is required. Morphology in micrometres then removes specks
-and fills small gaps; large holes (a vessel, fat torn out) stay holes.
+glass. Green is the channel that haematoxylin and eosin both absorb. Two thresholds (Canny 1986, hysteresis): Otsu's
+(1979) finds what is stained beyond doubt, held within bounds, because on a slide that is all tissue or all glass Otsu
+would separate tissue from tissue or dust from dust; from there the mask grows over everything connected that is denser
+than glass. Otsu's threshold alone loses myxoid stroma, which is pale and for some sarcomas most of the tumour. Shadow
+and dust are grey: a little colour is required. Morphology in micrometres then removes specks and fills small gaps;
+large holes (a vessel, fat torn out) stay holes.
 """
 
 from __future__ import annotations
@@ -13,19 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import threshold_otsu
+from skimage.filters import apply_hysteresis_threshold, threshold_otsu
 from skimage.morphology import closing, disk, opening, remove_small_holes, remove_small_objects
 
 from sarcnet.slides.thumbnail import Thumbnail
 from sarcnet.slides.units import Um
 
-OD_BOUNDS = (0.06, 0.15)  # pale eosin starts near 0.06; anything above 0.15 in green is stained beyond doubt
+SEED_OD_BOUNDS = (0.06, 0.15)  # pale eosin starts near 0.06; anything above 0.15 in green is stained beyond doubt
+GROWN_OD = 0.08  # on simulated slides 94 % of myxoid stroma is denser, and 99 % of glass away from tissue is below 0.01
 SATURATION_MIN = 0.06  # (max - min) / max over RGB; glass, dust and shadow are grey
-SMOOTH_UM = Um(8.0)  # standard deviation of the blur before thresholding: closer than a fibre's width to the next
+SMOOTH_UM = Um(4.0)  # standard deviation of the blur before thresholding: a wider one spreads stain over glass
 SPECK_UM = Um(12.0)  # radius of the opening: thinner threads and dust vanish
 GAP_UM = Um(24.0)  # radius of the closing: cracks between fibres belong to the tissue
 OBJECT_MM2 = 0.02  # smaller islands are debris (0.02 mm² is less than two tiles of 112 µm)
-HOLE_MM2 = 0.02  # smaller holes are filled
+HOLE_MM2 = 0.004  # smaller holes are filled (a third of a tile of 112 µm)
 GLASS_MIN = 200.0  # grey level; glass darker than this is a bad scan, not glass
 BLACK_OD = 0.7  # all three channels at once: ink; at thumbnail resolution no nucleus is as black
 INK_RATIO = 1.3  # red absorbed this much more than green: blue or green ink; in haematoxylin both are alike
@@ -37,8 +40,9 @@ FOLD_RISE = 0.4  # of saturation minus luminance above that of the usual tissue
 @dataclass(frozen=True)
 class TissueMask:
     """All (h, w) at the thumbnail's resolution: `density` float OD of green, `stained` bool before morphology,
-    `tissue` bool after it, `pen` bool, `fold` bool (see `_fold`); `glass` (3,) RGB of empty glass; `threshold` the OD
-    used and `otsu` the one that Otsu proposed.
+    `tissue` bool after it, `pen` bool, `fold` bool (see `_fold`); `glass` (3,) RGB of empty glass; `seed` the OD that
+    a stained region exceeds somewhere, `threshold` the OD that it exceeds everywhere, `otsu` the one that Otsu
+    proposed.
     """
 
     density: np.ndarray
@@ -47,6 +51,7 @@ class TissueMask:
     pen: np.ndarray
     fold: np.ndarray
     glass: np.ndarray
+    seed: float
     threshold: float
     otsu: float
 
@@ -60,15 +65,17 @@ def find_tissue(thumbnail: Thumbnail) -> TissueMask:
     od = -np.log10(light)  # (h, w, 3)
     density = np.where(thumbnail.readable, od[..., 1], 0.0).astype(np.float32)
     otsu = float(threshold_otsu(density)) if np.ptp(density) > 0 else 0.0
-    threshold = float(np.clip(otsu, *OD_BOUNDS))
+    seed = float(np.clip(otsu, *SEED_OD_BOUNDS))
+    threshold = min(seed, GROWN_OD)
     saturation = np.ptp(light, axis=-1) / light.max(axis=-1)
     pen = thumbnail.readable & (
         (od.min(axis=-1) > BLACK_OD) | ((od[..., 0] > INK_RATIO * od[..., 1]) & (od[..., 0] > INK_OD))
     )
-    stained = (density > threshold) & (saturation > SATURATION_MIN) & thumbnail.readable
+    coloured = thumbnail.readable & (saturation > SATURATION_MIN)
+    stained = apply_hysteresis_threshold(np.where(coloured, density, 0.0), threshold, seed)
     tissue = _clean(stained, mpp)
-    fold = _fold(light, density, tissue=tissue & ~pen)
-    return TissueMask(density, stained, tissue, pen, fold, glass, threshold, otsu)
+    fold = _fold(light, density, tissue=tissue & ~pen & (density > seed))
+    return TissueMask(density, stained, tissue, pen, fold, glass, seed, threshold, otsu)
 
 
 def _fold(light: np.ndarray, density: np.ndarray, *, tissue: np.ndarray) -> np.ndarray:
@@ -82,7 +89,8 @@ def _fold(light: np.ndarray, density: np.ndarray, *, tissue: np.ndarray) -> np.n
     Args:
         light: (h, w, 3) share of the light that glass lets through.
         density: (h, w) optical density of green.
-        tissue: (h, w) bool, pen left out.
+        tissue: (h, w) bool, pen and pale stroma left out: beside a pale myxoid lobule any cellular tumour is twice as
+            dense.
     """
     if not tissue.any():
         return tissue

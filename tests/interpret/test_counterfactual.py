@@ -20,7 +20,7 @@ from sarcnet.virtual.centres import CENTRES
 from sarcnet.virtual.cohort import look_of
 from sarcnet.virtual.patients import virtual_patients
 
-RULES = TileRules(112.0, 224, 8.0, 0.5, 0.2, 0.5, 0.8, 60.0, 0.2)
+RULES = TileRules(112.0, 224, 8.0, 0.6, 0.2, 0.5, 0.8, 60.0, 0.2)
 
 
 @pytest.fixture(scope="module")

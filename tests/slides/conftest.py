@@ -24,7 +24,7 @@ def rules() -> TileRules:
         tile_um=112.0,
         tile_px=56,
         thumbnail_um_per_px=8.0,
-        tissue_share_min=0.5,
+        tissue_share_min=0.6,
         pen_share_max=0.2,
         fold_share_max=0.5,
         blank_share_max=0.8,

@@ -135,7 +135,11 @@ def test_the_rest_goes_on(tile, fine_rules, write_slide, stained, tmp_path):
     files = {"S1": tmp_path / "empty.svs", "S2": good, "S3": tmp_path / "missing.svs"}
     results, report = tile(files, tmp_path, rules=fine_rules)
     assert list(report["status"]) == ["failed", "ok", "failed"]
-    assert report["n_kept"].tolist() == [0, 12, 0]  # 16 less the four corners
+    assert report["n_kept"].tolist() == [
+        0,
+        4,
+        0,
+    ]  # of 16; tissue covers 55 % of the eight tiles at an edge, less of the corners
     assert report.loc[report["status"] == "failed", ["cause", "advice"]].map(len).to_numpy().min() > 10
     assert set(tile_table(results)["slide_id"]) == {"S2"}
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["S2.png"]

@@ -26,7 +26,7 @@ from sarcnet.slides.study import report_table, tile_cohort
 from sarcnet.slides.tiling import TileRules
 
 base, nobody = Path(sys.argv[1]), 65534
-rules = TileRules(112.0, 56, 8.0, 0.5, 0.2, 0.5, 0.8, 5.0, 0.2)
+rules = TileRules(112.0, 56, 8.0, 0.6, 0.2, 0.5, 0.8, 5.0, 0.2)
 
 
 def report(names, folder):

@@ -58,9 +58,11 @@ def test_large_holes_stay_small_ones_are_filled():
     image = thumbnail()
     image[20:180, 20:280] = PINK
     image[60:120, 60:120] = GLASS  # 480 µm across
+    image[80:94, 150:164] = GLASS  # 112 µm across: a whole tile
     image[80:86, 200:206] = GLASS  # 48 µm across
     tissue = mask_of(image).tissue
     assert not tissue[90, 90]
+    assert not tissue[87, 157]
     assert tissue[83, 203]
 
 
@@ -122,6 +124,25 @@ def test_tissue_that_lies_double_is_a_fold_and_denser_tissue_is_none(stain):
     assert not mask.fold[100:].any()
     assert not mask.fold[:, :50].any()
     assert not (mask.fold & mask.pen).any()
+
+
+def test_pale_stroma_beside_cellular_tumour_is_tissue_and_makes_no_fold_of_it():
+    image, truth = thumbnail(), np.zeros((200, 300), bool)
+    truth[20:180, 20:280] = True
+    image[truth] = (234, 196, 234)  # myxoid: optical density of green 0.10
+    image[60:120, 40:120] = (150, 90, 150)
+    mask = mask_of(image)
+    assert overlap(mask.tissue, truth) > 0.95
+    assert not mask.fold.any()
+
+
+def test_a_pale_film_with_nothing_stained_in_it_is_no_tissue():
+    image = thumbnail()
+    image[20:80, 20:120] = (234, 196, 234)
+    image[100:180, 40:280] = PINK
+    tissue = mask_of(image).tissue
+    assert not tissue[:90].any()
+    assert tissue[110:170, 50:270].all()
 
 
 def test_pen_glass_and_an_even_slide_hold_no_fold():
@@ -187,7 +208,7 @@ def shared_slide() -> Path:
 
 
 def test_real_aperio_slide(shared_slide):
-    rules = TileRules(112.0, 224, 8.0, 0.5, 0.2, 0.5, 0.8, 5.0, 0.2)
+    rules = TileRules(112.0, 224, 8.0, 0.6, 0.2, 0.5, 0.8, 5.0, 0.2)
     done = tile_slide(shared_slide, rules=rules)
     assert done.report["mpp"] == 0.499
     assert done.report["realised_mpp"] == pytest.approx(0.5)
