@@ -52,6 +52,7 @@ from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
 from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
 from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import weight_table
 from sarcnet.evaluation.delong import delong_table
 from sarcnet.evaluation.judge import both, judge, weightings
 from sarcnet.evaluation.series import series
@@ -129,17 +130,22 @@ display(Markdown(without or "Nothing can be said of the patients without an imag
 # - *Watched for five years*, or metastasis before: we know the answer.
 # - *Died without metastasis* before five years: had no metastasis, and counts as such (Blanche et al., Statistics in
 #   Medicine 2013, definition ii).
-# - *Lost before five years*: we do not know. Leaving such patients out (the *naive* AUC) biases the result when
-#   patients leave for a reason. So those who stayed are given more weight, one over the probability of staying that
-#   long: *inverse probability of censoring weighting*. The probability is a Kaplan–Meier estimate in each hospital.
+# - *Lost before five years*: we do not know. Leaving such patients out (the *naive* AUC) biases the result, even when
+#   leaving has nothing to do with the risk: a metastasis that came early was seen before the patient could be lost. So
+#   those who stayed are given more weight, one over the probability of staying that long: *inverse probability of
+#   censoring weighting*. The probability is a Kaplan–Meier estimate on the series that is judged, in each hospital.
 
 # %%
 fate = figures_risk.fates(known, horizon_months=horizon_months).rename("known of the patient")
-pd.crosstab(known["centre"], fate, margins=True)
+display(pd.crosstab(known["centre"], fate, margins=True))
+weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
 
 # %% [markdown]
-# What is known of each patient of the training series. The weights have to make up for the column of the lost: where
-# it is large, an AUC leans on few.
+# Above, what is known of each patient of the training series; below, what the weights make of it. The *effective*
+# number is the number of equally weighted patients that would say as much (Kish 1965): where it is far below the number
+# counted, an AUC depends on few. The weights of all patients judged add up to their number (*sum of weights*, as a share
+# of it). A hospital that was not followed to the horizon would give cases and no controls; its patients are then left
+# out on both sides, and a sentence says so.
 #
 # ## 3 · How sure? Resampling patients, in pairs
 #
@@ -243,8 +249,9 @@ if has_truth and base:
 # average over all of them. The comparators are refitted on the whole training series.
 #
 # These patients come from the same two hospitals: the series tests whether the models last, not whether they travel.
-# The weights for lost patients are estimated on the training series, as everything that is fitted. A cohort without
-# such patients goes on without them.
+# The weights for lost patients are estimated on the validation series itself: how patients were lost is a property of
+# the series that is judged, nothing that the models learn, and later patients were watched for less time. A cohort
+# without such patients goes on without them.
 
 # %%
 validation = pd.read_parquet(stage.input("00_cohort/validation.parquet"))
@@ -269,11 +276,12 @@ true_risks = [comparators.oracle(truth, later)] if has_truth else []
 validation_predictions = pd.concat([risks, fresh, *true_risks], ignore_index=True)
 held = series("validation", later, validation_predictions)
 later_centres = [held.of_centre(name) for name in sorted(later["centre"].unique())]
-held_out = judge([held], **setting, training=crossed.followup)
-held_by_centre = judge(later_centres, **setting, training=crossed.followup)
+held_out = judge([held], **setting)
+held_by_centre = judge(later_centres, **setting)
 tried.say(*held_out.unsaid, *held_by_centre.unsaid)
 validation_table = tables.readable(both(held_out, held_by_centre).table)
 display(validation_table, Markdown(held_out.complaints))
+weight_table({item.name: item.followup for item in (held, *later_centres) if len(item)}, horizon_months=horizon_months)
 
 # %% [markdown]
 # The validation series has wider intervals, for it has fewer patients. The published one had 93 and 124: at an AUC of
@@ -338,7 +346,7 @@ sizes = {"cross-validation": len(crossed), "validation": len(held)}
 compared = [name for name in (model, "sarculator_variables", "fnclcc_grade") if name in crossed.risks]
 months = [month for month in (12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0) if month <= horizon_months + 12]
 few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "tried": tried}
-in_time = metrics.auc_in_time(crossed, compared, months=months, fitted=None, **few)
+in_time = metrics.auc_in_time(crossed, compared, months=months, **few)
 brier = metrics.brier_table(held, compared, months=[month for month in months if month <= horizon_months],
                             horizon_months=horizon_months, training=crossed.followup, tried=tried)
 if len(in_time):
@@ -350,16 +358,18 @@ if len(in_time):
 # At early horizons there are few metastases and the band is wide. And in numbers, at the horizon of the study:
 
 # %%
-numbers = metrics.metrics_table(crossed, horizon_months=horizon_months, fitted=None, tried=tried)
+numbers = metrics.metrics_table(crossed, horizon_months=horizon_months, tried=tried)
 weighting = weightings(everyone, model=model, horizon_months=horizon_months, training=crossed.followup)
 display(numbers.round(3), weighting.round(3))
 
 # %% [markdown]
-# *Naive* leaves the lost out; where it differs from the weighted AUC, patients did not leave at random. Harrell's C
+# *Naive* leaves the lost out. It differs from the weighted AUC even when patients are lost independently of their risk,
+# so a difference does not show why they left; and when leaving depends on the risk itself, both are biased. Harrell's C
 # depends on how long patients happened to be watched, Uno's does not. *Prediction accuracy* is the share by which the
 # Brier score is better than that of telling everybody the same: 0 is useless, 1 perfect. The second table judges the
-# mean risk over the repeats of one model with weights from either series; a gap between them shows how much hangs on
-# the few who stand for the lost.
+# mean risk over the repeats of one model in three ways. The weights of the training series are there to show how much
+# depends on them: for a series that was watched for less time they do not add up to its patients (last column, 1 is
+# right), and no result may rest on them.
 #
 # ## 7 · Are the risks true as numbers?
 #
@@ -466,8 +476,7 @@ for row in whole.itertuples():
 
 # %%
 wide = tables.readable(whole)
-closed = tried("validation, DeLong", delong_table, held, pairs, horizon_months=horizon_months, level=interval_level,
-               fitted=crossed.followup)
+closed = tried("validation, DeLong", delong_table, held, pairs, horizon_months=horizon_months, level=interval_level)
 files = {
     "cross_validation": crossed_table, "validation": validation_table, "ablation": tables.only(wide, tables.ABLATION),
     "local_pooled_federated": tables.only(wide, tables.SHARING), "differences": differences,

@@ -9,55 +9,42 @@ A patient censored before :math:`t` is neither, but is stood for by similar pati
    \widehat{AUC}(t) = \frac{\sum_i \sum_j u_i v_j \left(1[m_i > m_j] + \tfrac12 1[m_i = m_j]\right)}{\sum_i u_i \sum_j v_j}
 
 with :math:`u_i = 1 / G(T_i^-)` for cases, :math:`v_j = 1 / G(T_j^-)` for those who died before :math:`t` and
-:math:`1 / G(t)` for those still watched at :math:`t`; :math:`G` is the Kaplan–Meier estimate of remaining uncensored.
+:math:`1 / G(t^-)` for those known free at :math:`t`, also when they were last seen at :math:`t` itself; :math:`G` is the
+Kaplan–Meier estimate of remaining uncensored, in each centre. With these conventions all weights add up to the number
+of patients.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
+from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup, not_followed
 from sarcnet.compendium.faults import SarcnetError
 
-CENSORED, METASTASIS, DEATH = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Followup:
-    """What was seen of n patients: months (n,), event (n,) in {0 censored, 1 metastasis, 2 death}, centre (n,)."""
-
-    months: np.ndarray
-    event: np.ndarray
-    centre: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.months)
-
-    def select(self, rows: np.ndarray) -> Followup:
-        """These rows (integers or a mask), in this order."""
-        return Followup(self.months[rows], self.event[rows], self.centre[rows])
+__all__ = ["CENSORED", "DEATH", "METASTASIS", "Followup"]  # defined in sarcnet.cohort.outcome
 
 
 def check(followup: Followup, *, horizon_months: float) -> None:
     """Refuse data in which no AUC at the horizon exists.
 
     Raises:
-        SarcnetError: with the reason: no case, no control, or nobody watched to the horizon.
+        SarcnetError: with the reason: no patient, no centre followed to the horizon, no case, or no control.
     """
-    cases = (followup.event == METASTASIS) & (followup.months <= horizon_months)
-    watched = followup.months > horizon_months
     if not len(followup):
         raise SarcnetError("There is no patient with a known outcome, so there is no AUC.")
-    if not cases.any():
-        raise SarcnetError(
-            f"None of {len(followup)} patients had a metastasis by {horizon_months:g} months: no AUC exists."
-        )
-    if not watched.any():
-        raise SarcnetError(
-            f"None of {len(followup)} patients was watched for longer than {horizon_months:g} months (the longest for "
-            f"{followup.months.max():.1f}); choose an earlier horizon_months."
-        )
+    judged = followup.select(followup.is_judged(horizon_months))
+    said = " ".join(not_followed(followup, horizon_months=horizon_months))
+    if not len(judged):
+        raise SarcnetError(f"{said} Choose an earlier horizon_months.")
+    kinds = {"had a metastasis": judged.is_case, "is known to have had no metastasis": judged.is_control}
+    for kind, found in kinds.items():
+        if not found(horizon_months).any():
+            raise SarcnetError(
+                f"None of {len(judged)} patients {kind} by {horizon_months:g} months: no AUC exists. {said}".strip()
+            )
 
 
 def check_risk(risk: np.ndarray) -> np.ndarray:
@@ -94,7 +81,7 @@ def uncensored(
         at: the m patients for whom it is wanted.
 
     Returns:
-        G just before each patient's own time, (B, m), and G at the horizon in the patient's centre, (B, m).
+        G just before each patient's own time, (B, m), and just before the horizon in the patient's centre, (B, m).
     """
     before = np.ones((len(counts), len(at)))
     horizon = np.ones((len(counts), len(at)))
@@ -109,31 +96,73 @@ def uncensored(
         curve = np.concatenate([np.ones((len(counts), 1)), np.cumprod(steps, axis=1)], axis=1)  # (B, n + 1)
         own = np.flatnonzero(at.centre == centre)
         before[:, own] = curve[:, np.searchsorted(times, at.months[own], side="left")]
-        horizon[:, own] = curve[:, [np.searchsorted(times, horizon_months, side="right")]]
+        horizon[:, own] = curve[:, [np.searchsorted(times, horizon_months, side="left")]]
     return before, horizon
 
 
 def weights(
-    followup: Followup, *, horizon_months: float, fitted: Followup | None = None, counts: np.ndarray | None = None
+    followup: Followup, *, horizon_months: float, counts: np.ndarray | None = None, fitted: Followup | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights as cases and as controls, each (B, n), of the n patients in B resamples.
+
+    The censoring is a property of the patients judged, so it is estimated on them, resampled likewise. Then the weights
+    of the centres followed to the horizon add up to their numbers of patients exactly; the others have weight 0.
 
     Args:
         followup: the patients to be told apart.
         horizon_months: t.
-        fitted: patients on whom the censoring is estimated; None for `followup` itself, resampled likewise.
         counts: (B, n) how often each patient counts; None for once each (B = 1).
+        fitted: other patients on whom to estimate the censoring, to see how much depends on it.
     """
     counts = np.ones((1, len(followup))) if counts is None else counts
     source = followup if fitted is None else fitted
     source_counts = counts if fitted is None else np.ones((1, len(fitted)))
     before, horizon = uncensored(source, counts=source_counts, at=followup, horizon_months=horizon_months)
-    early = followup.months <= horizon_months
-    inverse_before = np.where(before > 0, 1 / np.maximum(before, 1e-300), 0.0)
-    inverse_horizon = np.where(horizon > 0, 1 / np.maximum(horizon, 1e-300), 0.0)
-    case = (early & (followup.event == METASTASIS)) * inverse_before * counts
-    control = np.where(early, (followup.event == DEATH) * inverse_before, inverse_horizon) * counts
-    return case, control
+    counted = counts * _judged(followup, counts, horizon_months)
+    free, case = followup.is_free(horizon_months), followup.is_case(horizon_months)
+    remaining = np.where(free, horizon, before)
+    weight = np.where(remaining > 0, counted / np.maximum(remaining, 1e-300), 0.0)
+    return weight * case, weight * followup.is_control(horizon_months)
+
+
+def _judged(followup: Followup, counts: np.ndarray, horizon_months: float) -> np.ndarray:
+    """(B, n) whether each patient's centre, as it is in each resample, was followed to the horizon."""
+    free, lost = followup.is_free(horizon_months), followup.is_lost(horizon_months)
+    judged = np.zeros(counts.shape, bool)
+    for centre in np.unique(followup.centre):
+        own = followup.centre == centre
+        frees, losses = (counts[:, own & kind].sum(axis=1) for kind in (free, lost))
+        judged[:, own] = ((frees > 0) | (losses == 0))[:, None]
+    return judged
+
+
+def effective_number(weight: np.ndarray) -> np.ndarray:
+    """(B,) number of equally weighted patients that would be as informative: (Σw)² / Σw² (Kish 1965)."""
+    squares = (weight**2).sum(axis=1)
+    return np.where(squares > 0, weight.sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0), 0.0)
+
+
+def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd.DataFrame:
+    """What the weights of each series rest on, one row a series.
+
+    Columns: patients; judged (in centres followed to the horizon); cases, controls and lost among these, as counted;
+    effective cases and controls (:func:`effective_number`); the sum of all weights as a share of those judged.
+    """
+    rows = {}
+    for name, followup in series.items():
+        case, control = weights(followup, horizon_months=horizon_months)
+        judged = followup.select(followup.is_judged(horizon_months))
+        rows[name] = {
+            "patients": len(followup),
+            "judged": len(judged),
+            "cases": int(judged.is_case(horizon_months).sum()),
+            "controls": int(judged.is_control(horizon_months).sum()),
+            "lost": int(judged.is_lost(horizon_months).sum()),
+            "effective cases": round(float(effective_number(case)[0]), 1),
+            "effective controls": round(float(effective_number(control)[0]), 1),
+            "sum of weights": round(float((case + control).sum()) / max(len(judged), 1), 3),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def weighted_auc(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:
@@ -148,7 +177,7 @@ def weighted_auc(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> 
         return np.where(total > 0, (cases * below).sum(axis=1) / total, np.nan)
 
 
-def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: Followup | None = None) -> float:
+def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
     """AUC at the horizon of risks (n,): how often a case has the higher risk than a control.
 
     The risks must be predictions for patients who took no part in fitting them; a risk fitted on the same patients
@@ -159,15 +188,14 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: 
     """
     check(followup, horizon_months=horizon_months)
     risk = check_risk(risk)
-    case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
+    case, control = weights(followup, horizon_months=horizon_months)
     return float(weighted_auc(risk, case=case, control=control)[0])
 
 
 def naive_auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
-    """AUC after leaving out whoever was censored before the horizon: simple, and biased when leaving has reasons."""
+    """AUC after leaving out whoever was lost before the horizon: simple, and biased when leaving has reasons."""
     check(followup, horizon_months=horizon_months)
-    risk = check_risk(risk)
-    known = ~((followup.event == CENSORED) & (followup.months <= horizon_months))
-    kept = followup.select(known)
-    case = ((kept.event == METASTASIS) & (kept.months <= horizon_months)).astype(float)[None]
-    return float(weighted_auc(risk[known], case=case, control=1 - case)[0])
+    judged = followup.is_judged(horizon_months)
+    kinds = (followup.is_case, followup.is_control)
+    case, control = (np.where(judged & kind(horizon_months), 1.0, 0.0)[None, :] for kind in kinds)
+    return float(weighted_auc(check_risk(risk), case=case, control=control)[0])

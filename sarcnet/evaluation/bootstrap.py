@@ -2,7 +2,7 @@ r"""Intervals and differences by resampling patients, in pairs: every model is j
 
 Patients are drawn with replacement within strata: centre (its size was given, not observed) by whether a metastasis
 was seen, since an AUC is a statement about cases and controls, however many there are. The censoring is estimated
-anew in each resample of the cross-validated series, because it is part of the estimate. Not resampled is the
+anew in each resample, because it is part of the estimate. Not resampled is the
 training: an interval says how much the AUC would vary with other patients *judged*, for the models at hand, not with
 other patients *learnt from*.
 
@@ -232,7 +232,6 @@ def resample_auc(
     samples: int,
     level: float,
     rng: np.random.Generator,
-    fitted: Followup | None = None,
     strata: np.ndarray | None = None,
 ) -> Resampled:
     """Paired bootstrap of the AUC at the horizon.
@@ -243,8 +242,6 @@ def resample_auc(
         samples: B.
         level: of the intervals, for example 0.95.
         rng: draws the patients.
-        fitted: patients on whom the censoring is estimated, when they are others (the training series, for the
-            validation series).
         strata: (n,) within which patients are drawn; None for :func:`strata_of`.
 
     Raises:
@@ -258,7 +255,7 @@ def resample_auc(
     tables = {model: _higher(np.asarray(values, dtype=float), followup) for model, values in risks.items()}
 
     def aucs(counts: np.ndarray | None) -> dict[str, np.ndarray]:
-        case, control = weights(followup, horizon_months=horizon_months, fitted=fitted, counts=counts)
+        case, control = weights(followup, horizon_months=horizon_months, counts=counts)
         return {model: _mean_auc(risks[model], tables[model], case=case, control=control) for model in risks}
 
     counts = resample_counts(strata, samples=samples, rng=rng)

@@ -4,7 +4,7 @@ r"""Brier score: how far a predicted risk is from what happened, squared, weight
 
 with the weights :math:`u, v` of :mod:`sarcnet.evaluation.auc`; those who died before :math:`t` had no metastasis
 (Graf et al., Statistics in Medicine 1999; Schoop et al., Biometrical Journal 2011, for competing risks). It is judged
-beside a model that gives everybody the same risk, the incidence of Aalen and Johansen; one minus their ratio is the
+beside a model that gives everybody the same risk, the weighted share of cases; one minus their ratio is the
 index of prediction accuracy (Kattan and Gerds 2018).
 """
 
@@ -17,31 +17,36 @@ import pandas as pd
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.auc import METASTASIS, Followup, check, check_probability, weights
-from sarcnet.evaluation.incidence import incidence_at
 
 
-def weighted_brier(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, size: np.ndarray | float) -> np.ndarray:
-    """(B,) scores of risks (n,) under weights (B, n) for resamples of `size` patients."""
+def weighted_brier(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """(B,) scores of risks (n,) under weights (B, n), which add up to the number of patients of each resample."""
+    size = case.sum(axis=1) + control.sum(axis=1)
     return (case @ (1 - risk) ** 2 + control @ risk**2) / size
 
 
-def brier(risk: np.ndarray, followup: Followup, *, horizon_months: float, fitted: Followup | None = None) -> float:
+def brier(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
     """Brier score at the horizon of risks (n,), which are probabilities: a grade or a hazard ratio has none.
 
     Raises:
-        SarcnetError: a risk is missing or no probability; nobody was watched to the horizon.
+        SarcnetError: a risk is missing or no probability; no centre was followed to the horizon.
     """
-    check(followup, horizon_months=horizon_months)
-    risk = check_probability(risk)
-    case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
-    return float(weighted_brier(risk, case=case, control=control, size=len(risk))[0])
+    return _with_null(risk, followup, horizon_months=horizon_months)[0]
 
 
 def accuracy_index(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
     """Share by which the Brier score is better than that of giving everybody the same risk: 0 useless, 1 perfect."""
-    same = incidence_at(followup, horizon_months=horizon_months, competing=True)[0]
-    null = brier(np.full(len(followup), same), followup, horizon_months=horizon_months)
-    return 1 - brier(risk, followup, horizon_months=horizon_months) / null
+    score, null = _with_null(risk, followup, horizon_months=horizon_months)
+    return 1 - score / null
+
+
+def _with_null(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> tuple[float, float]:
+    """Brier score, and that of the weighted share of cases for everybody (Aalen and Johansen's incidence in each centre)."""
+    check(followup, horizon_months=horizon_months)
+    risk = check_probability(risk)
+    case, control = weights(followup, horizon_months=horizon_months)
+    same = np.full(len(risk), case.sum() / (case.sum() + control.sum()))
+    return tuple(float(weighted_brier(r, case=case, control=control)[0]) for r in (risk, same))  # type: ignore[return-value]
 
 
 def over_time(risk: np.ndarray, *, horizon_months: float, months: Sequence[float], fitted: Followup) -> np.ndarray:
@@ -67,15 +72,9 @@ def over_time(risk: np.ndarray, *, horizon_months: float, months: Sequence[float
     return 1 - (1 - np.asarray(risk)[:, None]) ** share[None, :]
 
 
-def brier_in_time(
-    risks: np.ndarray, followup: Followup, *, months: Sequence[float], fitted: Followup | None = None
-) -> pd.DataFrame:
+def brier_in_time(risks: np.ndarray, followup: Followup, *, months: Sequence[float]) -> pd.DataFrame:
     """Brier score at each of T times of risks (n, T), and that of the same risk for everybody: months, brier, same."""
-    rows = []
-    for column, t in enumerate(months):
-        same = np.full(len(followup), incidence_at(followup, horizon_months=t, competing=True)[0])
-        scores = [brier(r, followup, horizon_months=t, fitted=fitted) for r in (risks[:, column], same)]
-        rows.append((t, *scores))
+    rows = [(t, *_with_null(risks[:, column], followup, horizon_months=t)) for column, t in enumerate(months)]
     return pd.DataFrame(rows, columns=["months", "brier", "same"])
 
 

@@ -1,7 +1,8 @@
 r"""Are predicted risks true as numbers, when some patients are lost and some die first?
 
 Each patient's outcome at the horizon is replaced by a pseudo-value
-(:func:`sarcnet.evaluation.incidence.pseudo_values`), which has the right mean whether or not the patient was lost.
+(:func:`sarcnet.cohort.incidence.pseudo_values`), formed in each hospital, which has the right mean whether or not the
+patient was lost. Hospitals that were not followed to the horizon are left out.
 With death competing the pseudo-values come from Aalen–Johansen, without from Kaplan–Meier. The calibration line is
 
 .. math:: \log(-\log(1 - o)) = a + b \log(-\log(1 - r)),
@@ -22,10 +23,10 @@ import pandas as pd
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
+from sarcnet.cohort.incidence import pseudo_values, standardised
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import METASTASIS, Followup, check_probability
+from sarcnet.evaluation.auc import Followup, check_probability
 from sarcnet.evaluation.bootstrap import Estimate
-from sarcnet.evaluation.incidence import at, curve, pseudo_values
 
 SPAN = 0.75
 EDGE = 1e-6
@@ -70,7 +71,7 @@ def line(risk: np.ndarray, observed: np.ndarray, *, slope: bool, level: float) -
 def smoother(risk: np.ndarray, at_risk: np.ndarray, *, span: float = SPAN) -> np.ndarray:
     """(m, n) tricube weights of n patients at m risks, over the nearest `span` of the patients."""
     distance = np.abs(at_risk[:, None] - risk[None, :])
-    k = max(3, int(np.ceil(span * len(risk)))) - 1
+    k = max(3, int(span * len(risk) + 1e-5)) - 1
     width = np.maximum(np.partition(distance, min(k, len(risk) - 1), axis=1)[:, [min(k, len(risk) - 1)]], 1e-9)
     return np.clip(1 - (distance / (width * 1.0001)) ** 3, 0, None) ** 3
 
@@ -105,10 +106,11 @@ def calibrate(
     Raises:
         SarcnetError: a risk is missing or no probability; all risks are alike; no metastasis by the horizon.
     """
-    risk = check_probability(risk)
+    judged = followup.is_judged(horizon_months)
+    risk, followup, counts = check_probability(risk)[judged], followup.select(judged), counts[:, judged]
     if len(np.unique(risk)) < 3:
         raise SarcnetError(f"{len(np.unique(risk))} different risks: a calibration line needs three at least.")
-    if not ((followup.event == METASTASIS) & (followup.months <= horizon_months)).any():
+    if not followup.is_case(horizon_months).any():
         raise SarcnetError(
             f"None of {len(followup)} patients had a metastasis by {horizon_months:g} months: nothing to calibrate against."
         )
@@ -143,13 +145,14 @@ def by_group(
     Raises:
         SarcnetError: too few different risks for so many groups.
     """
-    risk = check_probability(risk)
+    judged = followup.is_judged(horizon_months)
+    risk, followup = check_probability(risk)[judged], followup.select(judged)
     if len(np.unique(risk)) < groups:
         raise SarcnetError(f"{len(np.unique(risk))} different risks cannot be put into {groups} groups.")
     places = pd.qcut(pd.Series(risk).rank(method="first"), groups, labels=False).to_numpy()
     rows = []
     for group in range(groups):
         own = np.flatnonzero(places == group)
-        seen = at(curve(followup.select(own), competing=competing, level=level), horizon_months)
-        rows.append((risk[own].mean(), seen["risk"], seen["low"], seen["high"], len(own)))
+        seen = standardised(followup.select(own), horizon_months=horizon_months, competing=competing, level=level)
+        rows.append((risk[own].mean(), *seen, len(own)))
     return pd.DataFrame(rows, columns=["predicted", "observed", "low", "high", "n"])

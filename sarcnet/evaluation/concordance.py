@@ -18,48 +18,43 @@ from __future__ import annotations
 import numpy as np
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup, check_risk, uncensored
+from sarcnet.evaluation.auc import CENSORED, DEATH, Followup, check_risk, uncensored
 
 
-def concordance(
-    risk: np.ndarray, followup: Followup, *, upto_months: float, weighted: bool, fitted: Followup | None = None
-) -> float:
+def concordance(risk: np.ndarray, followup: Followup, *, upto_months: float, weighted: bool) -> float:
     """Uno's C (`weighted`) or Harrell's C of risks (n,) for metastases by `upto_months`.
 
-    Args:
-        fitted: patients on whom the censoring is estimated; None for `followup` itself.
+    Uno's leaves out the patients of centres that were not followed to that time (:meth:`Followup.is_judged`).
 
     Raises:
         SarcnetError: a risk is missing, or no pair can be compared.
     """
     risk = check_risk(risk)
+    if weighted:
+        judged = followup.is_judged(upto_months)
+        risk, followup = risk[judged], followup.select(judged)
     months, event = followup.months, followup.event
-    cases = np.flatnonzero((event == METASTASIS) & (months <= upto_months))
+    cases = np.flatnonzero(followup.is_case(upto_months))
     later = months[None, :] > months[cases, None]  # (cases, n)
-    later |= (months[None, :] == months[cases, None]) & (event[None, :] == 0)  # censored then, so still free
+    later |= (months[None, :] == months[cases, None]) & (event[None, :] == CENSORED)  # censored then, so still free
     died = (event == DEATH)[None, :] & (months[None, :] <= months[cases, None])
     if not (later | died).any():
         raise SarcnetError(f"No pair of {len(followup)} patients can be compared up to {upto_months:g} months.")
-    if weighted:
-        pairs = _weights(followup, cases, later=later, died=died, fitted=followup if fitted is None else fitted)
-    else:
-        pairs = (later | died).astype(float)
+    pairs = _weights(followup, cases, later=later, died=died) if weighted else (later | died).astype(float)
     above = (risk[cases, None] > risk[None, :]) + 0.5 * (risk[cases, None] == risk[None, :])
     return float((pairs * above).sum() / pairs.sum())
 
 
-def _weights(
-    followup: Followup, cases: np.ndarray, *, later: np.ndarray, died: np.ndarray, fitted: Followup
-) -> np.ndarray:
+def _weights(followup: Followup, cases: np.ndarray, *, later: np.ndarray, died: np.ndarray) -> np.ndarray:
     """(cases, n) weights of the pairs; G is that of each patient's own centre."""
-    once = np.ones((1, len(fitted)))
-    before = uncensored(fitted, counts=once, at=followup, horizon_months=0.0)[0][0]  # G(T−), (n,)
+    once = np.ones((1, len(followup)))
+    before = uncensored(followup, counts=once, at=followup, horizon_months=0.0)[0][0]  # G(T−), (n,)
     partner = np.zeros(later.shape)
     for centre in np.unique(followup.centre):
         there = np.flatnonzero(followup.centre == centre)
         times = followup.months[cases]
         probe = Followup(np.nextafter(times, np.inf), np.zeros(len(cases), int), np.full(len(cases), centre))
-        at_case = uncensored(fitted, counts=once, at=probe, horizon_months=0.0)[0][0]  # G of that centre at T_i
+        at_case = uncensored(followup, counts=once, at=probe, horizon_months=0.0)[0][0]  # G of that centre at T_i
         partner[:, there] = np.where(at_case > 0, 1 / np.maximum(at_case, 1e-300), 0.0)[:, None]
     dead = np.where(before > 0, 1 / np.maximum(before, 1e-300), 0.0)
     return (later * partner + died * dead[None, :]) * dead[cases, None]

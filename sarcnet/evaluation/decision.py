@@ -28,11 +28,10 @@ def _called(risk: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     return (risk[:, None] >= np.asarray(thresholds, dtype=float)[None, :]).astype(float)
 
 
-def net_benefits(
-    risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, size: np.ndarray, thresholds: Sequence[float]
-) -> np.ndarray:
-    """(B, T) net benefit of risks (n,) under weights (B, n) for resamples of `size` (B,) patients."""
+def net_benefits(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """(B, T) net benefit of risks (n,) under weights (B, n), which add up to the patients of each resample."""
     p, called = np.asarray(thresholds, dtype=float), _called(risk, thresholds)
+    size = case.sum(axis=1) + control.sum(axis=1)
     return (case @ called - p / (1 - p) * (control @ called)) / size[:, None]
 
 
@@ -76,9 +75,8 @@ def threshold_table(
     drawn = np.vstack([np.ones((1, len(risk))), counts])  # the first row is the patients at hand
     case, control = weights(followup, horizon_months=horizon_months, counts=drawn)
     found = at_thresholds(risk, case=case, control=control, thresholds=thresholds)
-    size = drawn.sum(axis=1)
-    found["net benefit"] = net_benefits(risk, case=case, control=control, size=size, thresholds=thresholds)
-    everybody = net_benefits(np.ones(len(risk)), case=case, control=control, size=size, thresholds=thresholds)
+    found["net benefit"] = net_benefits(risk, case=case, control=control, thresholds=thresholds)
+    everybody = net_benefits(np.ones(len(risk)), case=case, control=control, thresholds=thresholds)
     found["gain over the better of treating all and none"] = found["net benefit"] - np.maximum(everybody, 0)
     tail, rows = (1 - level) / 2, []
     for place, threshold in enumerate(thresholds):
@@ -108,7 +106,7 @@ def decision_curve(
     judged = {name: check_probability(risk) for name, risk in risks.items()} | {ALL: np.ones(len(followup))}
     tail, frames = (1 - level) / 2, []
     for name, risk in judged.items():
-        found = net_benefits(risk, case=case, control=control, size=drawn.sum(axis=1), thresholds=thresholds)
+        found = net_benefits(risk, case=case, control=control, thresholds=thresholds)
         low, high = np.quantile(found[1:], [tail, 1 - tail], axis=0)
         frames.append(
             pd.DataFrame({"model": name, "threshold": thresholds, "benefit": found[0], "low": low, "high": high})

@@ -54,7 +54,6 @@ def delong(
     horizon_months: float,
     level: float,
     other: np.ndarray | None = None,
-    fitted: Followup | None = None,
 ) -> Estimate:
     """AUC at the horizon of fixed risks (n,) with its interval and P against 0.5; with `other`, the difference and P against 0.
 
@@ -62,7 +61,7 @@ def delong(
         SarcnetError: a risk is missing, or no AUC exists.
     """
     check(followup, horizon_months=horizon_months)
-    case, control = (w[0] for w in weights(followup, horizon_months=horizon_months, fitted=fitted))
+    case, control = (w[0] for w in weights(followup, horizon_months=horizon_months))
     value, influence = influences(check_risk(risk), case=case, control=control)
     if other is None:
         return _estimate(value, influence, level=level, null=0.5)
@@ -71,13 +70,13 @@ def delong(
 
 
 def delong_table(
-    series: Series, pairs: Sequence[tuple[str, str]], *, horizon_months: float, level: float, fitted: Followup
+    series: Series, pairs: Sequence[tuple[str, str]], *, horizon_months: float, level: float
 ) -> pd.DataFrame:
     """Differences between fixed models on one series: model, other, difference, low, high, p; only pairs that exist."""
     rows = []
     for model, other in pairs:
         if model in series.risks and other in series.risks:
             one, two = (series.risks[name].mean(axis=1) for name in (model, other))
-            gap = delong(one, series.followup, horizon_months=horizon_months, level=level, other=two, fitted=fitted)
+            gap = delong(one, series.followup, horizon_months=horizon_months, level=level, other=two)
             rows.append((label(model), label(other), gap.value, gap.low, gap.high, gap.p))
     return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high", "p"])

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.appraisal import Calibrations
-from sarcnet.evaluation.auc import DEATH, METASTASIS
+from sarcnet.evaluation.auc import Followup
 from sarcnet.evaluation.comparators import FNCLCC
 from sarcnet.evaluation.decision import ALL, NONE
 from sarcnet.evaluation.survival import HIGH, LOW, Curves
@@ -90,9 +90,9 @@ def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, shown: Sequence[float], *,
 
 def fates(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
     """What became of each patient by the horizon, as OUTCOMES names it."""
-    late, event = patients["mfs_months"] > horizon_months, patients["mfs_event"]
-    names = ["free at the horizon", "metastasis", "died without metastasis"]
-    found = np.select([late, event == METASTASIS, event == DEATH], names, "lost before")
+    seen = Followup.of(patients)
+    kinds = [kind(horizon_months) for kind in (seen.is_case, seen.is_free, seen.is_lost)]
+    found = np.select(kinds, ["metastasis", "free at the horizon", "lost before"], "died without metastasis")
     return pd.Series(found, index=patients.index)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.auc import Followup, auc, naive_auc, weighted_auc, weights
@@ -42,18 +42,16 @@ def judge(
     samples: int,
     level: float,
     seed: int,
-    training: Followup | None = None,
 ) -> Judged:
     """Paired bootstrap of every model in each series.
 
     Args:
         everyone: the series.
-        training: patients on whom the censoring is estimated; None for each series' own (the training series itself).
         seed: root of the named generators, one for each series.
     """
-    results, unsaid = {}, []
+    results, unsaid = {}, list[str]()
     for series in everyone:
-        unsaid += [*series.unsaid, *doubts(series.followup, horizon_months=horizon_months)]
+        unsaid += series.unsaid
         try:
             results[series.name] = resample_auc(
                 series.risks,
@@ -62,10 +60,12 @@ def judge(
                 samples=samples,
                 level=level,
                 rng=rng(seed, "bootstrap", series.name),
-                fitted=training,
             )
         except SarcnetError as error:
             unsaid.append(f"{series.name}: {error}")
+        else:
+            left = not_followed(series.followup, horizon_months=horizon_months)
+            unsaid += [f"{series.name}: {sentence}" for sentence in left]
     return Judged(results, {series.name: len(series) for series in everyone}, unsaid)
 
 
@@ -94,21 +94,11 @@ def both(first: Judged, second: Judged) -> Judged:
     return Judged(first.results | second.results, first.sizes | second.sizes, first.unsaid + second.unsaid)
 
 
-def doubts(followup: Followup, *, horizon_months: float) -> list[str]:
-    """A sentence for each centre nobody of which was watched beyond the horizon, though others were elsewhere."""
-    said = []
-    for centre in np.unique(followup.centre):
-        own = followup.select(followup.centre == centre)
-        if not (own.months > horizon_months).any():
-            said.append(
-                f"At {centre} nobody was watched for longer than {horizon_months:g} months: none of its {len(own)} patients "
-                "can stand for those without metastasis, so that the result rests on the other centres' patients."
-            )
-    return said if len(said) < len(np.unique(followup.centre)) else []
-
-
 def weightings(everyone: Sequence[Series], *, model: str, horizon_months: float, training: Followup) -> pd.DataFrame:
-    """AUC of `model` in each series, the lost left out or made up for by weights from `training` or from the series.
+    """AUC of `model` in each series: the lost left out, or made up for by weights from the series or from `training`.
+
+    The last two columns show how much depends on the weights. Those of another series need not fit: then they do not add
+    up to the number of patients judged, and no result may rest on them.
 
     Returns:
         One row a series; NaN where no AUC exists.
@@ -117,10 +107,12 @@ def weightings(everyone: Sequence[Series], *, model: str, horizon_months: float,
     for series in everyone:
         risk, at, t = series.with_risk(model)["risk"].to_numpy(), series.followup, horizon_months
         try:
+            case, control = weights(at, horizon_months=t, fitted=training)
             rows[series.name] = {
                 "lost left out": naive_auc(risk, at, horizon_months=t),
-                "weights of the training series": auc(risk, at, horizon_months=t, fitted=training),
                 "weights of the series itself": auc(risk, at, horizon_months=t),
+                "weights of the training series": float(weighted_auc(risk, case=case, control=control)[0]),
+                "these add up to (share of n)": float((case + control).sum() / at.is_judged(t).sum()),
             }
         except SarcnetError:
             rows[series.name] = {}

@@ -18,13 +18,12 @@ from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import in_order, label
 
 
-def metrics_table(series: Series, *, horizon_months: float, fitted: Followup | None, tried: Attempts) -> pd.DataFrame:
+def metrics_table(series: Series, *, horizon_months: float, tried: Attempts) -> pd.DataFrame:
     """One row a model: AUC weighted and naive, Uno's and Harrell's C, Brier score and index of prediction accuracy.
 
     Each is the mean over the repeats. The grade is no probability and has no Brier score.
 
     Args:
-        fitted: patients on whom the censoring is estimated; None for the series' own.
         tried: gets a sentence for each number that does not exist.
     """
     at, t = series.followup, horizon_months
@@ -32,14 +31,14 @@ def metrics_table(series: Series, *, horizon_months: float, fitted: Followup | N
     for model in in_order(list(series.risks)):
         risks = series.risks[model].T
         ways = {
-            "AUC": lambda r: auc(r, at, horizon_months=t, fitted=fitted),
+            "AUC": lambda r: auc(r, at, horizon_months=t),
             "naive AUC": lambda r: naive_auc(r, at, horizon_months=t),
-            "Uno's C": lambda r: concordance(r, at, upto_months=t, weighted=True, fitted=fitted),
+            "Uno's C": lambda r: concordance(r, at, upto_months=t, weighted=True),
             "Harrell's C": lambda r: concordance(r, at, upto_months=t, weighted=False),
         }
         if model != FNCLCC:
             ways |= {
-                "Brier score": lambda r: brier(r, at, horizon_months=t, fitted=fitted),
+                "Brier score": lambda r: brier(r, at, horizon_months=t),
                 "prediction accuracy": lambda r: accuracy_index(r, at, horizon_months=t),
             }
         found = {name: [tried(f"{series.name}, {name}", way, r) for r in risks] for name, way in ways.items()}
@@ -58,7 +57,6 @@ def auc_in_time(
     samples: int,
     level: float,
     seed: int,
-    fitted: Followup | None,
     tried: Attempts,
 ) -> pd.DataFrame:
     """AUC of each model at each horizon with its pointwise interval: model, months, auc, low, high, metastases (so far).
@@ -77,10 +75,9 @@ def auc_in_time(
             samples=samples,
             level=level,
             rng=rng(seed, "auc in time", series.name, f"{t:g}"),
-            fitted=fitted,
         )
         if found is not None:
-            early = int(((series.followup.event == 1) & (series.followup.months <= t)).sum())
+            early = int(series.followup.is_case(t).sum())
             estimates = {model: found.estimate(model) for model in found.point}
             rows += [(model, t, e.value, e.low, e.high, early) for model, e in estimates.items()]
     return pd.DataFrame(rows, columns=["model", "months", "auc", "low", "high", "metastases"])
@@ -114,9 +111,7 @@ def brier_table(
         )
         if risks is None:
             continue
-        found = tried(
-            f"{series.name}, Brier score", brier_in_time, risks, series.followup, months=months, fitted=training
-        )
+        found = tried(f"{series.name}, Brier score", brier_in_time, risks, series.followup, months=months)
         if found is not None:
             times = found["months"].to_numpy()
             whole = {f"integrated{tail}": integrated(times, found[name].to_numpy()) for name, tail in

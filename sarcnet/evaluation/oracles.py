@@ -29,8 +29,8 @@ def slow_auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> 
         u = 1 / slow_uncensored(followup, centre=followup.centre[i], month=followup.months[i], just_before=True)
         for j in range(len(followup)):
             centre = followup.centre[j]
-            if followup.months[j] > horizon_months:
-                v = 1 / slow_uncensored(followup, centre=centre, month=horizon_months, just_before=False)
+            if _free(followup, j, horizon_months):
+                v = 1 / slow_uncensored(followup, centre=centre, month=horizon_months, just_before=True)
             elif followup.event[j] == DEATH:
                 v = 1 / slow_uncensored(followup, centre=centre, month=followup.months[j], just_before=True)
             else:
@@ -52,6 +52,11 @@ def slow_incidence(followup: Followup, *, month: float, competing: bool) -> floa
         risen += free * metastases / at_risk
         free *= 1 - (metastases + deaths) / at_risk
     return risen
+
+
+def _free(followup: Followup, i: int, month: float) -> bool:
+    """Whether patient i is known to be free of metastasis at `month`."""
+    return followup.months[i] > month or (followup.months[i] == month and followup.event[i] == CENSORED)
 
 
 def _uncensored_at(followup: Followup, i: int, month: float, *, just_before: bool) -> float:
@@ -89,8 +94,8 @@ def slow_sums(called: np.ndarray, followup: Followup, *, horizon_months: float) 
     """Weighted numbers of cases and of controls among the patients `called` (n, weights of their own, for example 0 and 1)."""
     cases = controls = 0.0
     for i in range(len(followup)):
-        if followup.months[i] > horizon_months:
-            controls += called[i] / _uncensored_at(followup, i, horizon_months, just_before=False)
+        if _free(followup, i, horizon_months):
+            controls += called[i] / _uncensored_at(followup, i, horizon_months, just_before=True)
         elif followup.event[i] == METASTASIS:
             cases += called[i] / _uncensored_at(followup, i, followup.months[i], just_before=True)
         elif followup.event[i] == DEATH:
@@ -133,7 +138,7 @@ def slow_gray_score(months: np.ndarray, event: np.ndarray, group: np.ndarray) ->
 def slow_local_line(risk: np.ndarray, observed: np.ndarray, *, at: float, span: float) -> float:
     """Local regression of degree 1 with tricube weights at one risk, by ordinary weighted least squares."""
     distance = np.abs(risk - at)
-    width = np.sort(distance)[max(3, int(np.ceil(span * len(risk)))) - 1] * 1.0001
+    width = np.sort(distance)[max(3, int(span * len(risk) + 1e-5)) - 1] * 1.0001
     weight = np.where(distance < width, (1 - np.minimum(distance / width, 1) ** 3) ** 3, 0.0)
     design = np.column_stack([np.ones(len(risk)), risk - at])
     return float(np.linalg.lstsq(design * np.sqrt(weight)[:, None], observed * np.sqrt(weight), rcond=None)[0][0])

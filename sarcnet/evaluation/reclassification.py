@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.incidence import standardised
 from sarcnet.evaluation.auc import Followup, check, weights
 from sarcnet.evaluation.bootstrap import Estimate
-from sarcnet.evaluation.incidence import at, curve
 
 KINDS = {
     "high in both": (True, True),
@@ -46,11 +46,15 @@ def moves(
         SarcnetError: no case by the horizon, or nobody watched to it.
     """
     check(followup, horizon_months=horizon_months)
-    rows = []
+    rows, judged = [], followup.is_judged(horizon_months)
     for kind, (before, after) in KINDS.items():
-        own = np.flatnonzero((old == before) & (new == after))
-        seen = at(curve(followup.select(own), competing=True, level=level), horizon_months) if len(own) else None
-        numbers = (np.nan,) * 3 if seen is None else (seen["risk"], seen["low"], seen["high"])
+        own = np.flatnonzero((old == before) & (new == after) & judged)
+        there = followup.select(own)
+        numbers = (
+            standardised(there, horizon_months=horizon_months, competing=True, level=level)
+            if len(own)
+            else (np.nan,) * 3
+        )
         rows.append((kind, len(own), *numbers))
     drawn = np.vstack([np.ones((1, len(old))), counts])
     case, control = weights(followup, horizon_months=horizon_months, counts=drawn)

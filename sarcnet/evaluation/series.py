@@ -27,10 +27,7 @@ class Series:
     @property
     def followup(self) -> Followup:
         """Months, event and centre of the patients."""
-        table = self.patients
-        return Followup(
-            table["mfs_months"].to_numpy(float), table["mfs_event"].to_numpy(int), table["centre"].to_numpy(str)
-        )
+        return Followup.of(self.patients)
 
     def of_centre(self, centre: str) -> Series:
         """The patients of one centre."""

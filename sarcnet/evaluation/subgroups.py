@@ -16,7 +16,6 @@ from scipy.stats import chi2
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.auc import METASTASIS
 from sarcnet.evaluation.bootstrap import LEAST, resample_auc
 from sarcnet.evaluation.series import Series
 
@@ -73,10 +72,9 @@ def judge_subgroups(
         places += [(variable, name, (known[variable] == name).to_numpy()) for name in found_levels]
     for variable, name, own in places:
         followup = series.followup.select(own)
-        early = int(((followup.event == METASTASIS) & (followup.months <= horizon_months)).sum())
-        watched = int((followup.months > horizon_months).sum())
-        if variable != "all" and min(early, watched) < LEAST:
-            small.append(f"{name} ({early} and {watched})")
+        early, free = (int(kind(horizon_months).sum()) for kind in (followup.is_case, followup.is_free))
+        if variable != "all" and min(early, free) < LEAST:
+            small.append(f"{name} ({early} and {free})")
             continue
         risks = {key: series.risks[key][own] for key in (model, other)}
         # All patients get the very resamples of the main table, so that both say the same.
@@ -95,7 +93,7 @@ def judge_subgroups(
         rows.append((variable, name, int(own.sum()), early, *numbers))
     if small:
         unsaid.append(
-            f"Subgroups need {LEAST} metastases and {LEAST} patients watched for longer than {horizon_months:g} months; "
+            f"Subgroups need {LEAST} metastases and {LEAST} patients known to be free of them at {horizon_months:g} months; "
             f"these have too few: {', '.join(small)}."
         )
     named = ["variable", "level", "n", "metastases", "auc", "low", "high"]

@@ -9,10 +9,10 @@ import pandas as pd
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
 
+from sarcnet.cohort.incidence import curve
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import CENSORED, DEATH, METASTASIS, Followup
 from sarcnet.evaluation.gray import gray_test
-from sarcnet.evaluation.incidence import curve
 
 HIGH, LOW = "high risk", "low risk"
 SWAPPED = {METASTASIS: DEATH, DEATH: METASTASIS, CENSORED: CENSORED}

@@ -3,9 +3,10 @@
 Each hospital predicts its own held-out patients and sends, for every repeat of the cross-validation,
 
 - histograms of risk in fixed bins, one of the weights as cases and one as controls. The weights correct for patients
-  lost before the horizon and hang on the hospital's own follow-up alone (`sarcnet.evaluation.auc`), so the sums are
-  those of everybody together. From the two histograms follows the AUC of the *binned* risks exactly; the AUC of the
-  risks themselves lies within half the share of case-control pairs that meet in one bin.
+  lost before the horizon and depend on the hospital's own follow-up alone (`sarcnet.evaluation.auc`), so the sums are
+  those of everybody together. A hospital that was not followed to the horizon sends empty histograms. From the two
+  histograms follows the AUC of the *binned* risks exactly; the AUC of the risks themselves lies within half the share of
+  case-control pairs that meet in one bin.
 - for a few groups of risk: patients, sum of risks, and metastases and patients at risk by interval. From these follow
   predicted and observed risk of each group, exactly.
 """
@@ -96,7 +97,7 @@ def evaluation_sums(
 def _of_repeat(rows: pd.DataFrame, horizon_months: float, edges: np.ndarray) -> EvaluationSums:
     months, event = rows["mfs_months"].to_numpy(float), rows["mfs_event"].to_numpy(int)
     risk = rows["risk"].to_numpy(float)
-    case, control = weights(Followup(months, event, rows["centre"].to_numpy()), horizon_months=horizon_months)
+    case, control = weights(Followup(months, event, rows["centre"].to_numpy(str)), horizon_months=horizon_months)
     bins = np.minimum((risk * RISK_BINS).astype(int), RISK_BINS - 1)
     group = np.minimum((risk * RISK_GROUPS).astype(int), RISK_GROUPS - 1)
     outcome = intervals(months, event, edges_months=[float(e) for e in edges])

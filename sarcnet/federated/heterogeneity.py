@@ -83,8 +83,7 @@ def _patients(cohort: Cohort, protocol: Protocol) -> Patients:
 
 def _auc(oof: pd.DataFrame, table: pd.DataFrame) -> float:
     known = oof.drop(columns="centre").merge(table, on="patient_id", validate="1:1")
-    followup = Followup(*(known[c].to_numpy() for c in ("mfs_months", "mfs_event", "centre")))
-    return auc(known["risk"].to_numpy(), followup, horizon_months=60.0)
+    return auc(known["risk"].to_numpy(), Followup.of(known), horizon_months=60.0)
 
 
 def sweep(

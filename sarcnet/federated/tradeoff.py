@@ -64,14 +64,10 @@ class Study:
         frames = [predict_out_of_fold(model, h.patients, folds=self.folds) for h in self.hospitals.values()]
         known = pd.concat(frames).merge(self.outcome.drop(columns="centre"), on="patient_id")
         each = [
-            auc(rows["risk"].to_numpy(), _followup(rows), horizon_months=self.plan.protocol.horizon_months)
+            auc(rows["risk"].to_numpy(), Followup.of(rows), horizon_months=self.plan.protocol.horizon_months)
             for _, rows in known.groupby("repeat")
         ]
         return float(np.mean(each))
-
-
-def _followup(rows: pd.DataFrame) -> Followup:
-    return Followup(*(rows[c].to_numpy() for c in ("mfs_months", "mfs_event", "centre")))
 
 
 def read_study(run: Path) -> Study:

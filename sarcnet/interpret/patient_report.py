@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sarcnet.cohort.incidence import at, curve
 from sarcnet.compendium.files import atomic_path
 from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.incidence import at, curve
 from sarcnet.interpret.contributions import Explanation
 from sarcnet.interpret.heatmap import HeatMap
 from sarcnet.interpret.overlay import colour_limit, coloured
@@ -82,10 +82,7 @@ def patients_alike(
     near = joined.loc[gap.sort_values(kind="stable").index[:ALIKE]]
     if len(near) < 10:
         return None
-    followup = Followup(
-        near["mfs_months"].to_numpy(float), near["mfs_event"].to_numpy(int), near["centre"].to_numpy(str)
-    )
-    found = at(curve(followup, competing=True, level=level), horizon_months)
+    found = at(curve(Followup.of(near), competing=True, level=level), horizon_months)
     ends = near["risk"].min(), near["risk"].max()
     return Alike(len(near), *map(float, ends), *(float(found[name]) for name in ("risk", "low", "high")))
 

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.outcome import METASTASIS
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.seeds import rng
-
-CENSORED, METASTASIS = 0, 1
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sarcnet.cohort.outcome import Followup
 from sarcnet.model.clinical import clinical_columns
-from sarcnet.model.hazard import METASTASIS
 from sarcnet.model.predict import TrainedStack
 
 #: Okabe–Ito colours: told apart with any colour vision.
@@ -27,13 +27,13 @@ OUTCOME_COLOURS = {"free of metastasis": "#56B4E9", "metastasis": "#D55E00"}
 
 
 def outcome_by(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
-    """Outcome at the horizon by patient_id: metastasis, free of metastasis, or missing (seen too short).
+    """Outcome at the horizon by patient_id: metastasis, free of metastasis (also when dead by then), or missing (lost before).
 
     patients: patient_id, mfs_months, mfs_event. For pictures only: an AUC must not leave out the censored.
     """
-    case = (patients["mfs_event"] == METASTASIS) & (patients["mfs_months"] <= horizon_months)
-    free = patients["mfs_months"] > horizon_months
-    outcome = np.select([case, free], ["metastasis", "free of metastasis"], default="")
+    seen = Followup.of(patients)
+    kinds = [seen.is_case(horizon_months), seen.is_control(horizon_months)]
+    outcome = np.select(kinds, ["metastasis", "free of metastasis"], default="")
     return pd.Series(outcome, index=patients["patient_id"], name="outcome").replace("", np.nan)
 
 

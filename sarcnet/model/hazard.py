@@ -34,9 +34,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from sarcnet.cohort.outcome import DEATH, METASTASIS
 from sarcnet.compendium.faults import Faults
-
-METASTASIS, DEATH = 1, 2
 
 
 @dataclass(frozen=True)

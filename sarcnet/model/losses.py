@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sarcnet.model.hazard import METASTASIS, Intervals, negative_log_likelihood
+from sarcnet.cohort.outcome import METASTASIS
+from sarcnet.model.hazard import Intervals, negative_log_likelihood
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch
 

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sarcnet.cohort.outcome import METASTASIS
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.model.crossval import METASTASIS, Member
+from sarcnet.model.crossval import Member
 from sarcnet.model.patients import Patients
 
 

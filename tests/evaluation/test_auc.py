@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import Followup, auc, naive_auc, weighted_auc, weights
+from sarcnet.evaluation.auc import (
+    Followup,
+    auc,
+    effective_number,
+    naive_auc,
+    weight_table,
+    weighted_auc,
+    weights,
+)
+from sarcnet.evaluation.brier import brier
 from sarcnet.evaluation.oracles import slow_auc
 
 HORIZON = 60.0
@@ -37,9 +47,19 @@ def test_agrees_with_the_slow_form_with_ties_loss_and_death(seed, n, rounded):
         fast = auc(risk, followup, horizon_months=HORIZON)
     except SarcnetError:
         return
-    case, control = weights(followup, horizon_months=HORIZON)
-    if case.sum() * control.sum() > 0:
-        assert fast == pytest.approx(slow_auc(risk, followup, horizon_months=HORIZON), abs=1e-9)
+    judged = followup.is_judged(HORIZON)
+    assert fast == pytest.approx(slow_auc(risk[judged], followup.select(judged), horizon_months=HORIZON), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 60), rounded=st.booleans())
+def test_the_weights_of_the_patients_judged_add_up_to_their_number(seed, n, rounded):
+    _, followup = cohort(n, seed=seed, rounded=rounded)
+    counts = np.vstack([np.ones(n, int), np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=4)])
+    case, control = weights(followup, horizon_months=HORIZON, counts=counts)
+    for row, counted in zip(case + control, counts, strict=True):
+        drawn = followup.select(np.repeat(np.arange(n), counted))
+        assert row.sum() == pytest.approx(drawn.is_judged(HORIZON).sum())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -89,25 +109,89 @@ def test_weights_recover_what_full_follow_up_would_show():
     )
 
 
-def test_weights_of_a_series_watched_for_longer_bias_little():
-    """As on the validation series: later patients, watched for less time, weighted by how the training series was lost."""
-    rng = np.random.default_rng(5)
-    n = 60_000
-    risk = rng.normal(size=n)
-    metastasis = rng.exponential(90 * np.exp(-risk))
-    death = rng.exponential(400, n)
+def world(n: int, *, seed: int, lost: dict[str, tuple[float, float]]) -> tuple[np.ndarray, Followup, np.ndarray]:
+    """True risks (n,), follow-up, and who truly has a metastasis by the horizon (n,); CLB has more of them than IB.
+
+    lost: by centre between which months patients are lost, all alike likely.
+    """
+    rng = np.random.default_rng(seed)
     centre = np.where(rng.random(n) < 0.4, "CLB", "IB")
+    hazard, dying = np.exp(rng.normal(size=n)) / np.where(centre == "CLB", 60, 110), 1 / 400
+    metastasis, death = rng.exponential(1 / hazard), rng.exponential(1 / dying, n)
+    leaving = rng.uniform(*(np.where(centre == "CLB", lost["CLB"][end], lost["IB"][end]) for end in (0, 1)))
+    months = np.minimum(np.minimum(metastasis, death), leaving)
+    event = np.select([months == metastasis, months == death], [1, 2], 0)
+    truly = (metastasis <= HORIZON) & (metastasis <= death)
+    risk = hazard / (hazard + dying) * -np.expm1(-(hazard + dying) * HORIZON)
+    return risk, Followup(months, event, centre), truly
 
-    def seen(first: float, last: float) -> Followup:
-        lost = rng.uniform(first, last, n)
-        months = np.minimum(np.minimum(metastasis, death), lost)
-        return Followup(months, np.select([months == metastasis, months == death], [1, 2], 0), centre)
 
-    case = ((metastasis <= HORIZON) & (metastasis <= death)).astype(float)[None]
-    truth = weighted_auc(risk, case=case, control=1 - case)[0]
-    training, later = seen(30, 180), seen(10, 90)
-    assert auc(risk, later, horizon_months=HORIZON, fitted=training) == pytest.approx(truth, abs=0.01)
-    assert auc(risk, later, horizon_months=HORIZON) == pytest.approx(truth, abs=0.005)
+def test_a_series_is_weighted_by_its_own_censoring_and_not_by_the_training_series():
+    """20,000 later patients who were watched for less time than the training series."""
+    _, training, _ = world(20_000, seed=1, lost={"CLB": (40, 180), "IB": (60, 180)})
+    risk, later, truly = world(20_000, seed=2, lost={"CLB": (5, 70), "IB": (15, 90)})
+    truth = float(((truly - risk) ** 2).mean())
+    assert brier(risk, later, horizon_months=HORIZON) == pytest.approx(truth, abs=0.004)
+    area = weighted_auc(risk, case=truly[None].astype(float), control=1.0 - truly[None])[0]
+    assert auc(risk, later, horizon_months=HORIZON) == pytest.approx(area, abs=0.007)
+    case, control = weights(later, horizon_months=HORIZON, fitted=training)
+    assert (case + control).sum() < 0.7 * len(later), "the training series' weights do not make up for the lost"
+    assert float((case @ (1 - risk) ** 2 + control @ risk**2)[0]) / len(later) < 0.7 * truth
+
+
+def exported_at(followup: Followup, month: float, *, centre: str) -> Followup:
+    """Follow-up when one centre's data were frozen at `month` after each patient's diagnosis."""
+    after = (followup.centre == centre) & (followup.months >= month)
+    return Followup(np.where(after, month, followup.months), np.where(after, 0, followup.event), followup.centre)
+
+
+def test_a_hospital_whose_export_ends_at_the_horizon_gives_controls():
+    risk, full, truly = world(20_000, seed=3, lost={"CLB": (60.001, 180), "IB": (60.001, 180)})
+    seen = exported_at(full, HORIZON, centre="CLB")
+    hospital = (full.centre == "CLB").astype(float)
+    for score in (hospital, risk):
+        area = weighted_auc(score, case=truly[None].astype(float), control=1.0 - truly[None])[0]
+        assert auc(score, seen, horizon_months=HORIZON) == pytest.approx(area, abs=1e-12)
+        assert naive_auc(score, seen, horizon_months=HORIZON) == pytest.approx(area, abs=1e-12)
+
+
+def test_a_hospital_not_followed_to_the_horizon_leaves_both_sides():
+    """Its cases against the other hospital's controls would flatter whatever tells the hospitals apart."""
+    risk, full, _ = world(20_000, seed=4, lost={"CLB": (20, 120), "IB": (20, 120)})
+    seen = exported_at(full, 50.0, centre="CLB")
+    hospital, there = (full.centre == "CLB").astype(float), full.centre == "IB"
+    case, control = weights(seen, horizon_months=HORIZON)
+    assert not (case + control)[0, ~there].any()
+    assert auc(hospital, seen, horizon_months=HORIZON) == 0.5
+    alone = auc(risk[there], full.select(there), horizon_months=HORIZON)
+    assert auc(risk, seen, horizon_months=HORIZON) == pytest.approx(alone)
+    assert brier(risk, seen, horizon_months=HORIZON) == pytest.approx(
+        brier(risk[there], full.select(there), horizon_months=HORIZON)
+    )
+    (sentence,) = not_followed(seen, horizon_months=HORIZON)
+    assert f"CLB was not followed to 60 months: none of its {(~there).sum()} patients" in sentence
+    assert f"{seen.is_case(HORIZON).sum() - seen.select(there).is_case(HORIZON).sum()} with metastasis" in sentence
+    assert "longest follow-up is 50.0 months" in sentence
+    assert not_followed(full, horizon_months=HORIZON) == []
+
+
+def test_each_patient_is_case_control_or_lost():
+    months = np.array([59.0, 60, 61, 59, 60, 61, 59, 60, 61])
+    followup = Followup(months, np.repeat([0, 1, 2], 3), np.full(9, "a"))
+    assert followup.is_lost(HORIZON).tolist() == [True] + [False] * 8
+    assert np.flatnonzero(followup.is_case(HORIZON)).tolist() == [3, 4]
+    assert np.flatnonzero(followup.is_free(HORIZON)).tolist() == [1, 2, 5, 8]
+    assert np.flatnonzero(followup.is_control(HORIZON)).tolist() == [1, 2, 5, 6, 7, 8]
+
+
+def test_the_weights_table_counts_and_says_how_few_stand_for_many():
+    followup = Followup(np.array([10.0, 20, 30, 70, 80]), np.array([1, 0, 0, 0, 1]), np.array(["a"] * 5))
+    row = weight_table({"s": followup}, horizon_months=HORIZON).loc["s"]
+    counted = row[["patients", "judged", "cases", "controls", "lost"]].astype(int).tolist()
+    assert counted == [5, 5, 1, 2, 2]
+    assert (row["effective cases"], row["effective controls"], row["sum of weights"]) == (1.0, 2.0, 1.0)
+    uneven = np.array([[3.0, 1, 0]])
+    assert effective_number(uneven)[0] == pytest.approx(16 / 10)
 
 
 def test_counting_a_patient_twice_is_having_him_twice():
@@ -125,7 +209,12 @@ def test_counting_a_patient_twice_is_having_him_twice():
     [
         ([10.0, 70.0], [0, 0], "None of 2 patients had a metastasis by 60 months"),
         ([70.0, 80.0], [1, 0], "None of 2 patients had a metastasis by 60 months"),
-        ([10.0, 50.0], [1, 0], "was watched for longer than 60 months (the longest for 50.0)"),
+        (
+            [10.0, 50.0],
+            [1, 0],
+            "a was not followed to 60 months: none of its 2 patients (1 with metastasis, 1 lost before)",
+        ),
+        ([10.0, 50.0], [1, 1], "None of 2 patients is known to have had no metastasis by 60 months"),
         ([], [], "no patient with a known outcome"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 
 from sarcnet.evaluation import appraisal, metrics, tables
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.judge import Judged, doubts, judge, weightings
+from sarcnet.evaluation.auc import auc
+from sarcnet.evaluation.judge import Judged, judge, weightings
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.subgroups import Subgroups, judge_subgroups
 
@@ -44,9 +44,9 @@ def evaluate(series: Series) -> Everything:
     tried.say(*judged.unsaid, *subgroups.unsaid)
     few = setting | {"tried": tried}
     in_time = metrics.auc_in_time(
-        series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, fitted=None, tried=tried
+        series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, tried=tried
     )
-    numbers = metrics.metrics_table(series, horizon_months=HORIZON, fitted=None, tried=tried)
+    numbers = metrics.metrics_table(series, horizon_months=HORIZON, tried=tried)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
     calibrated = appraisal.calibration_of([series], model=OURS, groups=3, **few)
     survival = appraisal.survival_of([series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tried=tried)
@@ -101,7 +101,7 @@ def test_sound_data_answer_everything(sound):
     ("columns", "sentence"),
     [
         ({"mfs_event": 0}, "None of 150 patients had a metastasis by 60 months"),
-        ({"mfs_event": 1, "mfs_months": 12.0}, "was watched for longer than 60 months (the longest for 12.0)"),
+        ({"mfs_event": 1, "mfs_months": 12.0}, "None of 150 patients is known to have had no metastasis by 60 months"),
         ({"mfs_event": 1, "mfs_months": 80.0}, "None of 150 patients had a metastasis by 60 months"),
     ],
     ids=["all censored", "one class only", "no event before the horizon"],
@@ -122,19 +122,26 @@ def test_without_two_kinds_of_patients_there_is_no_auc_but_there_are_curves(soun
 def test_a_horizon_beyond_the_follow_up_is_told_and_earlier_horizons_are_judged(sound):
     months = np.minimum(sound.patients["mfs_months"], 40.0)
     found = evaluate(changed(sound, mfs_months=months))
-    assert (
-        "was watched for longer than 60 months (the longest for 40.0); choose an earlier horizon_months" in found.said
-    )
+    for centre in ("CLB", "IB"):
+        assert f"{centre} was not followed to 60 months: none of its" in found.said
+    assert "the longest follow-up is 40.0 months" in found.said
+    assert "Choose an earlier horizon_months." in found.said
     assert set(found.in_time["months"]) == {24.0}
 
 
-def test_a_hospital_watched_too_briefly_is_named(sound):
+def test_a_hospital_watched_too_briefly_is_named_and_leaves_both_sides(sound):
     centre = sound.patients["centre"]
     months = np.where(centre == "CLB", np.minimum(sound.patients["mfs_months"], 40.0), sound.patients["mfs_months"])
     found = evaluate(changed(sound, mfs_months=months))
-    assert "At CLB nobody was watched for longer than 60 months" in found.said
-    assert found.judged.results["s"].point[OURS] > 0.5
-    assert doubts(Followup(months, np.ones(150), np.full(150, "one")), horizon_months=500.0) == []
+    assert f"CLB was not followed to 60 months: none of its {(centre == 'CLB').sum()} patients" in found.said
+    assert "IB was not followed" not in found.said
+    assert "was not followed" not in evaluate(sound).said
+    other = sound.of_centre("IB")
+    alone = auc(other.risks[OURS][:, 0], other.followup, horizon_months=HORIZON)
+    assert found.judged.results["s"].point[OURS] == pytest.approx(alone)
+    assert found.numbers.loc[tables.label(OURS), "AUC"] == pytest.approx(alone)
+    assert found.calibrated.lived["s"].predicted == pytest.approx(other.risks[OURS].mean())
+    assert found.calibrated.groups["s"]["n"].sum() == len(other)
 
 
 def test_one_hospital_and_constant_variables_leave_nothing_to_compare(sound):

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation import comparators, ridge_cox
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import Followup
 from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, NOMOGRAM, SARCULATOR_VARIABLES, WITH_AGE, grade_score
-from sarcnet.evaluation.incidence import incidence_at
 from sarcnet.evaluation.judge import judge
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.survival import HIGH, LOW, curves, cut_off, grouped

@@ -179,7 +179,7 @@ def test_fixed_models_on_one_series_are_compared_in_pairs(patients):
     table, risk = patients
     series = Series("s", table, {"sarcnet_fedavg": risk[:, None], "fnclcc_grade": np.round(risk)[:, None]})
     pairs = [("sarcnet_fedavg", "fnclcc_grade"), ("sarcnet_fedavg", "absent")]
-    found = delong_table(series, pairs, horizon_months=HORIZON, level=0.95, fitted=series.followup)
+    found = delong_table(series, pairs, horizon_months=HORIZON, level=0.95)
     assert len(found) == 1
     gap = auc(risk, series.followup, horizon_months=HORIZON) - auc(
         np.round(risk), series.followup, horizon_months=HORIZON

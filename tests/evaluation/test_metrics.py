@@ -9,6 +9,7 @@ from lifelines import AalenJohansenFitter, KaplanMeierFitter
 from lifelines.statistics import logrank_test
 from lifelines.utils import concordance_index
 
+from sarcnet.cohort.incidence import at, curve, incidence_at, pseudo_values
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation import oracles
@@ -19,7 +20,6 @@ from sarcnet.evaluation.calibration import by_group, calibrate, line, smooth, sm
 from sarcnet.evaluation.concordance import concordance
 from sarcnet.evaluation.decision import ALL, NONE, at_thresholds, decision_curve, threshold_table
 from sarcnet.evaluation.gray import gray_test
-from sarcnet.evaluation.incidence import at, curve, incidence_at, pseudo_values
 
 HORIZON = 60.0
 

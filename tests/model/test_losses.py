@@ -10,9 +10,9 @@ import pytest
 import torch
 from lifelines import CoxPHFitter
 
+from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.incidence import incidence_at
 from sarcnet.federated.plan import Plan
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights

@@ -14,7 +14,7 @@ from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
 from sarcnet.evaluation.appraisal import Calibrations
-from sarcnet.evaluation.auc import CENSORED, METASTASIS, Followup
+from sarcnet.evaluation.auc import METASTASIS, Followup
 from sarcnet.evaluation.bootstrap import Estimate
 from sarcnet.evaluation.report.checklists import Item, read_checklist
 from sarcnet.evaluation.series import Series
@@ -196,8 +196,7 @@ def _calibration(calibrations: Calibrations, series: Series) -> str:
 
 def _counts(followup: Followup, *, horizon_months: float) -> tuple[int, int]:
     """Events by the horizon, and patients lost before it."""
-    early = followup.months <= horizon_months
-    return int((early & (followup.event == METASTASIS)).sum()), int((early & (followup.event == CENSORED)).sum())
+    return int(followup.is_case(horizon_months).sum()), int(followup.is_lost(horizon_months).sum())
 
 
 def enough_to_validate(events: int) -> str:
