@@ -263,7 +263,7 @@ def resample_auc(
     n = len(followup)
     point = {model: float(values[0]) for model, values in aucs(None).items()}
     draws = {model: np.concatenate([chunk[model] for chunk in chunks]) for model in risks}
-    case, control = weights(followup, horizon_months=horizon_months, fitted=fitted)
+    case, control = weights(followup, horizon_months=horizon_months)
     sizes = int((case > 0).sum()), int((control > 0).sum())
     return Resampled(point, draws, level, aucs(np.ones((n, n)) - np.eye(n)), strata, *sizes)
 

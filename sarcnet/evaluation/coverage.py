@@ -148,13 +148,6 @@ def intervals(
     return found
 
 
-def followup_of(table: pd.DataFrame) -> Followup:
-    """Months, event and centre of simulated patients."""
-    return Followup(
-        table["mfs_months"].to_numpy(float), table["mfs_event"].to_numpy(int), table["centre"].to_numpy(str)
-    )
-
-
 def coverage(
     seed: int, *, studies: int, samples: int, patients: int, refit: bool = True, sizes: Sequence[int] = PUBLISHED
 ) -> pd.DataFrame:
@@ -177,7 +170,7 @@ def coverage(
     fixed, rows = truths(known), []
     for number in range(studies):
         table = study(seed, number, sizes=sizes)
-        followup = followup_of(table)
+        followup = Followup.of(table)
         risks = {
             GRADE: comparators.grade_score(known.taught, table)[:, None],
             COX: comparators.cox_risk(known.taught, table, horizon_months=HORIZON_MONTHS, seed=SEED)[:, None],
