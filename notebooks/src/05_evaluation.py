@@ -52,7 +52,6 @@ from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
 from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import weight_table
 from sarcnet.evaluation.delong import delong_table
 from sarcnet.evaluation.judge import both, judge, weightings
 from sarcnet.evaluation.series import series
@@ -138,7 +137,7 @@ display(Markdown(without or "Nothing can be said of the patients without an imag
 # %%
 fate = figures_risk.fates(known, horizon_months=horizon_months).rename("known of the patient")
 display(pd.crosstab(known["centre"], fate, margins=True))
-weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
+metrics.weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
 
 # %% [markdown]
 # Above, what is known of each patient of the training series; below, what the weights make of it. The *effective*
@@ -281,7 +280,7 @@ held_by_centre = judge(later_centres, **setting)
 tried.say(*held_out.unsaid, *held_by_centre.unsaid)
 validation_table = tables.readable(both(held_out, held_by_centre).table)
 display(validation_table, Markdown(held_out.complaints))
-weight_table({item.name: item.followup for item in (held, *later_centres) if len(item)}, horizon_months=horizon_months)
+metrics.weight_table({item.name: item.followup for item in (held, *later_centres) if len(item)}, horizon_months=horizon_months)
 
 # %% [markdown]
 # The validation series has wider intervals, for it has fewer patients. The published one had 93 and 124: at an AUC of

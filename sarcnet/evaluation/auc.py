@@ -16,10 +16,7 @@ of patients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import pandas as pd
 
 from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup, not_followed
 from sarcnet.compendium.faults import SarcnetError
@@ -140,29 +137,6 @@ def effective_number(weight: np.ndarray) -> np.ndarray:
     """(B,) number of equally weighted patients that would be as informative: (Σw)² / Σw² (Kish 1965)."""
     squares = (weight**2).sum(axis=1)
     return np.where(squares > 0, weight.sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0), 0.0)
-
-
-def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd.DataFrame:
-    """What the weights of each series rest on, one row a series.
-
-    Columns: patients; judged (in centres followed to the horizon); cases, controls and lost among these, as counted;
-    effective cases and controls (:func:`effective_number`); the sum of all weights as a share of those judged.
-    """
-    rows = {}
-    for name, followup in series.items():
-        case, control = weights(followup, horizon_months=horizon_months)
-        judged = followup.select(followup.is_judged(horizon_months))
-        rows[name] = {
-            "patients": len(followup),
-            "judged": len(judged),
-            "cases": int(judged.is_case(horizon_months).sum()),
-            "controls": int(judged.is_control(horizon_months).sum()),
-            "lost": int(judged.is_lost(horizon_months).sum()),
-            "effective cases": round(float(effective_number(case)[0]), 1),
-            "effective controls": round(float(effective_number(control)[0]), 1),
-            "sum of weights": round(float((case + control).sum()) / max(len(judged), 1), 3),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def weighted_auc(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import Followup, auc, naive_auc
+from sarcnet.evaluation.auc import Followup, auc, effective_number, naive_auc, weights
 from sarcnet.evaluation.bootstrap import resample_auc
 from sarcnet.evaluation.brier import accuracy_index, brier, brier_in_time, integrated, over_time
 from sarcnet.evaluation.comparators import FNCLCC
 from sarcnet.evaluation.concordance import concordance
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import in_order, label
+
+
+def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd.DataFrame:
+    """What the weights of each series rest on, one row a series.
+
+    Columns: patients; judged (in centres followed to the horizon); cases, controls and lost among these, as counted;
+    effective cases and controls (:func:`effective_number`); the sum of all weights as a share of those judged.
+    """
+    rows = {}
+    for name, followup in series.items():
+        case, control = weights(followup, horizon_months=horizon_months)
+        judged = followup.select(followup.is_judged(horizon_months))
+        rows[name] = {
+            "patients": len(followup),
+            "judged": len(judged),
+            "cases": int(judged.is_case(horizon_months).sum()),
+            "controls": int(judged.is_control(horizon_months).sum()),
+            "lost": int(judged.is_lost(horizon_months).sum()),
+            "effective cases": round(float(effective_number(case)[0]), 1),
+            "effective controls": round(float(effective_number(control)[0]), 1),
+            "sum of weights": round(float((case + control).sum()) / max(len(judged), 1), 3),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def metrics_table(series: Series, *, horizon_months: float, tried: Attempts) -> pd.DataFrame:

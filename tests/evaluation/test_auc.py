@@ -14,11 +14,11 @@ from sarcnet.evaluation.auc import (
     auc,
     effective_number,
     naive_auc,
-    weight_table,
     weighted_auc,
     weights,
 )
 from sarcnet.evaluation.brier import brier
+from sarcnet.evaluation.metrics import weight_table
 from sarcnet.evaluation.oracles import slow_auc
 
 HORIZON = 60.0
