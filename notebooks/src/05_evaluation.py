@@ -60,7 +60,8 @@ from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.evaluation.survival import cut_off
 
 # %%
-from sarcnet.evaluation.validation import predict  # the only one that loads a network
+from sarcnet.evaluation import censoring, instability
+from sarcnet.evaluation.validation import mean_risks, member_risks  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
@@ -269,7 +270,8 @@ stacks = {
 # in.
 
 # %%
-risks = predict(stacks, later, slides=slides, feature_files=feature_files)
+of_networks = member_risks(stacks, later, slides=slides, feature_files=feature_files)
+risks = mean_risks(of_networks, later)
 fresh = comparators.for_new_patients(known, later, **clinical, tried=tried)
 true_risks = [comparators.oracle(truth, later)] if has_truth else []
 validation_predictions = pd.concat([risks, fresh, *true_risks], ignore_index=True)
@@ -370,6 +372,32 @@ display(numbers.round(3), weighting.round(3))
 # depends on them: for a series that was watched for less time they do not add up to its patients (last column, 1 is
 # right), and no result may rest on them.
 #
+# All these weights assume that within a hospital patients are lost at random. The next table drops that assumption: the
+# probability of remaining under observation follows a Cox model on age, grade and the predicted risk. If its row
+# differs much from the row above it, the results depend on why patients were lost.
+
+# %%
+sensitivity = censoring.censoring_table(everyone, model=model, horizon_months=horizon_months, tried=tried)
+sensitivity.round(3)
+
+# %% [markdown]
+# **How much does one patient's risk depend on who was in the training series?** Each patient has risks from several
+# networks, trained on different patients. How far they lie apart is no part of any interval above.
+
+# %%
+repeated = {("cross-validation", tables.label(name)): crossed.risks[name] for name in of_networks if name in crossed.risks}
+repeated |= {("validation", tables.label(name)): values for name, values in of_networks.items()}
+cut = cut_off(crossed.with_risk(model)["risk"], high_risk_share=high_risk_share)
+spread_of_risks = instability.instability_table(repeated, cut_off=cut)
+spread_of_risks.round(3)
+
+# %% [markdown]
+# *Mean absolute deviation* is the usual distance between one network's risk and the patient's mean over all networks;
+# the last column counts patients for whom at least one network disagrees about the risk group of section 8. In the
+# cross-validation these networks share half of their training patients or more, in the validation series all of them
+# come from the same training series: refitting on other patients would show larger differences (Riley and Collins,
+# Biometrical Journal 2023).
+#
 # ## 7 · Are the risks true as numbers?
 #
 # An AUC only looks at the order. A patient who is told "40 %" wants 40 of 100 such patients to develop metastases.
@@ -398,7 +426,6 @@ calibrated.table
 # *training* patients' risks, out of fold, and stays the same for the validation series.
 
 # %%
-cut = cut_off(crossed.with_risk(model)["risk"], high_risk_share=high_risk_share)
 months_shown = [0.0, 12.0, 24.0, 36.0, 48.0, 60.0, 72.0, 84.0]
 survival = appraisal.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tried=tried)
 figure = figures_risk.draw_survival(survival, horizon_months=horizon_months)
@@ -446,9 +473,18 @@ if len(decisions):
 tables.threshold_text(at_thresholds)
 
 # %% [markdown]
-# One row a threshold. The last column is what counts: the gain over the better of the two policies that need no model.
-# The thresholds are examples, not advice: what a metastasis is worth in courses of chemotherapy is for patients and
+# One row per threshold. The last column is the gain over the better of the two policies that need no model. The
+# thresholds are examples, not advice: what a metastasis is worth in courses of chemotherapy is for patients and
 # clinicians to say.
+#
+# What matters is the gain over the clinical model and over the grade, which are there already. It is a paired
+# difference on the same resamples, in both series.
+
+# %%
+others = [name for name in ("sarculator_variables", "fnclcc_grade") if name in crossed.risks]
+gains = appraisal.benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
+                                   horizon_months=horizon_months, **few)
+display(tables.gains_readable(gains), Markdown(tables.gains_text(gains, level=interval_level)))
 #
 # ## 10 · Kept
 #
@@ -481,8 +517,12 @@ files = {
     "local_pooled_federated": tables.only(wide, tables.SHARING), "differences": differences,
     "differences_validation_delong": pd.DataFrame() if closed is None else closed, "metrics": numbers,
     "subgroups": subgroups.rows, "heterogeneity": subgroups.tests, "calibration": calibrated.table,
-    "thresholds": at_thresholds, **{f"moves_from_{other}": found.table for other, found in moved.items()},
+    "thresholds": at_thresholds, "net_benefit_gains": tables.gains_readable(gains).reset_index(),
+    "instability": spread_of_risks.reset_index(), "censoring_sensitivity": sensitivity.reset_index(),
+    **{f"moves_from_{other}": found.table for other, found in moved.items()},
 }
+
+# %%
 for path in report.write_tables(stage.dir / "tables", files, kind=stage.data_kind):
     stage.output(f"tables/{path.name}", path=path)
 

@@ -13,7 +13,7 @@ from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.bootstrap import resample_counts
 from sarcnet.evaluation.calibration import Calibration, by_group, calibrate
 from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.decision import decision_curve, threshold_table
+from sarcnet.evaluation.decision import benefit_differences, decision_curve, threshold_table
 from sarcnet.evaluation.reclassification import Moves, moves
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.survival import Curves, curves, grouped
@@ -109,17 +109,10 @@ def decisions_of(
 ) -> pd.DataFrame:
     """Decision curve of the models' mean risks, and of treating whoever has grade 3; empty where there is none."""
     counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "decision", series.name))
-    policies = {
-        model: series.with_risk(model)["risk"].to_numpy(float)
-        for model in models
-        if model in series.risks and model != FNCLCC
-    }
-    if FNCLCC in series.risks:
-        policies[FNCLCC] = (series.with_risk(FNCLCC)["risk"].to_numpy() >= HIGH_GRADE).astype(float)
     found = tried(
         f"{series.name}, decision curve",
         decision_curve,
-        policies,
+        policies(series, models),
         series.followup,
         horizon_months=horizon_months,
         thresholds=CURVE_THRESHOLDS,
@@ -127,6 +120,50 @@ def decisions_of(
         level=level,
     )
     return pd.DataFrame(columns=["model", "threshold", "benefit", "low", "high"]) if found is None else found
+
+
+def policies(series: Series, models: Sequence[str]) -> dict[str, np.ndarray]:
+    """(n,) mean risks of the models that the series has; of the grade, 1 for grade 3 and 0 for the others."""
+    risks = {model: series.with_risk(model)["risk"].to_numpy(float) for model in models if model in series.risks}
+    if FNCLCC in series.risks:
+        risks[FNCLCC] = (series.with_risk(FNCLCC)["risk"].to_numpy() >= HIGH_GRADE).astype(float)
+    return risks
+
+
+def benefit_gains_of(
+    everyone: Sequence[Series],
+    model: str,
+    others: Sequence[str],
+    *,
+    horizon_months: float,
+    thresholds: Sequence[float],
+    samples: int,
+    level: float,
+    seed: int,
+    tried: Attempts,
+) -> pd.DataFrame:
+    """Net benefit of `model` minus that of each other policy, in each series.
+
+    Returns:
+        series, threshold, model, other, difference, low, high; empty where nothing could be computed.
+    """
+    frames = []
+    for series in (item for item in everyone if model in item.risks and len(item)):
+        found = tried(
+            f"{series.name}, net benefit",
+            benefit_differences,
+            policies(series, [model, *others]),
+            series.followup,
+            pairs=[(model, other) for other in others],
+            horizon_months=horizon_months,
+            thresholds=thresholds,
+            counts=resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "net benefit", series.name)),
+            level=level,
+        )
+        if found is not None:
+            frames.append(found.assign(series=series.name))
+    columns = ["series", "threshold", "model", "other", "difference", "low", "high"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def thresholds_of(

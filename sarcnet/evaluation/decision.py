@@ -6,9 +6,12 @@ are those of :mod:`sarcnet.evaluation.auc`, so that all sums are over what full 
 .. math::
    NB(p) = \frac1n \sum_i u_i 1[r_i \ge p] - \frac{p}{1 - p}\, \frac1n \sum_i v_i 1[r_i \ge p]
 
-(Vickers and Elkin, Medical Decision Making 2006; Vickers et al. 2008 for censored times). The odds of the threshold
-say how many patients one would treat for nothing to reach one who needs it. "Treat all" has everybody at high risk,
-"treat none" a net benefit of 0.
+Net benefit was defined for known outcomes by Vickers and Elkin (Medical Decision Making 2006;26:565-574). For censored
+times and competing events Vickers et al. (BMC Medical Informatics and Decision Making 2008;8:53) use the cumulative
+incidence among patients above the threshold; here the true and false positives are weighted for censoring instead, as
+Blanche et al. (Statistics in Medicine 2013;32:5381-5397) do for sensitivity and specificity. The odds of the threshold
+say how many patients may be treated without need to reach one who needs it. "Treat all" calls everybody high risk, "treat
+none" has a net benefit of 0.
 """
 
 from __future__ import annotations
@@ -84,6 +87,52 @@ def threshold_table(
             low, high = np.nanquantile(values[1:, place], [tail, 1 - tail]) if counts.size else (np.nan, np.nan)
             rows.append((threshold, measure, values[0, place], low, high))
     return pd.DataFrame(rows, columns=["threshold", "measure", "value", "low", "high"])
+
+
+def benefit_differences(
+    risks: Mapping[str, np.ndarray],
+    followup: Followup,
+    *,
+    pairs: Sequence[tuple[str, str]],
+    horizon_months: float,
+    thresholds: Sequence[float],
+    counts: np.ndarray,
+    level: float,
+) -> pd.DataFrame:
+    """Net benefit of one model minus that of another on the same resamples, with percentile intervals.
+
+    Args:
+        risks: by model, (n,) predicted risks, or 0 and 1 for a rule that calls some patients high risk.
+        followup: of the n patients.
+        pairs: (model, other); models without risks are skipped. "treat all" and "treat none" may be named.
+        horizon_months: horizon of the outcome.
+        thresholds: risks at which treatment might be offered.
+        counts: (B, n) resamples of the patients, stratified by centre only.
+        level: of the intervals.
+
+    Returns:
+        One row per pair and threshold: threshold, model, other, difference, low, high.
+
+    Raises:
+        SarcnetError: a risk is missing or no probability; no case or nobody followed to the horizon.
+    """
+    check(followup, horizon_months=horizon_months)
+    drawn = np.vstack([np.ones((1, len(followup))), counts])
+    case, control = weights(followup, horizon_months=horizon_months, counts=drawn)
+    known = {name: check_probability(risk) for name, risk in risks.items()}
+    known |= {ALL: np.ones(len(followup)), NONE: np.zeros(len(followup))}
+    benefit = {
+        name: net_benefits(risk, case=case, control=control, size=drawn.sum(axis=1), thresholds=thresholds)
+        for name, risk in known.items()
+        if any(name in pair for pair in pairs)
+    }
+    tail, rows = (1 - level) / 2, []
+    for model, other in pairs:
+        if model in benefit and other in benefit:
+            gap = benefit[model] - benefit[other]
+            low, high = np.nanquantile(gap[1:], [tail, 1 - tail], axis=0)
+            rows += [(t, model, other, *found) for t, *found in zip(thresholds, gap[0], low, high, strict=True)]
+    return pd.DataFrame(rows, columns=["threshold", "model", "other", "difference", "low", "high"])
 
 
 def decision_curve(

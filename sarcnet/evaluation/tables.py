@@ -166,3 +166,39 @@ def threshold_text(table: pd.DataFrame) -> pd.DataFrame:
     text = table.assign(text=[f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in table.itertuples()])
     wide = text.pivot(index="threshold", columns="measure", values="text")
     return wide.reindex(columns=list(dict.fromkeys(table["measure"]))).rename_axis(columns=None)
+
+
+def gains_readable(gains: pd.DataFrame) -> pd.DataFrame:
+    """Differences in net benefit as people read them: one row per series and threshold, one column per comparison."""
+    if gains.empty:
+        return pd.DataFrame()
+    text = gains.assign(
+        gain=[f"{r.difference:+.3f} ({r.low:+.3f} to {r.high:+.3f})" for r in gains.itertuples()],
+        comparison=[f"{label(r.model)} minus {policy_label(r.other)}" for r in gains.itertuples()],
+    )
+    wide = text.pivot(index=["series", "threshold"], columns="comparison", values="gain")
+    return wide.reindex(columns=list(dict.fromkeys(text["comparison"]))).rename_axis(columns=None)
+
+
+def policy_label(name: str) -> str:
+    """What a decision table calls a policy: the grade stands for treating grade 3."""
+    return "treating grade 3" if name == "fnclcc_grade" else label(name)
+
+
+def gains_text(gains: pd.DataFrame, *, level: float) -> str:
+    """For each series and comparison, at how many thresholds the interval of the gain lies above, below or around zero."""
+    if gains.empty:
+        return "No net benefit could be computed."
+    lines = []
+    for (series, other), rows in gains.groupby(["series", "other"], sort=False):
+        above, below = rows[rows["low"] > 0], rows[rows["high"] < 0]
+        found = [
+            f"{word} at {', '.join(f'{t:.0%}' for t in part['threshold'])}"
+            for word, part in (("higher", above), ("lower", below))
+            if len(part)
+        ]
+        verdict = " and ".join(found) or "neither shown to be higher nor lower at any threshold"
+        lines.append(
+            f"- {series}: net benefit compared with {policy_label(str(other))} is {verdict} ({level:.0%} intervals)."
+        )
+    return "\n".join(lines)
