@@ -18,7 +18,7 @@ from lifelines.exceptions import ConvergenceError
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import CENSORED, DEATH, METASTASIS, Followup, check, weighted_auc, weights
+from sarcnet.evaluation.auc import CENSORED, Followup, check, weighted_auc, weights
 from sarcnet.evaluation.brier import weighted_brier
 from sarcnet.evaluation.series import Series
 
@@ -101,20 +101,15 @@ def covariate_weights(
         before[own] = free[np.searchsorted(times, table["months"].to_numpy()[own]), np.arange(len(own))]
         horizon[own] = free[np.searchsorted(times, horizon_months), np.arange(len(own))]
     before, horizon = np.maximum(before, LOWEST), np.maximum(horizon, LOWEST)
-    by_horizon = followup.months <= horizon_months
-    case = np.where(by_horizon & (followup.event == METASTASIS), 1 / before, 0.0)
-    dead = np.where(by_horizon & (followup.event == DEATH), 1 / before, 0.0)
-    free_of_event = followup.months >= horizon_months
-    control = np.where(free_of_event & (case == 0) & (dead == 0), 1 / horizon, dead)
-    return case[None], control[None]
+    judged = followup.is_judged(horizon_months)
+    weight = judged / np.where(followup.is_free(horizon_months), horizon, before)
+    return (weight * followup.is_case(horizon_months))[None], (weight * followup.is_control(horizon_months))[None]
 
 
 def censoring_sensitivity(
     risk: np.ndarray, followup: Followup, covariates: pd.DataFrame, *, horizon_months: float
 ) -> dict[str, float]:
     """AUC and Brier score at the horizon with weights from a Cox model of censoring, and their sum relative to n.
-
-    The Brier score is divided by the sum of the weights, since these are estimated for each patient.
 
     Args:
         risk: (n,) predicted risks; without a Brier score (NaN) where they are not probabilities.
@@ -131,7 +126,7 @@ def _scores(risk: np.ndarray, case: np.ndarray, control: np.ndarray) -> dict[str
     """AUC, Brier score (relative to the sum of the weights) and that sum relative to n, for weights (1, n)."""
     probability = bool((risk >= 0).all() and (risk <= 1).all())
     total = float(case.sum() + control.sum())
-    score = float(weighted_brier(risk, case=case, control=control, size=total)[0]) if probability else float("nan")
+    score = float(weighted_brier(risk, case=case, control=control)[0]) if probability else float("nan")
     return {
         "AUC": float(weighted_auc(risk, case=case, control=control)[0]),
         "Brier score": score,

@@ -122,7 +122,7 @@ def benefit_differences(
     known = {name: check_probability(risk) for name, risk in risks.items()}
     known |= {ALL: np.ones(len(followup)), NONE: np.zeros(len(followup))}
     benefit = {
-        name: net_benefits(risk, case=case, control=control, size=drawn.sum(axis=1), thresholds=thresholds)
+        name: net_benefits(risk, case=case, control=control, thresholds=thresholds)
         for name, risk in known.items()
         if any(name in pair for pair in pairs)
     }
