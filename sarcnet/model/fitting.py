@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,16 +48,20 @@ def train_stack(
     members: Sequence[Member],
     variant: Variant,
     what: str = "",
+    after_epoch: Callable[[int, StackedNetwork], None] | None = None,
 ) -> Trained:
     """Train these members. weights: (n, E), 1 where patient i is a training patient of member e; nothing is fitted on any
-    other. With early stopping, part of them decides when to stop and trains nothing."""
+    other. With early stopping, part of them decides when to stop and trains nothing. after_epoch: see
+    `sarcnet.model.training.fit`."""
     stopping = None
     if protocol.early_stopping_share > 0:
         share, seed = protocol.early_stopping_share, protocol.seed
         weights, stopping = split_for_stopping(weights, patients, members=members, share=share, seed=seed)
     stack = build_stack(protocol, members=members, image=variant.image, clinical=variant.clinical)
     apply_statistics(stack, training_statistics(patients, weights=weights, image=variant.image))
-    curves = fit(stack, patients, weights=weights, protocol=protocol, what=what, stopping=stopping)
+    curves = fit(
+        stack, patients, weights=weights, protocol=protocol, what=what, stopping=stopping, after_epoch=after_epoch
+    )
     if protocol.loss == "cox":
         alpha = fit_baseline(predict_scores(stack, patients), patients.outcome, weights=weights)
         stack.load_parameter_arrays(stack.parameter_arrays() | {"log_odds": alpha})

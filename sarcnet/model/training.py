@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import lightning.pytorch as pl
@@ -46,8 +46,10 @@ class StackTraining(pl.LightningModule):
         epochs: int = 0,
         stopping: np.ndarray | None = None,
         keep_best: bool = True,
+        after_epoch: Callable[[int, StackedNetwork], None] | None = None,
     ) -> None:
         super().__init__()
+        self.after_epoch = after_epoch
         self.stopping = None if stopping is None else torch.from_numpy(stopping.astype(np.float32))
         parameters, members = dict(stack.named_parameters()), stack.shape.members
         self.best = (
@@ -86,6 +88,8 @@ class StackTraining(pl.LightningModule):
         if self.best is not None:
             self.best.look(dict(self.stack.named_parameters()), loss=losses[2], epoch=self.current_epoch)
             self.trainer.should_stop = bool(self.best.stopped.all())
+        if self.after_epoch is not None:
+            self.after_epoch(len(self.curves), self.stack)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Decay for the image branch alone: it has thousands of weights, the clinical branch a few and the baseline
@@ -140,6 +144,7 @@ def fit(
     what: str = "",
     stopping: np.ndarray | None = None,
     keep_best: bool = True,
+    after_epoch: Callable[[int, StackedNetwork], None] | None = None,
 ) -> pd.DataFrame:
     """Train the stack in place and return its learning curves.
 
@@ -153,6 +158,7 @@ def fit(
     stopping: (n, E), 1 where patient i, of weight 0, decides when member e has learnt enough (`sarcnet.model.stopping`);
     each member then keeps its best epoch, and training ends when none has improved for the protocol's patience.
     keep_best: False only watches their loss, where somebody else decides (a federation's server).
+    after_epoch: called with the number of epochs done and the stack as it is then, to look and not to change.
 
     Returns epoch, member, training_loss, heldout_loss, stopping_loss: mean loss per patient, seen while training
     (held-out patients are those of weight 0 with an outcome who decide nothing; NaN if none), and kept (True in the epoch
@@ -174,7 +180,15 @@ def fit(
     batches = PatientBatches(
         patients, weights=weights, seed=protocol.seed, tiles_per_bag=protocol.tiles_per_bag, image=image
     )
-    module = StackTraining(stack, protocol=protocol, what=what, epochs=epochs, stopping=stopping, keep_best=keep_best)
+    module = StackTraining(
+        stack,
+        protocol=protocol,
+        what=what,
+        epochs=epochs,
+        stopping=stopping,
+        keep_best=keep_best,
+        after_epoch=after_epoch,
+    )
     with _quiet_lightning(), one_thread():
         trainer = pl.Trainer(
             accelerator="cpu",
