@@ -277,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
         "study": [("joined", joined([read_cohort(run, series=both, prefix=f"{seed}-") for seed, run in named]))],
     }
     file = options.out / "training_length.parquet"
-    earlier = pd.read_parquet(file) if options.only else pd.DataFrame({"group": []})
+    earlier = pd.read_parquet(file) if options.only and file.exists() else pd.DataFrame({"group": []})
     frames = [earlier[earlier["group"] != options.only]]
     for group in [options.only] if options.only else list(groups):
         for name, cohort in groups[group]:
