@@ -1,0 +1,192 @@
+"""What the calibration of a model amounts to, in words: too high, too low, too timid, too extreme, or not shown.
+
+Predicted and observed risk are compared in the large (O/E, the ratio of their means; Riley et al., BMJ 2016;353:i3140) and by
+the slope of the calibration line (:mod:`sarcnet.evaluation.calibration`). A deviation is stated where the interval excludes
+the ideal value, and its absence never: an interval that holds the ideal value is reported with what else it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import CENSORED, METASTASIS, auc, check_probability
+from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.brier import brier
+from sarcnet.evaluation.calibration import line
+from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.incidence import pseudo_values
+from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.tables import in_order, label
+
+LEAST = 10  # metastases, and patients known to be free, below which no interval is given
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Predicted against observed risk of one model in one series, at the horizon and with death competing.
+
+    ratio: observed over predicted; its interval takes the predicted mean as given. brier, auc: means over the repeats.
+    enough: False where the intervals are not to be shown, for want of cases or of patients known to be free.
+    """
+
+    series: str
+    model: str
+    n: int
+    metastases: int
+    predicted: float
+    observed: float
+    ratio: Estimate
+    slope: Estimate
+    intercept: Estimate
+    brier: float
+    auc: float
+    enough: bool
+
+
+def agreement(series: Series, model: str, *, horizon_months: float, level: float) -> Agreement:
+    """Judge a model's mean risk over the repeats.
+
+    Raises:
+        SarcnetError: a risk is missing or no probability; fewer than three different risks; no AUC exists.
+    """
+    risk, followup = check_probability(series.with_risk(model)["risk"].to_numpy(float)), series.followup
+    if len(np.unique(risk)) < 3:
+        raise SarcnetError(f"{len(np.unique(risk))} different risks: a calibration line needs three at least.")
+    early = followup.months <= horizon_months
+    cases = int((early & (followup.event == METASTASIS)).sum())
+    free = int((~early | ((followup.event != METASTASIS) & (followup.event != CENSORED))).sum())
+    each = [
+        (brier(r, followup, horizon_months=horizon_months), auc(r, followup, horizon_months=horizon_months))
+        for r in series.risks[model].T
+    ]
+    observed = pseudo_values(followup, horizon_months=horizon_months, competing=True)
+    mean = max(float(observed.mean()), 1e-12)
+    error = float(observed.std(ddof=1)) / np.sqrt(len(observed)) / mean  # of the logarithm
+    ratio, width = mean / float(risk.mean()), float(norm.ppf((1 + level) / 2)) * error
+    return Agreement(
+        series=series.name,
+        model=model,
+        n=len(series),
+        metastases=cases,
+        predicted=float(risk.mean()),
+        observed=float(observed.mean()),
+        ratio=Estimate(ratio, ratio * np.exp(-width), ratio * np.exp(width)),
+        slope=line(risk, observed, slope=True, level=level),
+        intercept=line(risk, observed, slope=False, level=level),
+        brier=float(np.mean([score for score, _ in each])),
+        auc=float(np.mean([area for _, area in each])),
+        enough=min(cases, free) >= LEAST,
+    )
+
+
+def agreements(everyone: Sequence[Series], *, horizon_months: float, level: float, tried: Attempts) -> list[Agreement]:
+    """Every model that predicts probabilities, in every series; `tried` gets a sentence for what cannot be judged."""
+    found = []
+    for series in (item for item in everyone if len(item)):
+        for model in in_order([name for name in series.risks if name != FNCLCC]):
+            what = f"{series.name}, calibration of {label(model)}"
+            found.append(tried(what, agreement, series, model, horizon_months=horizon_months, level=level))
+    return [made for made in found if made is not None]
+
+
+def with_centres(everyone: Sequence[Series]) -> list[Series]:
+    """Each series, followed by its hospitals where there are several."""
+    found = []
+    for series in everyone:
+        centres = sorted(set(series.patients["centre"]))
+        found += [series, *(series.of_centre(centre) for centre in centres if len(centres) > 1)]
+    return found
+
+
+def agreement_table(found: Sequence[Agreement]) -> pd.DataFrame:
+    """One row a series and model, as people read it."""
+    rows = [
+        {
+            "series": made.series,
+            "model": label(made.model),
+            "n": made.n,
+            "metastases": made.metastases,
+            "predicted (mean)": f"{made.predicted:.3f}",
+            "observed": f"{made.observed:.3f}",
+            "O/E (1)": _text(made.ratio, made),
+            "slope (1)": _text(made.slope, made),
+            "intercept (0)": _text(made.intercept, made),
+            "Brier score": f"{made.brier:.3f}",
+            "AUC": f"{made.auc:.3f}",
+        }
+        for made in found
+    ]
+    return pd.DataFrame(rows)
+
+
+def _text(estimate: Estimate, made: Agreement) -> str:
+    if not made.enough:
+        return f"{estimate.value:.2f} (too few for an interval)"
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def verdict(made: Agreement) -> str:
+    """One model in one series, in a few sentences; what they say follows from the intervals."""
+    lead = (
+        f"{label(made.model)}, {made.series} (n = {made.n}, {made.metastases} metastases): mean predicted risk "
+        f"{made.predicted:.3f}, observed {made.observed:.3f}"
+    )
+    if not made.enough:
+        return f"{lead}. Fewer than {LEAST} metastases, or patients known to be free of one: too few to judge the calibration."
+    level = _judged(
+        made.ratio,
+        low="the risks are too high on average (the model **overestimates**)",
+        high="the risks are too low on average (the model **underestimates**)",
+        n=made.n,
+    )
+    spread = _judged(
+        made.slope,
+        low="the risks are **too extreme**: differences between patients are overstated",
+        high="the risks are **too timid**: they lie too close to each other",
+        n=made.n,
+    )
+    return (
+        f"{lead}, O/E {_text(made.ratio, made)}: {level}. Slope {_text(made.slope, made)}: {spread}. "
+        f"Intercept {_text(made.intercept, made)}."
+    )
+
+
+def _judged(estimate: Estimate, *, low: str, high: str, n: int) -> str:
+    """What the interval of a quantity says whose ideal value is 1."""
+    if estimate.high < 1:
+        return low
+    if estimate.low > 1:
+        return high
+    return (
+        f"no deviation from 1 shown with {n} patients, which leaves {estimate.low:.2f} to {estimate.high:.2f} possible"
+    )
+
+
+def deviations(found: Sequence[Agreement]) -> str:
+    """The models whose slope or O/E deviates, in one sentence a series."""
+    said = []
+    for name in dict.fromkeys(made.series for made in found):
+        own = [made for made in found if made.series == name and made.enough]
+        kinds = {
+            "overestimates": [m for m in own if m.ratio.high < 1],
+            "underestimates": [m for m in own if m.ratio.low > 1],
+            "too timid": [m for m in own if m.slope.low > 1],
+            "too extreme": [m for m in own if m.slope.high < 1],
+        }
+        parts = [f"{kind}: {', '.join(label(m.model) for m in them)}" for kind, them in kinds.items() if them]
+        silent = len(own) - len({m.model for them in kinds.values() for m in them})
+        rest = f"no deviation shown for {silent} of {len(own)} models" if own else "too few patients for any verdict"
+        said.append(f"{name}: {'; '.join([*parts, rest])}.")
+    return " ".join(said)
+
+
+def calibration_facts(found: Sequence[Agreement], *, model: str) -> dict[str, str]:
+    """Series → verdict on this model, for results.json, the model card and the README."""
+    return {made.series: verdict(made) for made in found if made.model == model}

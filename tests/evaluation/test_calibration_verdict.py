@@ -1,0 +1,127 @@
+"""What is said of a calibration follows from its intervals: every sentence is made to come out either way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.calibration_verdict import (
+    agreement,
+    agreement_table,
+    agreements,
+    calibration_facts,
+    deviations,
+    verdict,
+    with_centres,
+)
+from sarcnet.evaluation.series import Series
+
+SETTING = {"horizon_months": 60.0, "level": 0.95}
+NAME = "sarcnet_fedavg"
+
+
+def followed(risk: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """Patients whose metastasis by 60 months comes with just this probability, some lost, some dead before."""
+    rng = np.random.default_rng(seed)
+    months = 60 * np.log(rng.random(len(risk))) / np.log1p(-risk)  # exponential, with this risk at 60 months
+    lost = rng.uniform(30, 150, len(risk))
+    return pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(len(risk))],
+            "centre": np.where(np.arange(len(risk)) % 2, "IB", "CLB"),
+            "mfs_months": np.minimum(months, lost),
+            "mfs_event": (months <= lost).astype(int),
+        }
+    )
+
+
+def series(predict, *, n: int = 600, seed: int = 1, name: str = "validation") -> Series:
+    risk = np.random.default_rng(seed).uniform(0.05, 0.9, n)
+    return Series(name, followed(risk, seed=seed + 1), {NAME: predict(risk)[:, None]})
+
+
+def cloglog(a: float, b: float):
+    return lambda risk: -np.expm1(-np.exp(a + b * np.log(-np.log1p(-risk))))
+
+
+SAID = {
+    "true": (cloglog(0, 1), []),
+    "too high": (cloglog(0.7, 1), ["**overestimates**"]),
+    "too low": (cloglog(-0.7, 1), ["**underestimates**"]),
+    "timid": (cloglog(0, 0.5), ["**too timid**"]),
+    "extreme": (cloglog(0, 2), ["**too extreme**"]),
+    "timid and too high": (cloglog(0.6, 0.5), ["**overestimates**", "**too timid**"]),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_the_verdict_says_what_the_intervals_say(case):
+    predict, words = SAID[case]
+    said = verdict(agreement(series(predict), NAME, **SETTING))
+    every = {word for _, found in SAID.values() for word in found}
+    assert {word for word in every if word in said} >= set(words), said
+    if case == "true":
+        assert not any(word in said for word in every)
+        assert said.count("no deviation from 1 shown with 600 patients, which leaves") == 2
+    else:
+        assert said.count("no deviation") < 2
+    assert "well calibrated" not in said
+
+
+def test_few_patients_show_nothing_and_are_not_called_well_calibrated():
+    """The same fault that 600 patients show is not shown by 45 of them; what remains possible is said."""
+    small = agreement(series(cloglog(0, 0.75), n=45, seed=5), NAME, **SETTING)
+    assert small.slope.low < 1 < small.slope.high
+    assert "no deviation from 1 shown with 45 patients" in verdict(small)
+    assert f"leaves {small.slope.low:.2f} to {small.slope.high:.2f} possible" in verdict(small)
+
+
+def test_below_ten_cases_no_interval_and_no_verdict():
+    few = agreement(series(cloglog(0, 1), n=12), NAME, **SETTING)
+    assert "too few to judge the calibration" in verdict(few)
+    assert f"{few.slope.low:.2f}" not in verdict(few)
+    assert "(too few for an interval)" in agreement_table([few])["slope (1)"][0]
+    enough = agreement(series(cloglog(0, 1), n=60), NAME, **SETTING)
+    assert "too few" not in verdict(enough) + agreement_table([enough]).to_string()
+
+
+def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
+    first, second = series(cloglog(0, 1), name="cross-validation"), series(cloglog(0.7, 1), seed=9)
+    for item in (first, second):
+        item.risks["image_only"] = cloglog(0, 0.5)(item.risks[NAME])
+        item.risks["fnclcc_grade"] = np.ones_like(item.risks[NAME])
+    tried = Attempts()
+    found = agreements(with_centres([first, second]), tried=tried, **SETTING)
+    assert not tried.unsaid
+    assert len(found) == 2 * 3 * 2
+    table = agreement_table(found)
+    assert set(table["series"]) == {
+        f"{name}{end}" for name in ("cross-validation", "validation") for end in ("", ", CLB", ", IB")
+    }
+    assert table.loc[table["series"] == "validation, CLB", "n"].tolist() == [300, 300]
+    facts = calibration_facts(found, model=NAME)
+    assert "overestimates" not in facts["cross-validation"]
+    assert "overestimates" in facts["validation"]
+
+
+def test_equal_risks_are_named_and_the_others_judged():
+    item = series(cloglog(0, 1))
+    item.risks["image_only"] = np.full_like(item.risks[NAME], 0.4)
+    tried = Attempts()
+    assert [made.model for made in agreements([item], tried=tried, **SETTING)] == [NAME]
+    assert "image only, pooled: 1 different risks" in str(tried)
+    with pytest.raises(SarcnetError, match="three at least"):
+        agreement(item, "image_only", **SETTING)
+
+
+def test_the_summary_of_deviations_names_the_models_or_says_that_none_was_shown():
+    item = series(cloglog(0, 1))
+    item.risks["sarcnet_pooled"] = cloglog(0.7, 1)(item.risks[NAME])
+    found = agreements([item], tried=Attempts(), **SETTING)
+    assert deviations(found) == "validation: overestimates: SarcNet, pooled; no deviation shown for 1 of 2 models."
+    assert deviations(found[:1]) == "validation: no deviation shown for 1 of 1 models."
+    few = agreements([series(cloglog(0, 1), n=12)], tried=Attempts(), **SETTING)
+    assert deviations(few) == "validation: too few patients for any verdict."
