@@ -45,9 +45,12 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
+from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import Followup, auc
+from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
+from sarcnet.evaluation.series import series
 from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
-from sarcnet.federated.by_round import predict_rounds, score_by
+from sarcnet.federated.by_round import predict_rounds, say_steps, score_by
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital import write_hospital
 from sarcnet.federated.plan import Plan, read_protocol_file
@@ -90,17 +93,22 @@ pd.DataFrame({"patients": known.groupby("centre").size(), "in the folder": pd.Se
 # ## 2 · The plan
 #
 # Everything the hospitals must agree on is the *protocol* of notebook 03 (which variables, which network, which
-# folds), the number of rounds, and how long each trains at home in a round. Rounds × local epochs is the number of
-# times each patient is seen; we choose it as in notebook 03, so that federated and pooled training see every
-# patient equally often. Fewer, longer rounds mean less traffic, but the hospitals' models drift further apart
-# between two averages.
+# folds), the number of rounds, and how long each trains at home in a round. Fewer, longer rounds mean less traffic, but
+# the hospitals' models drift further apart between two averages.
+#
+# Rounds × local epochs is the number of times each patient is seen. **Equally many views are not equal progress.** A
+# training step is taken for each batch, and a hospital has fewer batches than all hospitals together; the average of the
+# hospitals' steps counts as one; and the optimiser (AdamW) starts anew in every round. After as many views as the pooled
+# training has, the federation has learnt less, and its risks lie closer to each other. So the number of rounds is not
+# derived from the epochs of the pooled training: it was chosen on other virtual cohorts, by a rule that was fixed before
+# they were simulated (`docs/training-length.md`).
 
 # %%
 plan = Plan(protocol, rounds=rounds, local_epochs=local_epochs, message_dtype=message_dtype)
 display(Markdown(
     f"{rounds} rounds × {local_epochs} local epochs = {rounds * local_epochs} views of each patient "
     f"(pooled: {protocol.epochs}). {protocol.folds} folds × {protocol.repeats} repeats = {len(plan.members)} networks, "
-    f"all in the same messages."
+    f"all in the same messages. " + say_steps(known["centre"], protocol, epochs=rounds * local_epochs)
 ))
 
 # %% [markdown]
@@ -245,6 +253,29 @@ display(Markdown(
 # Small differences like these have an uncertainty, which notebook 05 computes; here we only look whether the
 # federation falls behind.
 #
+# **Has it learnt as much?** The AUC sees the order of the risks only, and the order is found early. How far the risks
+# have moved apart is seen by the *slope* of the calibration line: above 1 they still lie too close to each other, below 1
+# they lie too far apart. *O/E* is the observed over the mean predicted risk; the Brier score, smaller is better, looks at
+# order and numbers at once. Notebook 05 explains them.
+
+# %%
+tried = Attempts()
+some = by_round[by_round["round"].isin({1 + (ended - 1) * part // 4 for part in range(4)})]
+at_rounds = some.assign(model=[f"after round {number:02d}" for number in some["round"]])
+judged = series("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
+calibrated = agreements([judged], horizon_months=protocol.horizon_months, level=0.95, tried=tried)
+numbers = agreement_table(calibrated).set_index("model").drop(columns=["series", "n", "metastases"])
+display(numbers, Markdown(str(tried)))
+
+# %%
+finished = [made for made in calibrated if not made.model.startswith("after round")]
+for made in finished:
+    bounds = {"low": made.slope.low, "high": made.slope.high} if made.enough else {}
+    stage.number(f"slope_{made.model}", made.slope.value, **bounds, n=made.n, unit="calibration slope")
+    stage.number(f"brier_{made.model}", made.brier, n=made.n, unit="Brier score")
+display(Markdown(f"What the 95 % intervals show. {deviations(finished)}"))
+
+# %% [markdown]
 # **Could the hospitals have found this AUC themselves?** Yes, without a simulation. Each predicts its own held-out
 # patients and sends two histograms of risk: patients with a metastasis by the horizon, and patients without. Added
 # up, they give the AUC of the binned risks, and with it bounds for the AUC itself. The correction for patients lost
@@ -400,7 +431,8 @@ display(Markdown(
 # `make federation` trains this model with separate programs, keys and certificates, and
 # `python -m sarcnet.federated.drill` breaks them on purpose. Both hospitals answer every round, or the run ends with a
 # sentence. The folds are dealt by one rule at both hospitals; which patient is in
-# which fold never leaves. Rounds and local epochs were tried out on other virtual cohorts, never on these patients.
+# which fold never leaves. The number of rounds was chosen on other virtual cohorts (`docs/training-length.md`), never on
+# these patients. It suits hospitals of this size: smaller ones take fewer steps in a round and need more rounds.
 # How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
 # here but in `docs/heterogeneity.md`, on simulated features.
 #

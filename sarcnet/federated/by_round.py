@@ -6,6 +6,7 @@ Something only a simulation, which holds everybody's patients, can ask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sarcnet.federated.heldout import copied, predict_out_of_fold
 from sarcnet.federated.server_app import FederatedRun
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
+from sarcnet.model.protocol import Protocol
 
 #: A table with patient_id, risk and the outcome's columns → one number.
 Score = Callable[[pd.DataFrame], float]
@@ -57,3 +59,14 @@ def score_by(oof: pd.DataFrame, *, by: Iterable[str], outcome: pd.DataFrame, sco
         each = [score(repeat) for _, repeat in table.groupby("repeat")]
         rows.append(names | {"patients": table["patient_id"].nunique(), "score": float(np.mean(each))})
     return pd.DataFrame(rows)
+
+
+def say_steps(centres: pd.Series, protocol: Protocol, *, epochs: int) -> str:
+    """Training steps of each hospital in these epochs, and of the pooled training in the protocol's, as a sentence.
+
+    centres: the hospital of each patient. A step is taken for each batch, so that few patients mean few steps.
+    """
+    batches = {name: ceil(n / protocol.batch_patients) for name, n in centres.value_counts().sort_index().items()}
+    own = ", ".join(f"{epochs * count} at {name}" for name, count in batches.items())
+    pooled = protocol.epochs * ceil(len(centres) / protocol.batch_patients)
+    return f"Training steps (batches of {protocol.batch_patients} patients): {own}; pooled {pooled}."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib
 import pandas as pd
 import pytest
 
-from sarcnet.federated.by_round import predict_rounds, score_by
+from sarcnet.federated.by_round import predict_rounds, say_steps, score_by
 from sarcnet.federated.figures import draw_federation
 from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.ledger import catalogue, traffic
@@ -80,3 +82,11 @@ def test_the_figure_shows_rounds_references_and_traffic(run):
         "federated, after the round", "pooled (0.720)", "alone: CLB (0.600)", "alone: IB (0.650)",
     ]  # fmt: skip
     assert sum(bar.get_height() for bar in right.patches) * 2**20 == pytest.approx(run.messages["bytes"].sum())
+
+
+def test_steps_follow_from_each_hospital_s_batches():
+    """Sixty patients fill two batches of 32 and a hundred four, while a hundred and sixty fill five."""
+    centres, protocol = pd.Series(["CLB"] * 60 + ["IB"] * 100), dataclasses.replace(PROTOCOL, epochs=30, batch_patients=32)
+    said = "Training steps (batches of 32 patients): 60 at CLB, 120 at IB; pooled 150."
+    assert say_steps(centres, protocol, epochs=30) == said
+    assert "180 at CLB, 360 at IB; pooled 150." in say_steps(centres, protocol, epochs=90)
