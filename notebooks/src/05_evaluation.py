@@ -50,6 +50,7 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
+from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.delong import delong_table
@@ -63,6 +64,7 @@ from sarcnet.evaluation.survival import cut_off
 from sarcnet.evaluation import censoring, instability
 from sarcnet.evaluation.validation import mean_risks, member_risks  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
+from sarcnet.federated import recalibration
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
 tried = Attempts()  # keeps a sentence for whatever these patients cannot tell
@@ -420,6 +422,45 @@ calibrated.table
 # anything else. All risks here are meant for this world, in which some do: those of SarcNet (notebook 03, `loss`) and
 # those of the Cox model, which has a second model beside it for death.
 #
+# **Every model, in words.** *O/E* is the observed risk over the mean predicted one: below 1 the model overestimates. Its
+# interval, and that of the slope, decide what is said; where the ideal value lies inside, only that no deviation was shown.
+# The AUC is blind to all of this: any correction that keeps the order leaves it as it is.
+
+# %%
+agreed = told.agreements(told.with_centres(everyone), horizon_months=horizon_months, level=interval_level, tried=tried)
+overall = [made for made in agreed if made.series in sizes]
+for made in (one for one in overall if one.model == model and one.enough):
+    for what, found in (("slope", made.slope), ("observed_over_predicted", made.ratio)):
+        stage.number(f"{what}_{made.series}_{model}", found.value, low=found.low, high=found.high, n=made.n, unit=what)
+display(told.agreement_table(overall), Markdown(told.deviations(overall)))
+
+# %% [markdown]
+# Hospital by hospital, for the model in question. A model can be right on average because it is too high in one hospital
+# and too low in the other.
+
+# %%
+display(told.agreement_table([made for made in agreed if made.model == model and made.series not in sizes]))
+
+# %% [markdown]
+# **Recalibration by sums.** Two numbers can correct risks that are too timid, too extreme, too high or too low: an
+# intercept and a slope on the scale log(−log(1 − risk)). They are fitted on the training patients' out-of-fold risks, and
+# no patient leaves a hospital for it: for each proposal of the two numbers a hospital sends sums over its patients (the
+# loss, its gradient, its curvature), and the result is that of all patients in one place. Shown is the validation series,
+# none of whose patients took part. The corrected risks are offered here and used nowhere else.
+
+# %%
+taking_part = {part.name: tried(f"{part.name}, recalibration", recalibration.hospital_of, part, model,
+                                horizon_months=horizon_months) for part in centres}
+able = {name: hospital for name, hospital in taking_part.items() if hospital is not None}
+mended = tried("recalibration", recalibration.recalibrate, able)
+
+# %%
+if mended is not None and len(held) and model in held.risks:
+    shown = recalibration.before_and_after(held, model, mended.correction, name=f"{tables.label(model)}, recalibrated")
+    pair = told.agreements([shown], horizon_months=horizon_months, level=interval_level, tried=tried)
+    display(told.agreement_table(pair), Markdown(f"{mended.sentence} {told.change(*pair) if len(pair) == 2 else ''}"))
+
+# %% [markdown]
 # ## 8 · Risk groups
 #
 # For a decision, risk becomes a yes or no. The cut-off is the median (or the share in the parameters) of the
@@ -501,7 +542,8 @@ stage.write_table("auc.parquet", whole)
 stage.write_table("differences.parquet", differences)
 summary = tables.readable(table).reset_index()
 stage.write_json("results.json", {"heading": "AUC at 5 years", "columns": list(summary.columns),
-                                  "rows": summary.to_numpy().tolist(), "note": tables.PAPER_NOTE})
+                                  "rows": summary.to_numpy().tolist(), "note": tables.PAPER_NOTE,
+                                  "calibration": told.calibration_facts(overall, model=model)})
 for row in whole.itertuples():
     stage.number(f"auc_{row.series}_{row.model}", row.auc, low=row.low, high=row.high, n=row.n, unit="AUC")
 
@@ -517,6 +559,7 @@ files = {
     "local_pooled_federated": tables.only(wide, tables.SHARING), "differences": differences,
     "differences_validation_delong": pd.DataFrame() if closed is None else closed, "metrics": numbers,
     "subgroups": subgroups.rows, "heterogeneity": subgroups.tests, "calibration": calibrated.table,
+    "calibration_of_every_model": told.agreement_table(agreed),
     "thresholds": at_thresholds, "net_benefit_gains": tables.gains_readable(gains).reset_index(),
     "instability": spread_of_risks.reset_index(), "censoring_sensitivity": sensitivity.reset_index(),
     **{f"moves_from_{other}": found.table for other, found in moved.items()},
@@ -547,7 +590,9 @@ for path in report.write_report(stage.dir / "report", facts):
 # ## What we found
 
 # %%
-display(Markdown(verdict), Markdown(f"**What these patients cannot tell.**\n\n{tried}"))
+said_of_risks = "\n\n".join(told.calibration_facts(overall, model=model).values())
+display(Markdown(verdict), Markdown(f"**Calibration.** {said_of_risks}\n\nAll models. {told.deviations(overall)}"))
+display(Markdown(f"**What these patients cannot tell.**\n\n{tried}"))
 
 # %% [markdown]
 # **Limits.** The intervals tell how much would change with other patients judged, not with other patients learnt from

@@ -187,6 +187,18 @@ def deviations(found: Sequence[Agreement]) -> str:
     return " ".join(said)
 
 
+def change(before: Agreement, after: Agreement) -> str:
+    """What a correction did to the same model's risks on the same patients, better or worse."""
+    parts = []
+    for name, own, ideal in (("O/E", "ratio", 1.0), ("slope", "slope", 1.0), ("intercept", "intercept", 0.0)):
+        first, second = getattr(before, own).value, getattr(after, own).value
+        nearer = "nearer to" if abs(second - ideal) < abs(first - ideal) else "not nearer to"
+        parts.append(f"{name} from {first:.2f} to {second:.2f}, {nearer} {ideal:g}")
+    score = "smaller, so better" if after.brier < before.brier else "not smaller, so no better"
+    parts.append(f"Brier score from {before.brier:.3f} to {after.brier:.3f}, {score}")
+    return f"On the {after.series} series: {'; '.join(parts)}."
+
+
 def calibration_facts(found: Sequence[Agreement], *, model: str) -> dict[str, str]:
     """Series → verdict on this model, for results.json, the model card and the README."""
     return {made.series: verdict(made) for made in found if made.model == model}

@@ -13,6 +13,7 @@ from sarcnet.evaluation.calibration_verdict import (
     agreement_table,
     agreements,
     calibration_facts,
+    change,
     deviations,
     verdict,
     with_centres,
@@ -125,3 +126,12 @@ def test_the_summary_of_deviations_names_the_models_or_says_that_none_was_shown(
     assert deviations(found[:1]) == "validation: no deviation shown for 1 of 1 models."
     few = agreements([series(cloglog(0, 1), n=12)], tried=Attempts(), **SETTING)
     assert deviations(few) == "validation: too few patients for any verdict."
+
+
+def test_a_change_for_the_worse_is_called_so():
+    good, bad = series(cloglog(0, 1)), series(cloglog(0.6, 0.5))
+    first, second = (agreement(item, NAME, **SETTING) for item in (bad, good))
+    assert change(first, second).count(", nearer to") == 3
+    assert "smaller, so better" in change(first, second)
+    assert change(second, first).count("not nearer to") == 3
+    assert "not smaller, so no better" in change(second, first)

@@ -84,9 +84,12 @@ def test_the_figure_shows_rounds_references_and_traffic(run):
     assert sum(bar.get_height() for bar in right.patches) * 2**20 == pytest.approx(run.messages["bytes"].sum())
 
 
-def test_steps_follow_from_each_hospital_s_batches():
+def test_steps_follow_from_each_hospital_s_batches(make_plan):
     """Sixty patients fill two batches of 32 and a hundred four, while a hundred and sixty fill five."""
-    centres, protocol = pd.Series(["CLB"] * 60 + ["IB"] * 100), dataclasses.replace(PROTOCOL, epochs=30, batch_patients=32)
+    centres, protocol = (
+        pd.Series(["CLB"] * 60 + ["IB"] * 100),
+        dataclasses.replace(make_plan().protocol, epochs=30, batch_patients=32),
+    )
     said = "Training steps (batches of 32 patients): 60 at CLB, 120 at IB; pooled 150."
     assert say_steps(centres, protocol, epochs=30) == said
     assert "180 at CLB, 360 at IB; pooled 150." in say_steps(centres, protocol, epochs=90)
