@@ -170,20 +170,20 @@ def _judged(estimate: Estimate, *, low: str, high: str, n: int) -> str:
 
 
 def deviations(found: Sequence[Agreement]) -> str:
-    """The models whose slope or O/E deviates, in one sentence a series."""
+    """The models whose O/E or slope deviates, series by series."""
     said = []
     for name in dict.fromkeys(made.series for made in found):
         own = [made for made in found if made.series == name and made.enough]
         kinds = {
-            "overestimates": [m for m in own if m.ratio.high < 1],
-            "underestimates": [m for m in own if m.ratio.low > 1],
-            "too timid": [m for m in own if m.slope.low > 1],
-            "too extreme": [m for m in own if m.slope.high < 1],
+            "Overestimates": [m for m in own if m.ratio.high < 1],
+            "Underestimates": [m for m in own if m.ratio.low > 1],
+            "Too timid": [m for m in own if m.slope.low > 1],
+            "Too extreme": [m for m in own if m.slope.high < 1],
         }
-        parts = [f"{kind}: {', '.join(label(m.model) for m in them)}" for kind, them in kinds.items() if them]
+        parts = [f"{kind}: {'; '.join(label(m.model) for m in them)}." for kind, them in kinds.items() if them]
         silent = len(own) - len({m.model for them in kinds.values() for m in them})
-        rest = f"no deviation shown for {silent} of {len(own)} models" if own else "too few patients for any verdict"
-        said.append(f"{name}: {'; '.join([*parts, rest])}.")
+        rest = f"No deviation shown for {silent} of {len(own)} models." if own else "Too few patients for any verdict."
+        said.append(f"**{name.capitalize()}.** {' '.join([*parts, rest])}")
     return " ".join(said)
 
 

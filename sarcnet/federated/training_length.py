@@ -6,8 +6,8 @@ simulates cohorts of the demo's size with the product's own stages (`sarcnet run
 of notebooks 03 and 04 on each, and writes docs/training-length.md. A second group joins all these patients, of training
 and validation series, to one cohort, whose size is near that of the published study's 611.
 
-The rule, set down before any of these cohorts was looked at: of the lengths in `ROUNDS` (of `local_epochs` epochs) and
-`EPOCHS` take the shortest at which, on the patients left out of training and in the mean over the cohorts,
+The rule, set down before any of these cohorts was looked at: of the lengths in `LENGTHS` (rounds of `local_epochs` epochs, or
+epochs) take the shortest at which, on the patients left out of training and in the mean over the cohorts,
 
 - the calibration slope lies between 0.9 and 1.1, and
 - the Brier score at the horizon is at most 0.002 above its smallest value over all lengths.
@@ -56,6 +56,7 @@ from sarcnet.model.settings import ModelSettings
 SEEDS = (3101, 3102, 3103)
 ROUNDS = (15, 20, 25, 30, 35, 40, 45, 50, 55, 60)
 EPOCHS = (30, 40, 50, 60, 70, 80, 90, 100, 110, 120)
+LENGTHS = {"demo": (ROUNDS, EPOCHS), "study": (ROUNDS[:4], EPOCHS[:4])}  # large cohorts take more steps in an epoch
 SLOPE = (0.9, 1.1)
 BRIER_MARGIN = 0.002
 FEDERATED = "sarcnet_fedavg"
@@ -286,8 +287,8 @@ def main(arguments: list[str] | None = None) -> int:
                     cohort,
                     model,
                     Path(folder),
-                    rounds=ROUNDS,
-                    epochs=EPOCHS,
+                    rounds=LENGTHS[group][0],
+                    epochs=LENGTHS[group][1],
                     local_epochs=federation.local_epochs,
                     message_dtype=federation.message_dtype,
                 )

@@ -122,10 +122,10 @@ def test_the_summary_of_deviations_names_the_models_or_says_that_none_was_shown(
     item = series(cloglog(0, 1))
     item.risks["sarcnet_pooled"] = cloglog(0.7, 1)(item.risks[NAME])
     found = agreements([item], tried=Attempts(), **SETTING)
-    assert deviations(found) == "validation: overestimates: SarcNet, pooled; no deviation shown for 1 of 2 models."
-    assert deviations(found[:1]) == "validation: no deviation shown for 1 of 1 models."
+    assert deviations(found) == "**Validation.** Overestimates: SarcNet, pooled. No deviation shown for 1 of 2 models."
+    assert deviations(found[:1]) == "**Validation.** No deviation shown for 1 of 1 models."
     few = agreements([series(cloglog(0, 1), n=12)], tried=Attempts(), **SETTING)
-    assert deviations(few) == "validation: too few patients for any verdict."
+    assert deviations(few) == "**Validation.** Too few patients for any verdict."
 
 
 def test_a_change_for_the_worse_is_called_so():
