@@ -424,7 +424,9 @@ calibrated.table
 #
 # **Every model, in words.** *O/E* is the observed risk over the mean predicted one: below 1 the model overestimates. Its
 # interval, and that of the slope, decide what is said; where the ideal value lies inside, only that no deviation was shown.
-# The AUC is blind to all of this: any correction that keeps the order leaves it as it is.
+# The AUC is blind to all of this: any correction that keeps the order leaves it as it is. The oracle's risks
+# are true; where it deviates, these patients had more or fewer metastases than their risks by chance, and that is part of
+# every other model's deviation too.
 
 # %%
 agreed = told.agreements(told.with_centres(everyone), horizon_months=horizon_months, level=interval_level, tried=tried)

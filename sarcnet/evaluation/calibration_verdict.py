@@ -129,7 +129,13 @@ def agreement_table(found: Sequence[Agreement]) -> pd.DataFrame:
 def _text(estimate: Estimate, made: Agreement) -> str:
     if not made.enough:
         return f"{estimate.value:.2f} (too few for an interval)"
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{estimate.value:.2f} ({_bound(estimate.low)} to {_bound(estimate.high)})"
+
+
+def _bound(value: float) -> str:
+    """Two decimals, or three where two would put it on an ideal value that it does not reach."""
+    text = f"{value:.2f}"
+    return f"{value:.3f}" if text in ("1.00", "0.00", "-0.00") else text
 
 
 def verdict(made: Agreement) -> str:
@@ -164,9 +170,7 @@ def _judged(estimate: Estimate, *, low: str, high: str, n: int) -> str:
         return low
     if estimate.low > 1:
         return high
-    return (
-        f"no deviation from 1 shown with {n} patients, which leaves {estimate.low:.2f} to {estimate.high:.2f} possible"
-    )
+    return f"no deviation from 1 shown with {n} patients, which leaves {_bound(estimate.low)} to {_bound(estimate.high)} possible"
 
 
 def deviations(found: Sequence[Agreement]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.bootstrap import Estimate
 from sarcnet.evaluation.calibration_verdict import (
     agreement,
     agreement_table,
@@ -135,3 +138,9 @@ def test_a_change_for_the_worse_is_called_so():
     assert "smaller, so better" in change(first, second)
     assert change(second, first).count("not nearer to") == 3
     assert "not smaller, so no better" in change(second, first)
+
+
+def test_a_bound_beside_the_ideal_value_is_not_rounded_onto_it():
+    made = dataclasses.replace(agreement(series(cloglog(0, 1)), NAME, **SETTING), ratio=Estimate(1.18, 1.003, 1.38))
+    assert "O/E 1.18 (1.003 to 1.38): the risks are too low" in verdict(made)
+    assert "(0.85 to 1.38)" in verdict(dataclasses.replace(made, ratio=Estimate(1.18, 0.85, 1.38)))
