@@ -14,18 +14,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from sarcnet.cohort.incidence import pseudo_values
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import CENSORED, METASTASIS, auc, check_probability
-from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.auc import auc, check, check_probability
+from sarcnet.evaluation.bootstrap import LEAST, Estimate
 from sarcnet.evaluation.brier import brier
 from sarcnet.evaluation.calibration import line
 from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.incidence import pseudo_values
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import in_order, label
-
-LEAST = 10  # metastases, and patients known to be free, below which no interval is given
 
 
 @dataclass(frozen=True)
@@ -51,20 +49,21 @@ class Agreement:
 
 
 def agreement(series: Series, model: str, *, horizon_months: float, level: float) -> Agreement:
-    """Judge a model's mean risk over the repeats.
+    """Judge a model's mean risk over the repeats, in the hospitals that were followed to the horizon.
 
     Raises:
         SarcnetError: a risk is missing or no probability; fewer than three different risks; no AUC exists.
     """
-    risk, followup = check_probability(series.with_risk(model)["risk"].to_numpy(float)), series.followup
+    judged = series.followup.is_judged(horizon_months)
+    followup = series.followup.select(judged)
+    check(followup, horizon_months=horizon_months)
+    risk = check_probability(series.with_risk(model)["risk"].to_numpy(float))[judged]
     if len(np.unique(risk)) < 3:
-        raise SarcnetError(f"{len(np.unique(risk))} different risks: a calibration line needs three at least.")
-    early = followup.months <= horizon_months
-    cases = int((early & (followup.event == METASTASIS)).sum())
-    free = int((~early | ((followup.event != METASTASIS) & (followup.event != CENSORED))).sum())
+        raise SarcnetError(f"{label(model)} has {len(np.unique(risk))} different risks; a line needs three at least.")
+    cases, controls = (int(kind(horizon_months).sum()) for kind in (followup.is_case, followup.is_control))
     each = [
         (brier(r, followup, horizon_months=horizon_months), auc(r, followup, horizon_months=horizon_months))
-        for r in series.risks[model].T
+        for r in series.risks[model][judged].T
     ]
     observed = pseudo_values(followup, horizon_months=horizon_months, competing=True)
     mean = max(float(observed.mean()), 1e-12)
@@ -73,7 +72,7 @@ def agreement(series: Series, model: str, *, horizon_months: float, level: float
     return Agreement(
         series=series.name,
         model=model,
-        n=len(series),
+        n=len(followup),
         metastases=cases,
         predicted=float(risk.mean()),
         observed=float(observed.mean()),
@@ -82,7 +81,7 @@ def agreement(series: Series, model: str, *, horizon_months: float, level: float
         intercept=line(risk, observed, slope=False, level=level),
         brier=float(np.mean([score for score, _ in each])),
         auc=float(np.mean([area for _, area in each])),
-        enough=min(cases, free) >= LEAST,
+        enough=min(cases, controls) >= LEAST,
     )
 
 
@@ -91,7 +90,7 @@ def agreements(everyone: Sequence[Series], *, horizon_months: float, level: floa
     found = []
     for series in (item for item in everyone if len(item)):
         for model in in_order([name for name in series.risks if name != FNCLCC]):
-            what = f"{series.name}, calibration of {label(model)}"
+            what = f"{series.name}, predicted against observed"
             found.append(tried(what, agreement, series, model, horizon_months=horizon_months, level=level))
     return [made for made in found if made is not None]
 
@@ -170,7 +169,8 @@ def _judged(estimate: Estimate, *, low: str, high: str, n: int) -> str:
         return low
     if estimate.low > 1:
         return high
-    return f"no deviation from 1 shown with {n} patients, which leaves {_bound(estimate.low)} to {_bound(estimate.high)} possible"
+    left = f"{_bound(estimate.low)} to {_bound(estimate.high)}"
+    return f"no deviation from 1 shown with {n} patients, which leaves {left} possible"
 
 
 def deviations(found: Sequence[Agreement]) -> str:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sarcnet.cohort.incidence import pseudo_values
+from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.evaluation.calibration import EDGE
-from sarcnet.evaluation.incidence import pseudo_values
 from sarcnet.evaluation.series import Series
 
 PATIENTS_LEAST = 10  # sums over fewer could say something about one of them
@@ -105,10 +106,8 @@ def hospital_of(series: Series, model: str, *, horizon_months: float) -> Hospita
     followup, faults = series.followup, Faults()
     if len(series) < PATIENTS_LEAST:
         faults.add(f"{series.name} has {len(series)} patients; sums are sent over {PATIENTS_LEAST} or more.")
-    if not (followup.months >= horizon_months).any():
-        faults.add(
-            f"{series.name}: nobody was followed for {horizon_months:g} months, so the risk by then cannot be estimated."
-        )
+    for sentence in not_followed(followup, horizon_months=horizon_months):
+        faults.add(sentence)
     faults.raise_if_any("The risks cannot be recalibrated")
     risk = series.with_risk(model)["risk"].to_numpy(float)
     observed = pseudo_values(followup, horizon_months=horizon_months, competing=True)

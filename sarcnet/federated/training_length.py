@@ -29,15 +29,16 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from sarcnet.cohort.incidence import pseudo_values
+from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.cli import main as main_of_sarcnet
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
 from sarcnet.compendium.study import Study
-from sarcnet.evaluation.auc import Followup, auc
+from sarcnet.evaluation.auc import auc
 from sarcnet.evaluation.brier import brier
 from sarcnet.evaluation.calibration import line
-from sarcnet.evaluation.incidence import pseudo_values
 from sarcnet.federated.by_round import predict_rounds
 from sarcnet.federated.commands import settings
 from sarcnet.federated.hospital import write_hospital
@@ -170,9 +171,7 @@ def judge(oof: pd.DataFrame, patients: pd.DataFrame, *, horizon_months: float) -
     """A row a model and length: slope, intercept, brier, auc of each patient's mean risk over the repeats."""
     mean = oof.groupby(["model", "length", "patient_id"], sort=False)["risk"].mean().unstack("patient_id")
     mean = mean[list(patients["patient_id"])]
-    followup = Followup(
-        patients["mfs_months"].to_numpy(float), patients["mfs_event"].to_numpy(int), patients["centre"].to_numpy(str)
-    )
+    followup = Followup.of(patients)
     observed = pseudo_values(followup, horizon_months=horizon_months, competing=True)
     rows = []
     for (model, length), risk in zip(mean.index, mean.to_numpy(float), strict=True):

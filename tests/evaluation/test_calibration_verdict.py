@@ -116,7 +116,7 @@ def test_equal_risks_are_named_and_the_others_judged():
     item.risks["image_only"] = np.full_like(item.risks[NAME], 0.4)
     tried = Attempts()
     assert [made.model for made in agreements([item], tried=tried, **SETTING)] == [NAME]
-    assert "image only, pooled: 1 different risks" in str(tried)
+    assert "image only, pooled has 1 different risks" in str(tried)
     with pytest.raises(SarcnetError, match="three at least"):
         agreement(item, "image_only", **SETTING)
 
@@ -144,3 +144,12 @@ def test_a_bound_beside_the_ideal_value_is_not_rounded_onto_it():
     made = dataclasses.replace(agreement(series(cloglog(0, 1)), NAME, **SETTING), ratio=Estimate(1.18, 1.003, 1.38))
     assert "O/E 1.18 (1.003 to 1.38): the risks are too low" in verdict(made)
     assert "(0.85 to 1.38)" in verdict(dataclasses.replace(made, ratio=Estimate(1.18, 0.85, 1.38)))
+
+
+def test_a_hospital_that_was_not_followed_to_the_horizon_is_left_out_on_both_sides():
+    item = series(cloglog(0, 1), n=300)
+    at = item.patients["centre"] == "CLB"
+    lost = at & (item.patients["mfs_months"] > 40)
+    item.patients.loc[lost, ["mfs_months", "mfs_event"]] = [40.0, 0]
+    made = agreement(item, NAME, **SETTING)
+    assert (made.n, made.observed) == (150, agreement(item.of_centre("IB"), NAME, **SETTING).observed)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.optimize import least_squares
 
+from sarcnet.cohort.incidence import pseudo_values
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.calibration_verdict import agreement
-from sarcnet.evaluation.incidence import pseudo_values
 from sarcnet.evaluation.series import Series
 from sarcnet.federated.recalibration import (
     Correction,
@@ -51,6 +51,9 @@ def test_sums_of_two_hospitals_give_the_fit_of_everybody_in_one_place():
         own = series.of_centre(centre)
         risk.append(own.risks[MODEL][:, 0])
         observed.append(pseudo_values(own.followup, horizon_months=60.0, competing=True))
+    assert np.allclose(
+        np.concatenate(observed).mean(), pseudo_values(series.followup, horizon_months=60.0, competing=True).mean()
+    )
     r, o = np.concatenate(risk), np.concatenate(observed)
     pooled = least_squares(lambda p: Correction(p[0], p[1])(r) - o, [0.0, 1.0], xtol=1e-12, ftol=1e-14, gtol=1e-12)
     assert [found.intercept, found.slope] == pytest.approx(pooled.x, abs=1e-5)
@@ -98,7 +101,7 @@ def test_what_cannot_be_mended_is_refused_by_name():
     few = Series("training, CLB", series.patients.head(9), {MODEL: series.risks[MODEL][:9]})
     with pytest.raises(SarcnetError, match="training, CLB has 9 patients; sums are sent over 10 or more"):
         hospital_of(few, MODEL, horizon_months=60.0)
-    with pytest.raises(SarcnetError, match=r"training: nobody was followed for 60 months"):
+    with pytest.raises(SarcnetError, match=r"CLB was not followed to 60 months"):
         hospital_of(patients(60, seed=8, predict=Correction(), follow=50.0), MODEL, horizon_months=60.0)
     backwards = patients(400, seed=9, predict=Correction(-0.5, -0.8))
     with pytest.raises(SarcnetError, match="reverses the order"):
