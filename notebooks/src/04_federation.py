@@ -45,10 +45,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
-from sarcnet.evaluation.series import series
 from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
 from sarcnet.federated.by_round import predict_rounds, say_steps, score_by
 from sarcnet.federated.heldout import predict_out_of_fold
@@ -61,6 +58,10 @@ from sarcnet.model.patients import assemble_patients
 from sarcnet.model.store import save_stack
 
 # %%
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
+from sarcnet.evaluation.series import series
+
 stage = Stage.open("04_federation", FederationSettings, vars())
 
 # %% [markdown]

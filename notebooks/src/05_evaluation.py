@@ -50,7 +50,6 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
-from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.delong import delong_table
@@ -61,6 +60,7 @@ from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.evaluation.survival import cut_off
 
 # %%
+from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation import censoring, instability
 from sarcnet.evaluation.validation import mean_risks, member_risks  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
