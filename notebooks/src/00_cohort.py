@@ -59,7 +59,7 @@ jobs: int = 2  # processes, one slide each
 # %%
 from IPython.display import Markdown, display
 
-from sarcnet.cohort import figures, followup, table1
+from sarcnet.cohort import figures, followup, outcome, table1
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.stage import Stage
@@ -94,8 +94,16 @@ stage.write_table("training.parquet", cohort.training)
 stage.write_table("validation.parquet", cohort.validation, readers=("05_evaluation",))
 stage.write_table("slides.parquet", cohort.slides)
 files = story.register_slides(stage, cohort=cohort)
-known = followup.with_outcome(cohort.training)
+known = outcome.with_outcome(cohort.training)
 display(Markdown(story.counts(cohort)))
+
+# %% [markdown]
+# The study asks for metastases within five years. Before anything is computed: is that known of these patients? A hospital
+# whose patients were not followed that far can teach a model, but cannot judge it: its metastases would be cases, and
+# nobody of it a control. (Notebook 03 may be given another `horizon_months`, and then says this again.)
+
+# %%
+display(Markdown(followup.to_the_horizon(known)))
 
 # %% [markdown]
 # The validation series was set aside the moment it was read: its file may be opened by notebook 05 only, and nothing

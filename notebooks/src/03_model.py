@@ -51,8 +51,13 @@ weight_decay: list[float] = [2.0]  # pull of the weights towards 0, per step tim
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.cohort.followup import to_the_horizon
+from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation.auc import Followup, auc
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import auc_of
+
+# %%
 from sarcnet.model import figures
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import fold_matrix, make_folds, make_members
@@ -64,8 +69,8 @@ from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.settings import ModelSettings
 from sarcnet.model.store import save_stack
 
-# %%
 stage = Stage.open("03_model", ModelSettings, vars())
+tried = Attempts()  # keeps a sentence for what these patients cannot tell
 
 # %% [markdown]
 # ## 1 · A bag of tiles for each patient
@@ -96,7 +101,7 @@ without_outcome, without_slide = len(training) - len(known), int((bags.sizes == 
 display(Markdown(
     f"{len(known)} patients take part; {without_outcome} of the training series have no outcome and are left out; "
     f"{without_slide} have no readable slide. A tile is {bags.feature_dim} numbers from the encoder `{bags.encoder}`."
-))
+), Markdown(to_the_horizon(known, horizon_months=horizon_months)))
 
 # %% [markdown]
 # ## 2 · Time in intervals
@@ -260,17 +265,17 @@ display(Markdown(
 # ## 6 · Do patients with a metastasis get the higher risk?
 #
 # For each patient we average the out-of-fold risks over the repeats and set them out by what happened. Patients last
-# seen before the horizon are not drawn, as we do not know where they belong. The number under each model takes
+# seen before the horizon are not drawn, as we do not know where they belong; those who died before it without a
+# metastasis count as free of one. The number under each model takes
 # them into account: the **AUC at the horizon**, the chance that of two patients, one with a metastasis by then and one
 # without, the first has the higher risk. Patients lost early are stood for by similar ones who were watched longer
 # (inverse probability of censoring weights; notebook 05 explains them). 0.5 is a coin, 1 is perfect.
 
 # %%
 risks = figures.risk_table(oof, patients=known, horizon_months=horizon_months).merge(known, on=["patient_id", "centre"])
-aucs = {}
-for name, rows in risks.groupby("model", sort=False):
-    followup = Followup(rows["mfs_months"].to_numpy(), rows["mfs_event"].to_numpy(), rows["centre"].to_numpy())
-    aucs[name] = auc(rows["risk"].to_numpy(), followup, horizon_months=horizon_months)
+aucs = {
+    name: auc_of(rows, horizon_months=horizon_months, tried=tried) for name, rows in risks.groupby("model", sort=False)
+}
 
 # %%
 notes = {name: f"AUC {value:.2f}" for name, value in aucs.items()}
@@ -286,9 +291,11 @@ stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk
 # itself and takes the mean, which is mostly a little lower: a risk averaged over repeats is steadier than one of them.
 
 # %%
+judged = int(Followup.of(known).is_judged(horizon_months).sum())
 for name, value in aucs.items():
-    stage.number(f"auc_oof_{name}", value, n=len(known), unit="AUC")
+    stage.number(f"auc_oof_{name}", value, n=judged, unit="AUC")
 display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in aucs.items()) + "."))
+display(Markdown(str(tried)))
 
 # %% [markdown]
 # ## 7 · What the clinical branch learnt

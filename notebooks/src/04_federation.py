@@ -44,8 +44,15 @@ jobs: int = 2  # processor cores the simulation may use
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation.auc import Followup, auc
+from sarcnet.evaluation import metrics
+from sarcnet.evaluation.attempts import Attempts
+from sarcnet.evaluation.auc import auc_of
+from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
+from sarcnet.evaluation.series import series
+
+# %%
 from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
 from sarcnet.federated.by_round import predict_rounds, say_steps, score_by
 from sarcnet.federated.heldout import predict_out_of_fold
@@ -57,12 +64,8 @@ from sarcnet.model.bags import read_bags
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.store import save_stack
 
-# %%
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
-from sarcnet.evaluation.series import series
-
 stage = Stage.open("04_federation", FederationSettings, vars())
+tried = Attempts()  # keeps a sentence for what these patients cannot tell
 
 # %% [markdown]
 # ## 1 · A folder for each hospital
@@ -180,8 +183,7 @@ patients = assemble_patients(
 
 
 def auc_at_horizon(rows: pd.DataFrame) -> float:
-    watched = Followup(*(rows[name].to_numpy() for name in ("mfs_months", "mfs_event", "centre")))
-    return auc(rows["risk"].to_numpy(), watched, horizon_months=protocol.horizon_months)
+    return auc_of(rows, horizon_months=protocol.horizon_months, tried=tried)
 
 
 by_round = predict_rounds(run, patients, folds=fold_table)
@@ -238,13 +240,20 @@ panel.round_panel(steps)
 # %%
 by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=auc_at_horizon)
 table = by_hospital.pivot(index="model", columns="centre", values="score").assign(all=overall)
-table.loc[["sarcnet_fedavg", *compared]].round(3)
+display(table.loc[["sarcnet_fedavg", *compared]].round(3), Markdown(str(tried)))
+metrics.weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
+
+# %% [markdown]
+# The second table says what these AUCs rest on: how many patients are known to be cases or controls, and to how many
+# equally weighted ones they amount (*effective*) after standing for those lost (notebook 05). A hospital that was not
+# followed to the horizon is named above; its patients are then judged neither as cases nor as controls.
 
 # %%
 gap = overall["sarcnet_fedavg"] - overall["sarcnet_pooled"]
-best_alone = overall[compared[1:]].idxmax()
+best_alone = overall[compared[1:]].fillna(0).idxmax()
+judged = int(Followup.of(known).is_judged(protocol.horizon_months).sum())
 for name, value in overall.items():
-    stage.number(f"auc_{name}", value, n=len(known), unit="AUC")
+    stage.number(f"auc_{name}", value, n=judged, unit="AUC")
 display(Markdown(
     f"Federated minus pooled: **{gap:+.3f}**. Federated minus the best single hospital (`{best_alone}`): "
     f"**{overall['sarcnet_fedavg'] - overall[best_alone]:+.3f}**."
@@ -280,11 +289,11 @@ display(Markdown(f"What the 95 % intervals show. {deviations(finished)}"))
 # **Could the hospitals have found this AUC themselves?** Yes, without a simulation. Each predicts its own held-out
 # patients and sends two histograms of risk: patients with a metastasis by the horizon, and patients without. Added
 # up, they give the AUC of the binned risks, and with it bounds for the AUC itself. The correction for patients lost
-# early hangs on each hospital's own follow-up, so nothing else needs to be sent.
+# early depends on each hospital's own follow-up, so nothing else needs to be sent.
 
 # %%
 area, off = run.evaluation.auc
-stage.number("auc_from_histograms", area, low=area - off, high=area + off, n=len(known), unit="AUC")
+stage.number("auc_from_histograms", area, low=area - off, high=area + off, n=judged, unit="AUC")
 display(Markdown(
     f"From histograms: {area:.3f}, within {off:.3f} either way. From all patients in one place: "
     f"{overall['sarcnet_fedavg']:.3f}."

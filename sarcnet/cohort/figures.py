@@ -36,6 +36,9 @@ def draw_outcome(patients: pd.DataFrame, *, title: str) -> Figure:
     for event, style in (("metastasis", "-"), ("death without metastasis", "--")):
         curve = incidence[incidence["event"] == event]
         right.step(curve["years"], curve["incidence"], where="post", color="black", linestyle=style, label=event)
+        right.fill_between(
+            curve["years"], curve["low"], curve["high"], step="post", color="0.5", alpha=0.15, linewidth=0
+        )
     right.set(xlabel="years since diagnosis", ylabel="cumulative incidence (share)", ylim=(0, 1.02), xlim=(0, 8))
     right.set_title("Competing events, all hospitals")
     right.legend(loc="upper left")

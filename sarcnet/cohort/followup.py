@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
-from lifelines import AalenJohansenFitter, KaplanMeierFitter
+from lifelines import KaplanMeierFitter
 
-METASTASIS, DEATH = 1, 2
+from sarcnet.cohort.incidence import curve, standardised_curve
+from sarcnet.cohort.outcome import (
+    CENSORED,
+    DEATH,
+    HORIZON_MONTHS,
+    METASTASIS,
+    Followup,
+    known_at,
+    not_followed,
+)
+
 YEARS_SHOWN = (0, 1, 2, 3, 4, 5, 6, 7, 8)
+EVENTS = {METASTASIS: "metastasis", DEATH: "death without metastasis"}
 
 
-def with_outcome(patients: pd.DataFrame) -> pd.DataFrame:
-    """Patients whose outcome is known."""
-    return patients.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
+def to_the_horizon(known: pd.DataFrame, *, horizon_months: float = HORIZON_MONTHS) -> str:
+    """What is known of each hospital's patients at the horizon, in sentences; which hospitals cannot be judged then."""
+    if not len(known):
+        return "No outcome is known in this cohort."
+    followup = Followup.of(known)
+    found = known_at(followup, horizon_months=horizon_months)
+    parts = [
+        f"{centre}: {row['free']:.0f} of {row['patients']:.0f} are known to be free of metastasis then, "
+        f"{row['metastasis']:.0f} had one by then, {row['died without metastasis']:.0f} had died without one, and "
+        f"{row['lost before']:.0f} had been lost."
+        for centre, row in found.iterrows()
+    ]
+    left = not_followed(followup, horizon_months=horizon_months)
+    said = f"**Follow-up to {horizon_months:g} months.** " + " ".join(parts)
+    return said + "".join(f"\n\n**Attention: {sentence}**" for sentence in left)
 
 
 def follow_up(patients: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +45,7 @@ def follow_up(patients: pd.DataFrame) -> pd.DataFrame:
 
     rows = {}
     for name, group in _groups(patients):
-        fit = KaplanMeierFitter().fit(group["mfs_months"] / 12, group["mfs_event"] == 0)
+        fit = KaplanMeierFitter().fit(group["mfs_months"] / 12, group["mfs_event"] == CENSORED)
         low, high = median_survival_times(fit.confidence_interval_).iloc[0]
         rows[name] = {
             "patients": len(group),
@@ -33,7 +54,7 @@ def follow_up(patients: pd.DataFrame) -> pd.DataFrame:
             "high": float(high),
             "metastasis": int((group["mfs_event"] == METASTASIS).sum()),
             "death without metastasis": int((group["mfs_event"] == DEATH).sum()),
-            "censored": int((group["mfs_event"] == 0).sum()),
+            "censored": int((group["mfs_event"] == CENSORED).sum()),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -43,31 +64,33 @@ def metastasis_free(patients: pd.DataFrame) -> pd.DataFrame:
     high (95 %, log-log)."""
     parts = []
     for name, group in _groups(patients):
-        fit = KaplanMeierFitter().fit(group["mfs_months"] / 12, group["mfs_event"] == METASTASIS)
-        low, high = (fit.confidence_interval_.iloc[:, k].to_numpy() for k in (0, 1))
-        curve = {"years": fit.timeline, "free": fit.survival_function_.iloc[:, 0].to_numpy(), "low": low, "high": high}
-        parts.append(pd.DataFrame(curve).assign(centre=name))
+        found = curve(Followup.of(group), competing=False)
+        free = {
+            "years": found["months"] / 12,
+            "free": 1 - found["risk"],
+            "low": 1 - found["high"],
+            "high": 1 - found["low"],
+        }
+        parts.append(pd.DataFrame(free).assign(centre=name))
     return pd.concat(parts, ignore_index=True)
 
 
 def cumulative_incidence(patients: pd.DataFrame) -> pd.DataFrame:
-    """Aalen-Johansen estimate of both events, all centres together: columns event, years, incidence.
-
-    Tied times are parted by a jitter with a fixed seed, as the estimator needs; it moves nobody by more than hours.
-    """
+    """Aalen-Johansen estimate of both events: event, years, incidence, low, high. The hospitals' own estimates are weighted
+    by their numbers of patients, as far as all of them were followed."""
     parts = []
-    for event, name in ((METASTASIS, "metastasis"), (DEATH, "death without metastasis")):
-        if not (patients["mfs_event"] == event).any():
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lifelines announces the jitter
-            fit = AalenJohansenFitter(jitter_level=1e-5, seed=0, calculate_variance=False).fit(
-                patients["mfs_months"] / 12, patients["mfs_event"].astype(int), event_of_interest=event
-            )
-        curve = fit.cumulative_density_.iloc[:, 0]
-        parts.append(pd.DataFrame({"event": name, "years": curve.index.to_numpy(), "incidence": curve.to_numpy()}))
-    columns = ["event", "years", "incidence"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    for cause, name in EVENTS.items():
+        if (patients["mfs_event"] == cause).any():
+            found = standardised_curve(Followup.of(patients), cause=cause)
+            columns = {
+                "years": found["months"] / 12,
+                "incidence": found["risk"],
+                "low": found["low"],
+                "high": found["high"],
+            }
+            parts.append(pd.DataFrame({"event": name, **columns}))
+    empty = pd.DataFrame(columns=["event", "years", "incidence", "low", "high"])
+    return pd.concat(parts, ignore_index=True) if parts else empty
 
 
 def at_risk(patients: pd.DataFrame) -> pd.DataFrame:
@@ -82,9 +105,9 @@ def at_risk(patients: pd.DataFrame) -> pd.DataFrame:
 def free_at(curves: pd.DataFrame, *, years: float) -> dict[str, tuple[float, float, float]]:
     """Value, low and high of each centre's curve at a time; NaN where nobody was followed that long."""
     found = {}
-    for name, curve in curves.groupby("centre", sort=False):
-        row = curve[curve["years"] <= years].iloc[-1]
-        seen = curve["years"].max() >= years
+    for name, own in curves.groupby("centre", sort=False):
+        row = own[own["years"] <= years].iloc[-1]
+        seen = own["years"].max() >= years
         found[str(name)] = tuple(float(row[k]) if seen else np.nan for k in ("free", "low", "high"))
     return found  # type: ignore[return-value]
 

@@ -17,21 +17,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from sarcnet.cohort.outcome import DEATH, METASTASIS, Followup
+from sarcnet.cohort.outcome import CENSORED, METASTASIS, Followup
 
 
 def _steps(
-    months: np.ndarray, event: np.ndarray, *, counts: np.ndarray, competing: bool
+    followup: Followup, *, counts: np.ndarray, competing: bool, cause: int = METASTASIS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct times (U,), and at each of them metastases, deaths and patients at risk, (B, U)."""
-    order = np.argsort(months, kind="stable")
-    times, starts = np.unique(months[order], return_index=True)
+    """Distinct times (U,), and at each of them events of the cause, other events and patients at risk, (B, U)."""
+    order = np.argsort(followup.months, kind="stable")
+    event = followup.event[order]
+    times, starts = np.unique(followup.months[order], return_index=True)
     weights = counts[:, order].astype(float)
-    metastases = np.add.reduceat(weights * (event[order] == METASTASIS), starts, axis=1)
-    deaths = np.add.reduceat(weights * ((event[order] == DEATH) & competing), starts, axis=1)
+    first = np.add.reduceat(weights * (event == cause), starts, axis=1)
+    other = np.add.reduceat(weights * ((event != cause) & (event != CENSORED) & competing), starts, axis=1)
     leaving = np.add.reduceat(weights, starts, axis=1)
     at_risk = np.cumsum(leaving[:, ::-1], axis=1)[:, ::-1]
-    return times, metastases, deaths, at_risk
+    return times, first, other, at_risk
 
 
 def incidence_at(
@@ -48,7 +49,7 @@ def incidence_at(
         The estimates; where the last patient under observation left before the horizon, the value reached by then.
     """
     counts = np.ones((1, len(followup))) if counts is None else counts
-    times, first, second, at_risk = _steps(followup.months, followup.event, counts=counts, competing=competing)
+    times, first, second, at_risk = _steps(followup, counts=counts, competing=competing)
     upto = np.searchsorted(times, horizon_months, side="right")
     first, second, at_risk = first[:, :upto], second[:, :upto], np.maximum(at_risk[:, :upto], 1e-300)
     free = np.cumprod(1 - (first + second) / at_risk, axis=1)
@@ -56,8 +57,11 @@ def incidence_at(
     return (before * first / at_risk).sum(axis=1)
 
 
-def curve(followup: Followup, *, competing: bool, level: float = 0.95) -> pd.DataFrame:
+def curve(followup: Followup, *, competing: bool, cause: int = METASTASIS, level: float = 0.95) -> pd.DataFrame:
     r"""Incidence in time with its standard error and pointwise bounds: months (from 0), risk, error, low, high.
+
+    `cause` is what is counted, metastasis or death without one; the other competes, or is censored. The centres are not
+    told apart.
 
     With :math:`F_1(t) - F_1(u)` still to come and :math:`v_k = \hat S(u^-)^2\, d_k / Y^2` times a factor for ties, the
     variance is (Aalen, Annals of Statistics 1978; as in R's cmprsk)
@@ -70,7 +74,7 @@ def curve(followup: Followup, *, competing: bool, level: float = 0.95) -> pd.Dat
     Prentice 2002, section 8.2).
     """
     ones = np.ones((1, len(followup)))
-    times, first, second, at_risk = _steps(followup.months, followup.event, counts=ones, competing=competing)
+    times, first, second, at_risk = _steps(followup, counts=ones, competing=competing, cause=cause)
     first, second, at_risk = first[0], second[0], at_risk[0]
     free = np.cumprod(1 - (first + second) / at_risk)
     before = np.concatenate([[1.0], free[:-1]])
@@ -126,13 +130,32 @@ def pseudo_values(followup: Followup, *, horizon_months: float, competing: bool)
 def standardised(
     followup: Followup, *, horizon_months: float, competing: bool, level: float
 ) -> tuple[float, float, float]:
-    """Incidence by the horizon with bounds: the centres' own incidences, weighted by their numbers of patients."""
-    shares, rows = [], []
-    for centre in np.unique(followup.centre):
-        own = followup.select(followup.centre == centre)
-        rows.append(at(curve(own, competing=competing), horizon_months))
-        shares.append(len(own) / len(followup))
-    risk = np.array([sum(share * row["risk"] for share, row in zip(shares, rows, strict=True))])
-    error = np.sqrt([sum((share * row["error"]) ** 2 for share, row in zip(shares, rows, strict=True))])
+    """Incidence of metastasis by the horizon with bounds: the centres' own, weighted by their numbers of patients."""
+    risk, error = _by_centre(followup, np.array([horizon_months]), competing=competing, cause=METASTASIS)
     low, high = _bounds(risk, error, level=level)
     return float(risk[0]), float(low[0]), float(high[0])
+
+
+def standardised_curve(followup: Followup, *, cause: int, level: float = 0.95) -> pd.DataFrame:
+    """Incidence in time as :func:`curve` has it, the centres' own weighted by their numbers of patients.
+
+    It ends where the follow-up of the first centre ends. Pooled, the curve would show a mixture that changes in time: more
+    and more of the centre that watches for longer.
+    """
+    ends = min(followup.months[followup.centre == centre].max() for centre in np.unique(followup.centre))
+    months = np.unique([0.0, *followup.months[followup.months <= ends]])
+    risk, error = _by_centre(followup, months, competing=True, cause=cause)
+    low, high = _bounds(risk, error, level=level)
+    return pd.DataFrame({"months": months, "risk": risk, "error": error, "low": low, "high": high})
+
+
+def _by_centre(followup: Followup, months: np.ndarray, *, competing: bool, cause: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over patients of their centre's incidence at these months (T,), and its standard error (T,)."""
+    risk, variance = np.zeros(len(months)), np.zeros(len(months))
+    for centre in np.unique(followup.centre):
+        own = followup.select(followup.centre == centre)
+        share, steps = len(own) / len(followup), curve(own, competing=competing, cause=cause)
+        then = np.searchsorted(steps["months"].to_numpy(), months, side="right") - 1
+        risk += share * steps["risk"].to_numpy()[then]
+        variance += (share * steps["error"].to_numpy()[then]) ** 2
+    return risk, np.sqrt(variance)

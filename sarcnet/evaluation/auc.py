@@ -17,9 +17,11 @@ of patients.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup, not_followed
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.attempts import Attempts
 
 __all__ = ["CENSORED", "DEATH", "METASTASIS", "Followup"]  # defined in sarcnet.cohort.outcome
 
@@ -164,6 +166,14 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float
     risk = check_risk(risk)
     case, control = weights(followup, horizon_months=horizon_months)
     return float(weighted_auc(risk, case=case, control=control)[0])
+
+
+def auc_of(rows: pd.DataFrame, *, horizon_months: float, tried: Attempts) -> float:
+    """AUC at the horizon of a table with risk, mfs_months, mfs_event and centre; NaN, and a sentence, where none exists."""
+    risk, followup = rows["risk"].to_numpy(float), Followup.of(rows)
+    found = tried("AUC", auc, risk, followup, horizon_months=horizon_months)
+    tried.say(*not_followed(followup, horizon_months=horizon_months) if found is not None else ())
+    return float("nan") if found is None else found
 
 
 def naive_auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
 
 from sarcnet.cohort.incidence import curve
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import CENSORED, DEATH, METASTASIS, Followup
+from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup
 from sarcnet.evaluation.gray import gray_test
 
 HIGH, LOW = "high risk", "low risk"
-SWAPPED = {METASTASIS: DEATH, DEATH: METASTASIS, CENSORED: CENSORED}
+CAUSES = {"metastasis": METASTASIS, "death": DEATH}
 
 
 def cut_off(training_risk: pd.Series, *, high_risk_share: float) -> float:
@@ -49,7 +48,7 @@ def curves(patients: pd.DataFrame, *, months_shown: list[float], tried: Attempts
     """Freedom from metastasis by group, death without metastasis censored, and both incidences, death competing.
 
     Args:
-        patients: with mfs_months, mfs_event and group.
+        patients: with centre, mfs_months, mfs_event and group.
         months_shown: times for which the numbers at risk are counted: patients whose follow-up is that long or longer.
         tried: gets a sentence for each test that cannot be made.
     """
@@ -60,13 +59,15 @@ def curves(patients: pd.DataFrame, *, months_shown: list[float], tried: Attempts
         if own.empty:
             tried.say(f"Nobody is in the group at {name}: there is no second curve and no test.")
             continue
-        months, event = own["mfs_months"].to_numpy(float), own["mfs_event"].to_numpy(int)
-        steps.append(_kaplan_meier(months, event).assign(group=name))
+        followup = Followup.of(own)
+        net = curve(followup, competing=False)
+        free = {"months": net["months"], "free": 1 - net["risk"], "low": 1 - net["high"], "high": 1 - net["low"]}
+        steps.append(pd.DataFrame(free).assign(group=name))
         incidences += [
-            _aalen_johansen(months, event, death=death).assign(group=name, event="death" if death else "metastasis")
-            for death in (False, True)
+            curve(followup, competing=True, cause=cause).assign(group=name, event=event)
+            for event, cause in CAUSES.items()
         ]
-        risk[name] = [int((months >= time).sum()) for time in months_shown]
+        risk[name] = [int((followup.months >= time).sum()) for time in months_shown]
     p = gray_p = float("nan")
     if len(risk) == 2:
         times, events = patients["mfs_months"].to_numpy(float), patients["mfs_event"].to_numpy(int)
@@ -83,22 +84,3 @@ def curves(patients: pd.DataFrame, *, months_shown: list[float], tried: Attempts
             )
     at_risk = pd.DataFrame(risk, index=months_shown).T
     return Curves(pd.concat(steps, ignore_index=True), pd.concat(incidences, ignore_index=True), at_risk, p, gray_p)
-
-
-def _kaplan_meier(months: np.ndarray, event: np.ndarray) -> pd.DataFrame:
-    fitted = KaplanMeierFitter().fit(months, event == METASTASIS)
-    bounds = fitted.confidence_interval_.to_numpy()
-    return pd.DataFrame(
-        {
-            "months": fitted.survival_function_.index.to_numpy(float),
-            "free": fitted.survival_function_.to_numpy()[:, 0],
-            "low": bounds[:, 0],
-            "high": bounds[:, 1],
-        }
-    )
-
-
-def _aalen_johansen(months: np.ndarray, event: np.ndarray, *, death: bool) -> pd.DataFrame:
-    """Incidence of metastasis, or (the two events swapped) of death without one."""
-    seen = np.vectorize(SWAPPED.get)(event) if death else event
-    return curve(Followup(months, seen, np.full(len(months), "")), competing=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from sarcnet.cohort.followup import DEATH, METASTASIS, follow_up, free_at, metastasis_free, with_outcome
+from sarcnet.cohort.followup import follow_up, free_at, metastasis_free
+from sarcnet.cohort.outcome import DEATH, METASTASIS, with_outcome
 from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.progress import track
@@ -139,7 +140,8 @@ def outcome(known: pd.DataFrame) -> str:
     seen = follow_up(known)
     for centre, (free, low, high) in free_at(metastasis_free(known), years=5.0).items():
         years = seen.loc[centre, "median_years"]
-        said = f"{100 * free:.0f} % (95 % interval {100 * low:.0f}–{100 * high:.0f} %)" if free == free else "unknown"
+        said = f"{100 * free:.0f} %" if free == free else "unknown"
+        said += f" (95 % interval {100 * low:.0f}–{100 * high:.0f} %)" if low == low else ""
         text.append(f"**{centre}**: median follow-up {years:.1f} years; free of metastasis at 5 years {said}.")
     return " ".join(text)
 
@@ -148,7 +150,8 @@ def caption_outcome(known: pd.DataFrame) -> str:
     """Caption of F1."""
     return (
         f"Training series, n = {len(known)}. Left: Kaplan–Meier estimate of freedom from metastasis by hospital, death "
-        "censored, 95 % bands. Right: Aalen–Johansen cumulative incidence of metastasis and of death without it."
+        "censored, 95 % bands. Right: Aalen–Johansen cumulative incidence of metastasis and of death without it, the "
+        "hospitals weighted by their numbers of patients, as far as all of them were followed."
     )
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.cohort.followup import at_risk, cumulative_incidence, follow_up, free_at, metastasis_free, with_outcome
+from sarcnet.cohort.followup import (
+    at_risk,
+    cumulative_incidence,
+    follow_up,
+    free_at,
+    metastasis_free,
+    to_the_horizon,
+)
+from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import read_cohort
 from sarcnet.cohort.schema import PATIENT_COLUMNS
 from sarcnet.cohort.table1 import missing_share, table_one
@@ -156,3 +165,53 @@ def test_follow_up_and_curves_on_an_example_done_by_hand():
     assert last["metastasis"] == pytest.approx(0.25, abs=1e-6)
     assert last["death without metastasis"] == pytest.approx(0.75 / 2, abs=1e-6)
     assert list(at_risk(table).loc["LYON"])[:5] == [4, 4, 3, 2, 1]
+
+
+def test_metastases_found_at_diagnosis_are_counted_in_every_curve():
+    """4 of 20 had one at month 0; three more by five years, of those then under observation."""
+    months = np.r_[np.zeros(4), np.full(3, 30.0), np.full(1, 20.0), np.full(12, 80.0)]
+    table = pd.DataFrame({"mfs_months": months, "mfs_event": [1] * 7 + [0] * 13, "centre": "LYON"})
+    right = 0.2 + 0.8 * 3 / 15
+    incidence = cumulative_incidence(table).set_index("event").loc["metastasis"]
+    assert incidence[incidence["years"] <= 5]["incidence"].iloc[-1] == pytest.approx(right)
+    assert free_at(metastasis_free(table), years=5.0)["LYON"][0] == pytest.approx(1 - right)
+
+
+def test_hospitals_are_not_pooled_in_the_incidence():
+    """BORDEAUX, with more metastases, is watched for two years only: pooled, the late risk is LYON's alone."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    centre = np.where(np.arange(n) % 2, "LYON", "BORDEAUX")
+    metastasis = rng.exponential(np.where(centre == "LYON", 200.0, 40.0))
+    leaving = rng.uniform(0, np.where(centre == "LYON", 100.0, 62.0))
+    table = pd.DataFrame(
+        {
+            "mfs_months": np.minimum(metastasis, leaving),
+            "mfs_event": (metastasis <= leaving).astype(int),
+            "centre": centre,
+        }
+    )
+    found = cumulative_incidence(table)
+    at_five = found[found["years"] <= 5]["incidence"].iloc[-1]
+    truth = np.mean(metastasis <= 60)
+    pooled = cumulative_incidence(table.assign(centre="all"))
+    assert at_five == pytest.approx(truth, abs=0.02)
+    assert abs(pooled[pooled["years"] <= 5]["incidence"].iloc[-1] - truth) > 0.04
+    assert found["years"].max() <= 62 / 12, "it ends with the hospital that was watched least"
+
+
+def test_the_cohort_notebook_says_who_was_not_followed_to_the_horizon():
+    table = pd.DataFrame(
+        {
+            "mfs_months": [10.0, 59.0, 60.0, 61.0, 10.0, 40.0],
+            "mfs_event": [1, 0, 0, 2, 1, 0],
+            "centre": ["LYON"] * 4 + ["BORDEAUX"] * 2,
+        }
+    )
+    said = to_the_horizon(table)
+    assert "LYON: 2 of 4 are known to be free of metastasis then, 1 had one by then, 0 had died without one" in said
+    assert "1 had been lost" in said
+    assert "**Attention: BORDEAUX was not followed to 60 months: none of its 2 patients" in said
+    assert "Attention" not in to_the_horizon(table, horizon_months=40.0)
+    assert "Attention" not in to_the_horizon(table[table["centre"] == "LYON"])
+    assert "No outcome is known" in to_the_horizon(table.iloc[:0])
