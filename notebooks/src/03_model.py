@@ -291,9 +291,9 @@ stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk
 # itself and takes the mean, which is mostly a little lower: a risk averaged over repeats is steadier than one of them.
 
 # %%
-judged = int(Followup.of(known).is_judged(horizon_months).sum())
+n_judged = int(Followup.of(known).is_judged(horizon_months).sum())
 for name, value in aucs.items():
-    stage.number(f"auc_oof_{name}", value, n=judged, unit="AUC")
+    stage.number(f"auc_oof_{name}", value, n=n_judged, unit="AUC")
 display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in aucs.items()) + "."))
 display(Markdown(str(tried)))
 

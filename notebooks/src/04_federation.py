@@ -251,9 +251,9 @@ metrics.weight_table({"training series": Followup.of(known)}, horizon_months=pro
 # %%
 gap = overall["sarcnet_fedavg"] - overall["sarcnet_pooled"]
 best_alone = overall[compared[1:]].fillna(0).idxmax()
-judged = int(Followup.of(known).is_judged(protocol.horizon_months).sum())
+n_judged = int(Followup.of(known).is_judged(protocol.horizon_months).sum())
 for name, value in overall.items():
-    stage.number(f"auc_{name}", value, n=judged, unit="AUC")
+    stage.number(f"auc_{name}", value, n=n_judged, unit="AUC")
 display(Markdown(
     f"Federated minus pooled: **{gap:+.3f}**. Federated minus the best single hospital (`{best_alone}`): "
     f"**{overall['sarcnet_fedavg'] - overall[best_alone]:+.3f}**."
@@ -269,7 +269,6 @@ display(Markdown(
 # order and numbers at once. Notebook 05 explains them.
 
 # %%
-tried = Attempts()
 some = by_round[by_round["round"].isin({1 + (ended - 1) * part // 4 for part in range(4)})]
 at_rounds = some.assign(model=[f"after round {number:02d}" for number in some["round"]])
 judged = series("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
@@ -293,7 +292,7 @@ display(Markdown(f"What the 95 % intervals show. {deviations(finished)}"))
 
 # %%
 area, off = run.evaluation.auc
-stage.number("auc_from_histograms", area, low=area - off, high=area + off, n=judged, unit="AUC")
+stage.number("auc_from_histograms", area, low=area - off, high=area + off, n=n_judged, unit="AUC")
 display(Markdown(
     f"From histograms: {area:.3f}, within {off:.3f} either way. From all patients in one place: "
     f"{overall['sarcnet_fedavg']:.3f}."
