@@ -33,7 +33,10 @@
 # The abstract of *Multimodal prediction of metastatic relapse using federated deep learning in soft-tissue sarcoma with
 # a complex genomic profile* (Scientific Reports, 21 October 2025) tells of sarcomas of the limbs and trunk wall at two
 # French centres: Centre Léon Bérard (CLB, 221 patients) and Institut Bergonié (IB, 390) for training, and 93 + 124
-# patients collected afterwards for validation. The outcome is **metastasis-free survival** (MFS) at 5 years. Its
+# patients collected afterwards for validation. The outcome is called **metastasis-free survival** (MFS) at 5 years. In
+# oncology that usually means metastasis *or death of any cause*; the abstract does not say whether death counts. By
+# default we predict **metastasis**, and death without metastasis competes (`outcome: metastasis`); `outcome: mfs` runs
+# every notebook with death as an event too. Its
 # cross-validated AUC was 0.797 (0.762–0.833) for SarcNet, 0.778 (0.743–0.814) for the Sarculator, a clinical nomogram,
 # and 0.706 (0.670–0.743) for the FNCLCC grade.
 #
@@ -53,13 +56,16 @@ tiff_centres: list[str] = []  # hospitals whose slides are plain tiled TIFFs; th
 slide_width_um: float = 1000.0  # µm, width of a rendered slide
 slide_height_um: float = 900.0  # µm, height of a rendered slide
 artefact_share: float = 0.2  # share of slides that are spoilt by pen, a fold, a bubble, blur, a tear, or blank
+outcome: str = "metastasis"  # the event: metastasis (death without it competes) or mfs (metastasis or death)
 cohort_control: str = "none"  # no_signal, shuffled, confounded: a cohort in which something must not be found
 jobs: int = 2  # processes, one slide each
 
 # %%
 from IPython.display import Markdown, display
 
-from sarcnet.cohort import figures, followup, outcome, table1
+from sarcnet.cohort import figures, followup, table1
+from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.stage import Stage
@@ -67,9 +73,12 @@ from sarcnet.virtual import calibration, knobs, panel, story
 from sarcnet.virtual.information import information
 from sarcnet.virtual.settings import CohortSettings
 
+# %%
 stage = Stage.open("00_cohort", CohortSettings, vars())
 stage.set_data_kind(cohort_kind)
 simulated = cohort_kind == "simulated"
+endpoint = endpoint_named(outcome)
+display(Markdown(endpoint.note))
 
 # %% [markdown]
 # ## 1 · A folder for each hospital
@@ -86,15 +95,18 @@ display(Markdown(story.how_it_came(cohort_kind, made=made)))
 # %% [markdown]
 # Either way the cohort now comes in through the same door. Every cell of both tables is checked against the schema
 # (type, range, allowed words, unique names, slide files that exist and lie inside the hospital's folder), and all
-# faults are reported at once: correcting a table one error message at a time is a waste of a data manager's day.
+# faults are reported at once: correcting a table one error message at a time is a waste of a data manager's day. The
+# tables keep both causes apart (`mfs_event`: 0 censored, 1 metastasis, 2 death without metastasis); here, and nowhere
+# else, they are coded for the outcome that was chosen.
 
 # %%
-cohort = read_cohort(folder, kind=cohort_kind)
+cohort = read_cohort(folder, kind=cohort_kind).coded_for(endpoint)
+stage.write_json("outcome.json", endpoint.to_dict())
 stage.write_table("training.parquet", cohort.training)
 stage.write_table("validation.parquet", cohort.validation, readers=("05_evaluation",))
 stage.write_table("slides.parquet", cohort.slides)
 files = story.register_slides(stage, cohort=cohort)
-known = outcome.with_outcome(cohort.training)
+known = with_outcome(cohort.training)
 display(Markdown(story.counts(cohort)))
 
 # %% [markdown]
@@ -103,7 +115,7 @@ display(Markdown(story.counts(cohort)))
 # nobody of it a control. (Notebook 03 may be given another `horizon_months`, and then says this again.)
 
 # %%
-display(Markdown(followup.to_the_horizon(known)))
+display(Markdown(followup.to_the_horizon(known, endpoint=endpoint)))
 
 # %% [markdown]
 # The validation series was set aside the moment it was read: its file may be opened by notebook 05 only, and nothing
@@ -138,30 +150,32 @@ display(Markdown(story.case_mix(cohort)))
 #
 # Patients leave a study without an event: the data are frozen, or they move away. They are *censored*: we know that
 # nothing happened up to a day. To tell how long patients were followed we turn the question round (**reverse
-# Kaplan–Meier**): the end of observation is the event, and a metastasis only hides it. The plain median of all times
+# Kaplan–Meier**): the end of observation is the event, and a metastasis or death only hides it. The plain median of all times
 # would be too short, because it counts a quick metastasis as short follow-up.
 
 # %%
-seen = followup.follow_up(known) if len(known) else None
+seen = followup.follow_up(known, endpoint=endpoint) if len(known) else None
 display(seen.round(2) if seen is not None else Markdown("No outcome is known here: this section is skipped."))
 
 # %% [markdown]
-# A patient may also die of something else first. Then a metastasis can no longer be seen: death **competes**. Treating
-# it as censoring answers "if nobody died of anything else"; the cumulative incidence answers "what really happens". We
-# show both, for the training series only.
+# A patient may also die of something else first. Then a metastasis can no longer be seen. With `outcome: metastasis`
+# death **competes**: treating it as censoring answers "if nobody died of anything else" (*freedom from metastasis, deaths
+# censored*), while the **cumulative incidence of metastasis** answers "what really happens". With `outcome: mfs` death is
+# an event, nothing competes, and both give metastasis-free survival. For the training series only:
 
 # %%
 if len(known):
-    curves = followup.metastasis_free(known)
-    fig = figures.draw_outcome(known, title=f"Training series, n = {len(known)} patients")
-    data = {"free": curves, "incidence": followup.cumulative_incidence(known), "at_risk": followup.at_risk(known)}
-    stage.figure("F1_cohort", fig, data=data, caption=story.caption_outcome(known))
+    curves = followup.event_free(known)
+    fig = figures.draw_outcome(known, title=f"Training series, n = {len(known)} patients", endpoint=endpoint)
+    incidence = followup.cumulative_incidence(known, endpoint=endpoint)
+    data = {"free": curves, "incidence": incidence, "at_risk": followup.at_risk(known)}
+    stage.figure("F1_cohort", fig, data=data, caption=story.caption_outcome(known, endpoint=endpoint))
 
 # %%
 for centre, (free, low, high) in followup.free_at(curves, years=5.0).items() if len(known) else ():
     n = int((known["centre"] == centre).sum())
-    stage.number(f"mfs_5y_{centre}", free, low=low, high=high, n=n, unit="share free of metastasis")
-display(Markdown(story.outcome(known)))
+    stage.number(f"free_5y_{centre}", free, low=low, high=high, n=n, unit=f"share, {endpoint.survival}")
+display(Markdown(story.outcome(known, endpoint=endpoint)))
 
 # %% [markdown]
 # Look at the shape: the curves fall steeply at first and then flatten. Metastases come early or not at all, as in the
@@ -198,7 +212,7 @@ stage.figure("F2_slides", fig, data=shown, caption=story.caption_slides(chosen))
 
 # %%
 if simulated:
-    truth = story.register_truth(stage, cohort=cohort, folder=folder)
+    truth = story.register_truth(stage, cohort=cohort, folder=folder, endpoint=endpoint)
     values = knobs.knob_values(truth)
     fig = knobs.draw_knobs(values, centre="IB", seed=seed)
     stage.figure("F2_knobs", fig, data=values, caption=story.CAPTION_KNOBS)
@@ -256,7 +270,7 @@ else:
 
 # %%
 if simulated:
-    report = calibration.calibration_report(20_000, seed)
+    report = calibration.calibration_report(20_000, seed, endpoint=endpoint)
     for name in ("auc_fnclcc_grade", "auc_sarculator_variables", "auc_oracle"):
         stage.number(f"calibration_{name}", report[name], n=report["patients"], unit="AUC")
     display(calibration.as_table(report).style.format(precision=3, na_rep="–"))
@@ -271,7 +285,7 @@ else:
 
 # %%
 if simulated:
-    best = information(calibration.mass_patients(n=20_000, seed=seed), seed=seed)
+    best = information(calibration.mass_patients(n=20_000, seed=seed), seed=seed, endpoint=endpoint)
     display(best.style.format({"AUC at 5 years": "{:.3f}", "error": "{:.3f}", "n": "{:,.0f}"}))
 
 # %% [markdown]
@@ -283,7 +297,7 @@ if simulated:
 # ## What we found
 
 # %%
-display(Markdown(story.summary(cohort, report=report if simulated else None)))
+display(Markdown(story.summary(cohort, report=report if simulated else None, endpoint=endpoint)))
 
 # %% [markdown]
 # ## Limits

@@ -51,6 +51,7 @@ weight_decay: list[float] = [2.0]  # pull of the weights towards 0, per step tim
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.cohort.followup import to_the_horizon
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
@@ -70,7 +71,9 @@ from sarcnet.model.settings import ModelSettings
 from sarcnet.model.store import save_stack
 
 stage = Stage.open("03_model", ModelSettings, vars())
+endpoint = read_endpoint(stage.input("00_cohort/outcome.json"))
 tried = Attempts()  # keeps a sentence for what these patients cannot tell
+display(Markdown(endpoint.note))
 
 # %% [markdown]
 # ## 1 · A bag of tiles for each patient
@@ -101,7 +104,7 @@ without_outcome, without_slide = len(training) - len(known), int((bags.sizes == 
 display(Markdown(
     f"{len(known)} patients take part; {without_outcome} of the training series have no outcome and are left out; "
     f"{without_slide} have no readable slide. A tile is {bags.feature_dim} numbers from the encoder `{bags.encoder}`."
-), Markdown(to_the_horizon(known, horizon_months=horizon_months)))
+), Markdown(to_the_horizon(known, horizon_months=horizon_months, endpoint=endpoint)))
 
 # %% [markdown]
 # ## 2 · Time in intervals
@@ -132,7 +135,8 @@ display(Markdown(
 # S_k = \prod_{j \le k} (1 - h_j)(1 - g_j).$$
 #
 # This is the **cumulative incidence**, the sum of Aalen and Johansen. With `loss: hazard` death is left out, and the risk
-# is $1 - \prod (1 - h_k)$.
+# is $1 - \prod (1 - h_k)$. With `outcome: mfs` nothing competes, so that both losses are the same single hazard, of
+# metastasis or death, and this risk is one minus metastasis-free survival.
 #
 # Both losses are plain sums over patients, so they can be summed over hospitals that share no patients. The loss of
 # Cox's model cannot: it compares each patient who has a metastasis with all others still at risk, *of both hospitals*.
@@ -143,7 +147,8 @@ display(Markdown(
 
 # %%
 protocol = Protocol.of(
-    stage.settings, centres=known["centre"].unique(), encoder=bags.encoder, feature_dim=bags.feature_dim
+    stage.settings, outcome=endpoint.name, centres=known["centre"].unique(), encoder=bags.encoder,
+    feature_dim=bags.feature_dim,
 )
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
@@ -164,9 +169,9 @@ hazard_table(patients.outcome, edges_months=hazard_edges_months).round(3)
 # %%
 fold_table = make_folds(known, folds=folds, repeats=repeats, seed=seed)
 dealt = fold_table.merge(known[["patient_id", "mfs_event"]], on="patient_id")
-dealt["metastasis"] = dealt["mfs_event"].eq(1).map({True: "seen", False: "not seen"})
+dealt[endpoint.event] = dealt["mfs_event"].eq(1).map({True: "seen", False: "not seen"})
 first = dealt[dealt["repeat"] == 0]
-first.pivot_table(index=["centre", "metastasis"], columns="fold", values="patient_id", aggfunc="count")
+first.pivot_table(index=["centre", endpoint.event], columns="fold", values="patient_id", aggfunc="count")
 
 # %% [markdown]
 # The first repeat: patients of each hospital, with and without a metastasis, in each fold. Within a row the numbers
@@ -272,17 +277,18 @@ display(Markdown(
 # (inverse probability of censoring weights; notebook 05 explains them). 0.5 is a coin, 1 is perfect.
 
 # %%
-risks = figures.risk_table(oof, patients=known, horizon_months=horizon_months).merge(known, on=["patient_id", "centre"])
+named = {"patients": known, "horizon_months": horizon_months, "endpoint": endpoint}
+risks = figures.risk_table(oof, **named).merge(known, on=["patient_id", "centre"])
 aucs = {
     name: auc_of(rows, horizon_months=horizon_months, tried=tried) for name, rows in risks.groupby("model", sort=False)
 }
 
 # %%
 notes = {name: f"AUC {value:.2f}" for name, value in aucs.items()}
-fig = figures.draw_risk_by_outcome(oof, patients=known, models=models, horizon_months=horizon_months, notes=notes)
+fig = figures.draw_risk_by_outcome(oof, **named, models=models, notes=notes)
 stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk", "outcome"]],
-             caption=f"Out-of-fold risk by outcome at {horizon_months:g} months, mean over {repeats} repeats, "
-                     f"n = {len(known)} patients, of whom those watched too short are not drawn.")
+             caption=f"Out-of-fold risk of {endpoint.event} by outcome at {horizon_months:g} months, mean over "
+                     f"{repeats} repeats, n = {len(known)} patients, of whom those watched too short are not drawn.")
 
 # %% [markdown]
 # A dot is a patient, the box holds the middle half. The further the two clouds of a model stand apart, the better

@@ -44,6 +44,7 @@ jobs: int = 2  # processor cores the simulation may use
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import metrics
@@ -77,6 +78,7 @@ tried = Attempts()  # keeps a sentence for what these patients cannot tell
 
 # %%
 protocol = read_protocol_file(stage.input("03_model/protocol.json"))
+display(Markdown(endpoint_named(protocol.outcome).note))
 training = pd.read_parquet(stage.input("00_cohort/training.parquet"))
 known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
 slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
@@ -84,7 +86,7 @@ fold_table = pd.read_parquet(stage.input("03_model/folds.parquet"))
 features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
 
 # %%
-tables = {"patients": known, "slides": slides, "folds": fold_table, "features": features}
+tables = {"patients": known, "slides": slides, "folds": fold_table, "features": features, "outcome": protocol.outcome}
 hospitals = {
     centre: write_hospital(stage.dir / "hospitals" / centre, centre=centre, **tables) for centre in protocol.centres
 }

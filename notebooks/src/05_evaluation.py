@@ -40,7 +40,7 @@ interval_level: float = 0.95  # coverage of the intervals
 noninferiority_margin_auc: float = 0.05  # AUC that the federated model may lose against the pooled one
 high_risk_share: float = 0.5  # share of training patients called high risk
 calibration_groups: int = 4  # groups of patients by predicted risk
-treatment_thresholds: list[float] = [0.3, 0.4, 0.5]  # risks of metastasis at which chemotherapy might be offered
+treatment_thresholds: list[float] = [0.3, 0.4, 0.5]  # predicted risks at which chemotherapy might be offered
 
 # %%
 import json
@@ -48,6 +48,7 @@ import json
 import pandas as pd
 from IPython.display import Markdown, display
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
 from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
@@ -57,11 +58,11 @@ from sarcnet.evaluation.judge import both, judge, weightings
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.settings import EvaluationSettings
 from sarcnet.evaluation.subgroups import judge_subgroups
-from sarcnet.evaluation.survival import cut_off
 
 # %%
 from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation import censoring, instability
+from sarcnet.evaluation.survival import cut_off
 from sarcnet.evaluation.validation import mean_risks, member_risks  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
 from sarcnet.federated import recalibration
@@ -78,7 +79,8 @@ tried = Attempts()  # keeps a sentence for whatever these patients cannot tell
 
 # %%
 protocol = json.loads(stage.input("03_model/protocol.json").read_text())
-horizon_months = protocol["horizon_months"]
+horizon_months, endpoint = protocol["horizon_months"], endpoint_named(protocol["outcome"])
+display(Markdown(endpoint.note))
 training = pd.read_parquet(stage.input("00_cohort/training.parquet"))
 known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
 folds = pd.read_parquet(stage.input("03_model/folds.parquet"))
@@ -138,7 +140,7 @@ display(Markdown(without or "Nothing can be said of the patients without an imag
 #   censoring weighting*. The probability is a Kaplan–Meier estimate on the series that is judged, in each hospital.
 
 # %%
-fate = figures_risk.fates(known, horizon_months=horizon_months).rename("known of the patient")
+fate = figures_risk.fates(known, horizon_months=horizon_months, endpoint=endpoint).rename("known of the patient")
 display(pd.crosstab(known["centre"], fate, margins=True))
 metrics.weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
 
@@ -410,7 +412,8 @@ spread_of_risks.round(3)
 calibrated = appraisal.calibration_of(everyone, model=model, horizon_months=horizon_months, groups=calibration_groups, **few)
 if calibrated.lived:
     spread = {item.name: item.with_risk(model) for item in everyone}
-    figure = figures_risk.draw_calibration(calibrated, spread, horizon_months=horizon_months, level=interval_level)
+    figure = figures_risk.draw_calibration(calibrated, spread, horizon_months=horizon_months, level=interval_level,
+                                            endpoint=endpoint)
     stage.figure("F9_calibration", figure, data=calibrated.groups, caption="Observed against predicted risk at 5 years, smooth "
                  "and by groups of predicted risk, and the predicted risks by outcome.")
 calibrated.table
@@ -470,10 +473,11 @@ if mended is not None and len(held) and model in held.risks:
 
 # %%
 months_shown = [0.0, 12.0, 24.0, 36.0, 48.0, 60.0, 72.0, 84.0]
-survival = appraisal.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tried=tried)
-figure = figures_risk.draw_survival(survival, horizon_months=horizon_months)
+survival = appraisal.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, endpoint=endpoint, tried=tried)
+figure = figures_risk.draw_survival(survival, horizon_months=horizon_months, endpoint=endpoint)
 stage.figure("F8_survival", figure, data={name: found.incidence for name, found in survival.items()},
-             caption=f"Freedom from and incidence of metastasis by predicted risk, cut at {cut:.2f}, with 95 % bands.")
+             caption=f"{endpoint.survival.capitalize()}, and {endpoint.incidence}, by predicted risk, "
+                     f"cut at {cut:.2f}, with 95 % bands.")
 stage.number("risk_cut_off", cut, n=len(crossed), unit="risk at 5 years")
 
 # %% [markdown]
@@ -491,11 +495,11 @@ if rival != "fnclcc_grade":
     edges[rival] = cut_off(crossed.with_risk(rival)["risk"], high_risk_share=high_risk_share)
 moved = appraisal.moves_of(crossed, model, edges, cut=cut, horizon_months=horizon_months, **few)
 for other, found in moved.items():
-    display(Markdown(f"Instead of **{tables.label(other)}**: net share that moves the right way, of patients with metastasis "
-                     f"{found.cases}, of those without {found.controls}."), found.table.round(3))
+    display(Markdown(f"Instead of **{tables.label(other)}**: net share that moves the right way, of patients who "
+                     f"{endpoint.had} {found.cases}, of the others {found.controls}."), found.table.round(3))
 
 # %% [markdown]
-# The column *metastasis* is the incidence at the horizon in those who moved, with its interval.
+# The column *incidence* is that of the event at the horizon in those who moved, with its interval.
 #
 # ## 9 · Would it change a decision?
 #
@@ -510,9 +514,9 @@ decisions = appraisal.decisions_of(crossed, policies, horizon_months=horizon_mon
 at_thresholds = appraisal.thresholds_of(crossed, model, thresholds=treatment_thresholds, horizon_months=horizon_months, **few)
 if len(decisions):
     figure = figures_risk.draw_decision(decisions, marked=treatment_thresholds, n=len(crossed), name=crossed.name,
-                                        level=interval_level)
+                                        level=interval_level, endpoint=endpoint)
     stage.figure("F9_decision", figure, data=decisions, caption="Net benefit of offering treatment by predicted risk, "
-                 "cross-validated, censoring weighted and death competing.")
+                 "cross-validated, weighted for censoring.")
 tables.threshold_text(at_thresholds)
 
 # %% [markdown]

@@ -51,6 +51,7 @@ jobs: int = 2  # processes that paint and measure
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.stage import Stage
 from sarcnet.interpret import against_truth, figures, heatmap
 from sarcnet.interpret.contributions import PRODUCERS, explain
@@ -74,6 +75,8 @@ producer = PRODUCERS[explained_model]
 ends = ("safetensors", "json")
 weights, description = (stage.input(f"{producer}/models/{explained_model}.{end}") for end in ends)
 model = load_stack(weights=weights, description=description)
+endpoint = endpoint_named(model.protocol.outcome)
+display(Markdown(endpoint.note))
 training = pd.read_parquet(stage.input("00_cohort/training.parquet"))
 known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
 slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
@@ -229,7 +232,8 @@ has_truth = stage.produced("00_cohort/truth/patients.parquet")
 true_curves = None
 if has_truth:
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
-    true_curves = response.true_response(clinic, truth, variables=variables, horizon_months=model.protocol.horizon_months)
+    true_curves = response.true_response(clinic, truth, variables=variables, horizon_months=model.protocol.horizon_months,
+                                         outcome=endpoint.name)
 figure = figures_response.draw_response(curves, true_curves, level=interval_level)
 stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}, caption="Mean risk when everybody has the "
              "same value of one clinical variable: the model's, and the true one of those variables that are in the hazard.")
@@ -243,7 +247,7 @@ stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}
 if model.network.shape.fusion == "late":
     points = nomogram.nomogram(model, judged, clinic, variables=variables)
     axes = pd.concat(points.axes, names=["row"]).reset_index("row")
-    figure = figures_response.draw_nomogram(points)
+    figure = figures_response.draw_nomogram(points, endpoint=endpoint)
     stage.figure("F12_nomogram", figure, data={"axes": axes, "risks": points.risks}, caption="The model as a nomogram: mean "
                  "of all its networks. Not for clinical use.")
 else:
@@ -471,6 +475,7 @@ pages = patient_report.make_pages(
     see=lambda rows: see_tiles(rows, files=files, geometry=geometry),
     true_risks=truth.set_index("patient_id")["risk_5y_true"] if has_truth else None,
     kind=stage.data_kind, model=explained_model, horizon_months=model.protocol.horizon_months, level=interval_level,
+    endpoint=endpoint,
 )
 for path in patient_report.write_pages(pages, folder=stage.dir / "reports"):
     stage.output(f"reports/{path.name}", path=path)

@@ -12,16 +12,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sarcnet.cohort.followup import YEARS_SHOWN, at_risk, cumulative_incidence, metastasis_free
+from sarcnet.cohort.endpoint import Endpoint
+from sarcnet.cohort.followup import YEARS_SHOWN, at_risk, cumulative_incidence, event_free
 from sarcnet.compendium.figures import hospital_colours
 
 
-def draw_outcome(patients: pd.DataFrame, *, title: str) -> Figure:
-    """Left: freedom from metastasis by hospital, with 95 % bands and numbers at risk. Right: both events competing.
+def draw_outcome(patients: pd.DataFrame, *, title: str, endpoint: Endpoint) -> Figure:
+    """Left: freedom from the event by hospital, with 95 % bands and numbers at risk. Right: its cumulative incidence, and
+    that of the competing event where there is one.
 
     patients: those with a known outcome.
     """
-    curves, incidence, risk = metastasis_free(patients), cumulative_incidence(patients), at_risk(patients)
+    curves, risk = event_free(patients), at_risk(patients)
+    incidence = cumulative_incidence(patients, endpoint=endpoint)
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), width_ratios=(1.25, 1), layout="constrained")
     for name, colour in hospital_colours(risk.index).items():
         curve = curves[curves["centre"] == name]
@@ -29,18 +32,18 @@ def draw_outcome(patients: pd.DataFrame, *, title: str) -> Figure:
         left.fill_between(
             curve["years"], curve["low"], curve["high"], step="post", color=colour, alpha=0.15, linewidth=0
         )
-    left.set(xlabel="years since diagnosis", ylabel="free of metastasis (share)", ylim=(0, 1.02), xlim=(0, 8))
-    left.set_title("Metastasis-free, death censored")
+    left.set(xlabel="years since diagnosis", ylabel=f"{endpoint.free} (share)", ylim=(0, 1.02), xlim=(0, 8))
+    left.set_title(endpoint.survival.capitalize())
     left.legend(loc="lower left")
     _numbers_at_risk(left, risk)
-    for event, style in (("metastasis", "-"), ("death without metastasis", "--")):
+    for event, style in zip(endpoint.codes.values(), ("-", "--"), strict=False):
         curve = incidence[incidence["event"] == event]
         right.step(curve["years"], curve["incidence"], where="post", color="black", linestyle=style, label=event)
         right.fill_between(
             curve["years"], curve["low"], curve["high"], step="post", color="0.5", alpha=0.15, linewidth=0
         )
     right.set(xlabel="years since diagnosis", ylabel="cumulative incidence (share)", ylim=(0, 1.02), xlim=(0, 8))
-    right.set_title("Competing events, all hospitals")
+    right.set_title(f"{'Competing events' if endpoint.competing else endpoint.event.capitalize()}, all hospitals")
     right.legend(loc="upper left")
     fig.suptitle(title, fontsize="medium")
     return fig

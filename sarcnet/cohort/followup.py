@@ -6,31 +6,30 @@ import numpy as np
 import pandas as pd
 from lifelines import KaplanMeierFitter
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import curve, standardised_curve
 from sarcnet.cohort.outcome import (
     CENSORED,
-    DEATH,
     HORIZON_MONTHS,
-    METASTASIS,
     Followup,
     known_at,
     not_followed,
 )
 
 YEARS_SHOWN = (0, 1, 2, 3, 4, 5, 6, 7, 8)
-EVENTS = {METASTASIS: "metastasis", DEATH: "death without metastasis"}
 
 
-def to_the_horizon(known: pd.DataFrame, *, horizon_months: float = HORIZON_MONTHS) -> str:
+def to_the_horizon(known: pd.DataFrame, *, endpoint: Endpoint, horizon_months: float = HORIZON_MONTHS) -> str:
     """What is known of each hospital's patients at the horizon, in sentences; which hospitals cannot be judged then."""
     if not len(known):
         return "No outcome is known in this cohort."
     followup = Followup.of(known)
     found = known_at(followup, horizon_months=horizon_months)
     parts = [
-        f"{centre}: {row['free']:.0f} of {row['patients']:.0f} are known to be free of metastasis then, "
-        f"{row['metastasis']:.0f} had one by then, {row['died without metastasis']:.0f} had died without one, and "
-        f"{row['lost before']:.0f} had been lost."
+        f"{centre}: {row['free']:.0f} of {row['patients']:.0f} are known to be {endpoint.free} then, "
+        f"{row['events']:.0f} {endpoint.had} by then, "
+        + (f"{row['competing deaths']:.0f} had died without one, " if endpoint.competing else "")
+        + f"and {row['lost before']:.0f} had been lost."
         for centre, row in found.iterrows()
     ]
     left = not_followed(followup, horizon_months=horizon_months)
@@ -38,7 +37,7 @@ def to_the_horizon(known: pd.DataFrame, *, horizon_months: float = HORIZON_MONTH
     return said + "".join(f"\n\n**Attention: {sentence}**" for sentence in left)
 
 
-def follow_up(patients: pd.DataFrame) -> pd.DataFrame:
+def follow_up(patients: pd.DataFrame, *, endpoint: Endpoint) -> pd.DataFrame:
     """By centre: n, median follow-up in years by reverse Kaplan-Meier (Schemper and Smith 1996: the censored are the
     event, events are the censored) with 95 % interval, and counts of what was seen."""
     from lifelines.utils import median_survival_times
@@ -52,15 +51,14 @@ def follow_up(patients: pd.DataFrame) -> pd.DataFrame:
             "median_years": float(fit.median_survival_time_),
             "low": float(low),
             "high": float(high),
-            "metastasis": int((group["mfs_event"] == METASTASIS).sum()),
-            "death without metastasis": int((group["mfs_event"] == DEATH).sum()),
+            **{words: int((group["mfs_event"] == code).sum()) for code, words in endpoint.codes.items()},
             "censored": int((group["mfs_event"] == CENSORED).sum()),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def metastasis_free(patients: pd.DataFrame) -> pd.DataFrame:
-    """Kaplan-Meier estimate of freedom from metastasis, death censored, by centre: columns centre, years, free, low,
+def event_free(patients: pd.DataFrame) -> pd.DataFrame:
+    """Kaplan-Meier estimate of freedom from the event, a competing death censored, by centre: columns centre, years, free, low,
     high (95 %, log-log)."""
     parts = []
     for name, group in _groups(patients):
@@ -75,11 +73,13 @@ def metastasis_free(patients: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def cumulative_incidence(patients: pd.DataFrame) -> pd.DataFrame:
-    """Aalen-Johansen estimate of both events: event, years, incidence, low, high. The hospitals' own estimates are weighted
-    by their numbers of patients, as far as all of them were followed."""
+def cumulative_incidence(patients: pd.DataFrame, *, endpoint: Endpoint) -> pd.DataFrame:
+    """Aalen-Johansen estimate of the event and, where one competes, of the other: event, years, incidence, low, high.
+
+    The hospitals' own estimates are weighted by their numbers of patients, as far as all of them were followed.
+    """
     parts = []
-    for cause, name in EVENTS.items():
+    for cause, name in endpoint.codes.items():
         if (patients["mfs_event"] == cause).any():
             found = standardised_curve(Followup.of(patients), cause=cause)
             columns = {

@@ -97,7 +97,7 @@ def curve(followup: Followup, *, competing: bool, cause: int = METASTASIS, level
 def _bounds(risk: np.ndarray, error: np.ndarray, *, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of incidences with these standard errors on the scale log(−log(1 − F)); NaN where there are none."""
     low, high = np.full(risk.shape, np.nan), np.full(risk.shape, np.nan)
-    inside = (risk > 0) & (risk < 1) & (error > 0)
+    inside = (risk > 0) & (risk < 1 - 1e-9) & (error > 0)  # no bound at 1, when the last patient has the event
     scale = np.log(-np.log1p(-risk[inside]))
     width = norm.ppf((1 + level) / 2) * error[inside] / (-(1 - risk[inside]) * np.log1p(-risk[inside]))
     low[inside], high[inside] = (1 - np.exp(-np.exp(scale + sign * width)) for sign in (-1, 1))

@@ -18,7 +18,10 @@ def with_outcome(patients: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Followup:
-    """What was seen of n patients: months (n,), event (n,) in {0 censored, 1 metastasis, 2 death}, centre (n,).
+    """What was seen of n patients: months (n,), event (n,) in {0 censored, 1 event, 2 competing death}, centre (n,).
+
+    The event is a metastasis, or metastasis or death where the outcome is metastasis-free survival
+    (:mod:`sarcnet.cohort.endpoint`); then there is no competing death.
 
     At a horizon each patient is exactly one of: a case (metastasis by then), a control (free of metastasis then, or dead
     before without one), lost (censored before it). Whoever is censored on the very day of the horizon was free then.
@@ -73,15 +76,15 @@ class Followup:
 
 
 def known_at(followup: Followup, *, horizon_months: float) -> pd.DataFrame:
-    """By centre: patients, metastasis, death without one, free and lost at the horizon, longest follow-up in months."""
+    """By centre: patients, events, competing deaths, free and lost at the horizon, longest follow-up in months."""
     rows = {}
     for centre in np.unique(followup.centre):
         own = followup.select(followup.centre == centre)
         case, free, lost = (f(horizon_months) for f in (own.is_case, own.is_free, own.is_lost))
         rows[str(centre)] = {
             "patients": len(own),
-            "metastasis": int(case.sum()),
-            "died without metastasis": int((~case & ~free & ~lost).sum()),
+            "events": int(case.sum()),
+            "competing deaths": int((~case & ~free & ~lost).sum()),
             "free": int(free.sum()),
             "lost before": int(lost.sum()),
             "longest follow-up (months)": float(own.months.max()),
@@ -94,7 +97,7 @@ def not_followed(followup: Followup, *, horizon_months: float) -> list[str]:
     left = followup.select(~followup.is_judged(horizon_months))
     return [
         f"{centre} was not followed to {horizon_months:g} months: none of its {row['patients']:.0f} patients "
-        f"({row['metastasis']:.0f} with metastasis, {row['lost before']:.0f} lost before) is known to be free of metastasis "
+        f"({row['events']:.0f} with the event, {row['lost before']:.0f} lost before) is known to be free of it "
         f"then; the longest follow-up is {row['longest follow-up (months)']:.1f} months. They are left out of whatever is "
         f"judged at {horizon_months:g} months, as cases and as controls."
         for centre, row in known_at(left, horizon_months=horizon_months).iterrows()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.schema import (
     PATIENT_COLUMNS,
     PATIENTS,
@@ -38,6 +39,10 @@ class Cohort:
     kind: str
     patients: pd.DataFrame
     slides: pd.DataFrame
+
+    def coded_for(self, endpoint: Endpoint) -> Cohort:
+        """The cohort with the events of all patients coded for an outcome."""
+        return replace(self, patients=endpoint.code(self.patients))
 
     @property
     def training(self) -> pd.DataFrame:

@@ -59,8 +59,14 @@ PATIENTS = (
     Column("margins", "resection margins", values=("R0", "R1", "R2")),
     Column("chemotherapy", "chemotherapy", values=TIMES),
     Column("radiotherapy", "radiotherapy", values=TIMES),
-    Column("mfs_months", "months to metastasis, death or last news", low=0, high=720),
-    Column("mfs_event", "0 censored, 1 metastasis, 2 death without metastasis", low=0, high=2, whole=True),
+    Column("mfs_months", "months from diagnosis to the first of metastasis, death and last news", low=0, high=720),
+    Column(
+        "mfs_event",
+        "what came first: 0 neither (censored), 1 metastasis, 2 death of any cause without metastasis",
+        low=0,
+        high=2,
+        whole=True,
+    ),
 )
 SLIDES = (
     Column("slide_id", "name of the slide, unique in the cohort", missing=False),

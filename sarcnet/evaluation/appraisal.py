@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.bootstrap import resample_counts
@@ -23,11 +24,19 @@ CURVE_THRESHOLDS = tuple(float(p) for p in np.round(np.arange(0.05, 0.8, 0.025),
 
 
 def survival_of(
-    everyone: Sequence[Series], *, model: str, cut: float, months_shown: list[float], tried: Attempts
+    everyone: Sequence[Series],
+    *,
+    model: str,
+    cut: float,
+    months_shown: list[float],
+    endpoint: Endpoint,
+    tried: Attempts,
 ) -> dict[str, Curves]:
     """Kaplan–Meier and Aalen–Johansen curves of the two risk groups of `model` in each series."""
     return {
-        series.name: curves(grouped(series.with_risk(model), cut=cut), months_shown=months_shown, tried=tried)
+        series.name: curves(
+            grouped(series.with_risk(model), cut=cut), months_shown=months_shown, endpoint=endpoint, tried=tried
+        )
         for series in everyone
         if model in series.risks and len(series)
     }

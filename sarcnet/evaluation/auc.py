@@ -38,7 +38,7 @@ def check(followup: Followup, *, horizon_months: float) -> None:
     said = " ".join(not_followed(followup, horizon_months=horizon_months))
     if not len(judged):
         raise SarcnetError(f"{said} Choose an earlier horizon_months.")
-    kinds = {"had a metastasis": judged.is_case, "is known to have had no metastasis": judged.is_control}
+    kinds = {"had the event": judged.is_case, "is known to have been free of it": judged.is_control}
     for kind, found in kinds.items():
         if not found(horizon_months).any():
             raise SarcnetError(

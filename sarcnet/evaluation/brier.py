@@ -65,7 +65,7 @@ def over_time(risk: np.ndarray, *, horizon_months: float, months: Sequence[float
     whole = risen[np.searchsorted(times, horizon_months, side="right")]
     if whole == 0:
         raise SarcnetError(
-            f"None of {len(fitted)} training patients had a metastasis by {horizon_months:g} months, so nobody knows how "
+            f"None of {len(fitted)} training patients had the event by {horizon_months:g} months, so nobody knows how "
             "a risk rises in time."
         )
     share = risen[np.searchsorted(times, np.asarray(months), side="right")] / whole

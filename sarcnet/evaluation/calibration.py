@@ -112,7 +112,7 @@ def calibrate(
         raise SarcnetError(f"{len(np.unique(risk))} different risks: a calibration line needs three at least.")
     if not followup.is_case(horizon_months).any():
         raise SarcnetError(
-            f"None of {len(followup)} patients had a metastasis by {horizon_months:g} months: nothing to calibrate against."
+            f"None of {len(followup)} patients had the event by {horizon_months:g} months: nothing to calibrate against."
         )
     observed = pseudo_values(followup, horizon_months=horizon_months, competing=competing)
     grid = np.quantile(risk, np.linspace(0.01, 0.99, 50))

@@ -93,7 +93,7 @@ def cox_risk(
     events = int((cause == METASTASIS).sum())
     names = [*clinical_columns(variables), *further]
     if not events:
-        raise SarcnetError(f"cannot be fitted on {len(training)} patients without a metastasis.")
+        raise SarcnetError(f"cannot be fitted on {len(training)} patients without an event.")
     hazards = []
     times = np.unique(months[(cause == METASTASIS) & (months <= horizon_months)])
     ages = [name for name in variables if name == AGE]
@@ -105,7 +105,7 @@ def cox_risk(
         varies = moments.inverse_std[0] > 0
         if which == METASTASIS and not varies.any():
             raise SarcnetError(
-                f"cannot be fitted on {len(training)} patients with {events} metastases: none of its variables varies "
+                f"cannot be fitted on {len(training)} patients with {events} events: none of its variables varies "
                 f"({', '.join(names)})."
             )
         known, new = (np.nan_to_num((x - moments.mean) * moments.inverse_std)[:, varies] for x in (known, new))

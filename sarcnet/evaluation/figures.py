@@ -57,7 +57,7 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
     for k, row in enumerate(rows.itertuples()):
         place += 1.0 if k == 0 or row.variable == rows["variable"].iloc[k - 1] else 1.7
         places.append(place)
-        ticks.append(f"{str(row.level).replace('_', ' ')} ({row.n}, {row.metastases})")
+        ticks.append(f"{str(row.level).replace('_', ' ')} ({row.n}, {row.events})")
         colour = "black" if row.variable == "all" else OURS
         for ax, (value, low, high) in (
             (left, (row.auc, row.low, row.high)),
@@ -83,7 +83,7 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
     right.set(xlabel="difference in AUC", title=f"minus {label(other)}")
     if len(tests):
         right.text(1.02, 1.01, "same in all?", transform=right.transAxes, va="bottom")
-    left.text(-0.03, 1.01, "subgroup (patients, metastases)", transform=left.transAxes, ha="right", va="bottom")
+    left.text(-0.03, 1.01, "subgroup (patients, events)", transform=left.transAxes, ha="right", va="bottom")
     for ax in (left, right):
         ax.grid(axis="x", alpha=0.3)
     return figure

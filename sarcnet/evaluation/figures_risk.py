@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.appraisal import Calibrations
-from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup
 from sarcnet.evaluation.comparators import FNCLCC
 from sarcnet.evaluation.decision import ALL, NONE
 from sarcnet.evaluation.survival import HIGH, LOW, Curves
@@ -21,12 +22,8 @@ from sarcnet.evaluation.tables import label
 
 OURS = PALETTE[0]
 GROUP_COLOURS = {HIGH: PALETTE[1], LOW: PALETTE[0]}
-OUTCOMES = {  # what became of a patient by the horizon -> colour
-    "metastasis": PALETTE[1],
-    "free at the horizon": PALETTE[0],
-    "died without metastasis": PALETTE[6],
-    "lost before": "0.82",
-}
+FREE, LOST = "free at the horizon", "lost before"
+CODE_COLOURS = {METASTASIS: PALETTE[1], DEATH: PALETTE[6]}
 
 
 def _p(name: str, value: float) -> str:
@@ -35,7 +32,7 @@ def _p(name: str, value: float) -> str:
     return f"{name} P {'< 0.001' if value < 0.001 else f'= {value:.3f}'}"
 
 
-def draw_survival(found: dict[str, Curves], *, horizon_months: float) -> Figure:
+def draw_survival(found: dict[str, Curves], *, horizon_months: float, endpoint: Endpoint) -> Figure:
     """High and low risk in each series. Above: Kaplan–Meier; below: Aalen–Johansen, with numbers at risk."""
     figure, axes = plt.subplots(
         2, len(found), figsize=(5.2 * len(found), 7.6), sharex="col", sharey="row", squeeze=False
@@ -49,11 +46,11 @@ def draw_survival(found: dict[str, Curves], *, horizon_months: float) -> Figure:
                 own["months"], own["low"], own["high"], step="post", color=colour, alpha=0.15, linewidth=0
             )
         for (group, event), own in curves.incidence.groupby(["group", "event"], sort=False):
-            colour, line = GROUP_COLOURS[str(group)], "-" if event == "metastasis" else "--"
+            colour, line = GROUP_COLOURS[str(group)], "-" if event == endpoint.event else "--"
             below.step(
                 own["months"], own["risk"], where="post", color=colour, linestyle=line, label=f"{group}: {event}"
             )
-            if event == "metastasis":
+            if event == endpoint.event:
                 below.fill_between(
                     own["months"], own["low"], own["high"], step="post", color=colour, alpha=0.15, linewidth=0
                 )
@@ -68,8 +65,8 @@ def draw_survival(found: dict[str, Curves], *, horizon_months: float) -> Figure:
         _numbers_at_risk(below, curves.at_risk, shown, named=column == 0)
     if (engine := figure.get_layout_engine()) is not None:
         engine.set(wspace=0.06)  # type: ignore[call-arg]  # so that two rows of numbers at risk do not run together
-    axes[0][0].set_ylabel("free of metastasis (deaths censored)")
-    axes[1][0].set_ylabel("incidence (death competes)")
+    axes[0][0].set_ylabel(endpoint.survival)
+    axes[1][0].set_ylabel("cumulative incidence" + (" (death competes)" if endpoint.competing else ""))
     axes[0][0].legend(loc="lower left")
     axes[1][0].legend(loc="upper left", fontsize="small")
     return figure
@@ -88,19 +85,30 @@ def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, shown: Sequence[float], *,
         ax.text(-0.06, -0.20, "at risk", transform=ax.transAxes, ha="right", fontsize="small")
 
 
-def fates(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
-    """What became of each patient by the horizon, as OUTCOMES names it."""
+def outcome_colours(endpoint: Endpoint) -> dict[str, str]:
+    """What can become of a patient by the horizon, with its colour: an event, free, a competing death, lost."""
+    event, *competing = ({words: CODE_COLOURS[code]} for code, words in endpoint.codes.items())
+    return event | {FREE: PALETTE[0]} | dict(item for words in competing for item in words.items()) | {LOST: "0.82"}
+
+
+def fates(patients: pd.DataFrame, *, horizon_months: float, endpoint: Endpoint) -> pd.Series:
+    """What became of each patient by the horizon, as :func:`outcome_colours` names it."""
     seen = Followup.of(patients)
     kinds = [kind(horizon_months) for kind in (seen.is_case, seen.is_free, seen.is_lost)]
-    found = np.select(kinds, ["metastasis", "free at the horizon", "lost before"], "died without metastasis")
+    found = np.select(kinds, [endpoint.event, FREE, LOST], endpoint.competing)
     return pd.Series(found, index=patients.index)
 
 
 def draw_calibration(
-    found: Calibrations, risks: dict[str, pd.DataFrame], *, horizon_months: float, level: float
+    found: Calibrations,
+    risks: dict[str, pd.DataFrame],
+    *,
+    horizon_months: float,
+    level: float,
+    endpoint: Endpoint,
 ) -> Figure:
     """Above: observed (Aalen–Johansen) against predicted risk, smooth and by group. Below: predicted risks by outcome."""
-    names = list(found.lived)
+    names, colours = list(found.lived), outcome_colours(endpoint)
     figure, axes = plt.subplots(
         2, len(names), figsize=(4.9 * len(names), 6.6), sharex=True, height_ratios=(2.2, 1), squeeze=False
     )
@@ -121,10 +129,10 @@ def draw_calibration(
         text += f"\nICI {made.ici.value:.3f} ({made.ici.low:.3f} to {made.ici.high:.3f})"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize="small")
         ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{name}, n = {len(risks[name])}")
-        own, bins = fates(risks[name], horizon_months=horizon_months), np.linspace(0, 1, 21)
-        parts = [risks[name].loc[own == fate, "risk"] for fate in OUTCOMES]
-        below.hist(parts, bins=bins, stacked=True, color=list(OUTCOMES.values()), label=list(OUTCOMES))
-        below.set(xlabel=f"predicted risk of metastasis by {horizon_months:g} months")
+        own, bins = fates(risks[name], horizon_months=horizon_months, endpoint=endpoint), np.linspace(0, 1, 21)
+        parts = [risks[name].loc[own == fate, "risk"] for fate in colours]
+        below.hist(parts, bins=bins, stacked=True, color=list(colours.values()), label=list(colours))
+        below.set(xlabel=f"predicted risk of {endpoint.event} by {horizon_months:g} months")
         below.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0][0].set_ylabel(f"observed (Aalen–Johansen, {level:.0%} interval)")
     axes[0][0].legend(loc="lower right", fontsize="small")
@@ -133,7 +141,9 @@ def draw_calibration(
     return figure
 
 
-def draw_decision(found: pd.DataFrame, *, marked: Sequence[float], n: int, name: str, level: float) -> Figure:
+def draw_decision(
+    found: pd.DataFrame, *, marked: Sequence[float], n: int, name: str, level: float, endpoint: Endpoint
+) -> Figure:
     """Net benefit over the threshold, in true positives for 100 patients; the stated thresholds are marked."""
     figure, ax = plt.subplots(figsize=(7.2, 4.4))
     colours = iter((PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3]))
@@ -149,7 +159,7 @@ def draw_decision(found: pd.DataFrame, *, marked: Sequence[float], n: int, name:
     for threshold in marked:
         ax.axvline(threshold, color="0.6", linewidth=1, linestyle=":")
     top = 100 * found["high"].max()
-    ax.set(ylim=(-0.12 * top, 1.05 * top), xlabel="risk of metastasis at which one would treat")
+    ax.set(ylim=(-0.12 * top, 1.05 * top), xlabel=f"risk of {endpoint.event} at which one would treat")
     ax.set_ylabel(f"net benefit, per 100 patients ({level:.0%} band)")
     ax.set_title(f"{name}, n = {n}")
     ax.legend(fontsize="small")

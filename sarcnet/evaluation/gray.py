@@ -53,7 +53,7 @@ def gray_test(months: np.ndarray, event: np.ndarray, group: np.ndarray) -> GrayT
     if len(names) < 2:
         raise SarcnetError(f"Gray's test needs two groups; all {len(group)} patients are in the same one.")
     if not (event == METASTASIS).any():
-        raise SarcnetError(f"Gray's test cannot be made: none of {len(event)} patients had a metastasis.")
+        raise SarcnetError(f"Gray's test cannot be made: none of {len(event)} patients had the event.")
     times = np.unique(months[event != CENSORED])
     own = group[None, :] == names[:, None]  # (K, n)
     then = months[None, :] == times[:, None]  # (U, n)

@@ -82,7 +82,7 @@ def auc_in_time(
     seed: int,
     tried: Attempts,
 ) -> pd.DataFrame:
-    """AUC of each model at each horizon with its pointwise interval: model, months, auc, low, high, metastases (so far).
+    """AUC of each model at each horizon with its pointwise interval: model, months, auc, low, high, events (so far).
 
     The risk is the same throughout: that of the study's horizon. Horizons at which no AUC exists are left out, with a
     sentence in `tried`.
@@ -103,7 +103,7 @@ def auc_in_time(
             early = int(series.followup.is_case(t).sum())
             estimates = {model: found.estimate(model) for model in found.point}
             rows += [(model, t, e.value, e.low, e.high, early) for model, e in estimates.items()]
-    return pd.DataFrame(rows, columns=["model", "months", "auc", "low", "high", "metastases"])
+    return pd.DataFrame(rows, columns=["model", "months", "auc", "low", "high", "events"])
 
 
 def brier_table(

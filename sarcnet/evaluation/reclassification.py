@@ -27,7 +27,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Moves:
-    """table: kind, n, metastasis at the horizon, low, high. cases, controls: net share that moves the right way."""
+    """table: kind, n, incidence of the event at the horizon, low, high. cases, controls: net share that moves the right way."""
 
     table: pd.DataFrame
     cases: Estimate
@@ -63,4 +63,4 @@ def moves(
         gained = [(case @ (up - down)) / case.sum(axis=1), (control @ (down - up)) / control.sum(axis=1)]
     tails = [(1 - level) / 2, (1 + level) / 2]
     cases, controls = (Estimate(float(g[0]), *map(float, np.nanquantile(g[1:], tails))) for g in gained)
-    return Moves(pd.DataFrame(rows, columns=["group", "n", "metastasis", "low", "high"]), cases, controls)
+    return Moves(pd.DataFrame(rows, columns=["group", "n", "incidence", "low", "high"]), cases, controls)

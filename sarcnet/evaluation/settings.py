@@ -20,5 +20,5 @@ class EvaluationSettings(Settings):
     high_risk_share: float = Field(description="share of training patients called high risk", gt=0, lt=1)
     calibration_groups: int = Field(description="groups of patients by predicted risk", ge=2, le=10)
     treatment_thresholds: list[Probability] = Field(
-        description="risks of metastasis at which chemotherapy might be offered", min_length=1
+        description="predicted risks at which chemotherapy might be offered", min_length=1
     )

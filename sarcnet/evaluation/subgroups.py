@@ -27,7 +27,7 @@ COMMON = ("UPS", "leiomyosarcoma", "myxofibrosarcoma")
 class Subgroups:
     """Forest of subgroups.
 
-    rows: variable, level, n, metastases (by the horizon), auc, low, high, difference, difference_low, difference_high.
+    rows: variable, level, n, events (by the horizon), auc, low, high, difference, difference_low, difference_high.
     tests: variable, q, freedom, p.
     unsaid: a sentence for each level or test that could not be computed.
     """
@@ -93,10 +93,10 @@ def judge_subgroups(
         rows.append((variable, name, int(own.sum()), early, *numbers))
     if small:
         unsaid.append(
-            f"Subgroups need {LEAST} metastases and {LEAST} patients known to be free of them at {horizon_months:g} months; "
+            f"Subgroups need {LEAST} events and {LEAST} patients known to be free of it at {horizon_months:g} months; "
             f"these have too few: {', '.join(small)}."
         )
-    named = ["variable", "level", "n", "metastases", "auc", "low", "high"]
+    named = ["variable", "level", "n", "events", "auc", "low", "high"]
     table = pd.DataFrame(rows, columns=[*named, "difference", "difference_low", "difference_high", "error"])
     for variable, group in table[table["variable"] != "all"].groupby("variable", sort=False):
         if len(group) > 1 and (group["error"] > 0).all():

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from lifelines.statistics import logrank_test
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import curve
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup
+from sarcnet.evaluation.auc import METASTASIS, Followup
 from sarcnet.evaluation.gray import gray_test
 
 HIGH, LOW = "high risk", "low risk"
-CAUSES = {"metastasis": METASTASIS, "death": DEATH}
 
 
 def cut_off(training_risk: pd.Series, *, high_risk_share: float) -> float:
@@ -32,9 +32,9 @@ class Curves:
     """Curves of the two groups.
 
     steps: Kaplan–Meier, death censored: group, months, free, low, high (95 % bounds).
-    incidence: Aalen–Johansen: group, event (metastasis or death without), months, risk, low, high.
+    incidence: Aalen–Johansen: group, event (in the endpoint's words), months, risk, low, high.
     at_risk: one row a group, one column a time in months.
-    p, gray_p: log-rank and Gray's test between the groups (NaN when one is empty or nobody had a metastasis).
+    p, gray_p: log-rank and Gray's test between the groups (NaN when one is empty or nobody had the event).
     """
 
     steps: pd.DataFrame
@@ -44,8 +44,10 @@ class Curves:
     gray_p: float
 
 
-def curves(patients: pd.DataFrame, *, months_shown: list[float], tried: Attempts | None = None) -> Curves:
-    """Freedom from metastasis by group, death without metastasis censored, and both incidences, death competing.
+def curves(
+    patients: pd.DataFrame, *, months_shown: list[float], endpoint: Endpoint, tried: Attempts | None = None
+) -> Curves:
+    """Freedom from the event by group, a competing death censored, and the incidence of both where one competes.
 
     Args:
         patients: with centre, mfs_months, mfs_event and group.
@@ -64,8 +66,8 @@ def curves(patients: pd.DataFrame, *, months_shown: list[float], tried: Attempts
         free = {"months": net["months"], "free": 1 - net["risk"], "low": 1 - net["high"], "high": 1 - net["low"]}
         steps.append(pd.DataFrame(free).assign(group=name))
         incidences += [
-            curve(followup, competing=True, cause=cause).assign(group=name, event=event)
-            for event, cause in CAUSES.items()
+            curve(followup, competing=True, cause=cause).assign(group=name, event=words)
+            for cause, words in endpoint.codes.items()
         ]
         risk[name] = [int((followup.months >= time).sum()) for time in months_shown]
     p = gray_p = float("nan")

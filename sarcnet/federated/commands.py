@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from sarcnet.cohort.endpoint import FILE as OUTCOME_FILE
+from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.params import AnySettings, validated
@@ -28,10 +30,11 @@ from sarcnet.federated.settings import FederationSettings
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
+from sarcnet.virtual.settings import CohortSettings
 
 NEEDED = ("00_cohort", "02_features")
 #: All that may be in a hospital's folder; one that holds anything else is not overwritten.
-CONTENT = {"patients.parquet", "folds.parquet", "slides.parquet", "features", "error.txt"}
+CONTENT = {OUTCOME_FILE, "patients.parquet", "folds.parquet", "slides.parquet", "features", "error.txt"}
 
 
 def run_lay(study: Study, *, centre: str | None, into: Path) -> int:
@@ -74,6 +77,7 @@ def run_lay(study: Study, *, centre: str | None, into: Path) -> int:
         slides=slides,
         folds=make_folds(own, folds=model.folds, repeats=model.repeats, seed=model.seed),
         features={path.stem: path for key, path in outputs.items() if key.startswith("features/")},
+        outcome=read_endpoint(outputs[OUTCOME_FILE]).name,
         link=False,  # whoever changes the folder's owner must not change the run's
     )
     for path in (into, *into.rglob("*")):
@@ -140,7 +144,8 @@ def make_protocol(study: Study, *, hospitals: Sequence[str]) -> Protocol:
         raise SarcnetError(f"The hospitals are {', '.join(hospitals)}: name each once.")
     encoder = encoder_named(settings(study, "02_features", FeaturesSettings).encoder)
     model = settings(study, "03_model", ModelSettings)
-    return Protocol.of(model, centres=hospitals, encoder=encoder.name, feature_dim=encoder.dim)
+    outcome = settings(study, "00_cohort", CohortSettings).outcome
+    return Protocol.of(model, outcome=outcome, centres=hospitals, encoder=encoder.name, feature_dim=encoder.dim)
 
 
 def settings(study: Study, stage: str, kind: type[AnySettings]) -> AnySettings:

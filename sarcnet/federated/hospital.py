@@ -1,6 +1,7 @@
 """A hospital's folder: all a hospital's client can read. Nothing of another hospital is in it, and nobody else opens
 it.
 
+outcome.json       the outcome for which the patients' events are coded (`sarcnet.cohort.endpoint`)
 patients.parquet   its own training patients: clinical variables and outcome
 folds.parquet      patient_id, repeat, fold of these patients
 slides.parquet     slide_id, patient_id
@@ -18,7 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.endpoint import FILE as OUTCOME_FILE
+from sarcnet.cohort.endpoint import METASTASIS, endpoint_named, read_endpoint
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.files import write_json
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import make_members, training_weights
 from sarcnet.model.patients import Patients, assemble_patients
@@ -42,12 +46,14 @@ def write_hospital(
     slides: pd.DataFrame,
     folds: pd.DataFrame,
     features: Mapping[str, Path],
+    outcome: str = METASTASIS.name,
     link: bool = True,
 ) -> Path:
     """Lay one hospital's folder, afresh; only rows and files of ``centre`` go in.
 
     patients, slides, folds: tables of all hospitals (patient_id, centre, ...). features: slide_id → HDF5 file; files
-    are hard links where link is set and the disk allows it, copies elsewhere. Returns the folder.
+    are hard links where link is set and the disk allows it, copies elsewhere. outcome: the one for which the events of
+    ``patients`` are coded. Returns the folder.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "features").mkdir(parents=True)
@@ -62,6 +68,7 @@ def write_hospital(
             place = _link if link else shutil.copyfile
             place(features[slide_id], folder / "features" / f"{slide_id}.h5")
     own.to_parquet(folder / "patients.parquet", index=False)
+    write_json(folder / OUTCOME_FILE, endpoint_named(outcome).to_dict())
     return folder
 
 
@@ -95,10 +102,24 @@ def read_centre(folder: Path) -> str:
 def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
     """Read a hospital's folder under a protocol.
 
-    Raises SarcnetError when a table cannot be read, or its features are not those the protocol was made for.
+    Raises SarcnetError when a table cannot be read, or its outcome or its features are not those the protocol was made
+    for.
     """
     centre = read_centre(folder)
     table = _read(folder, "patients")
+    coded, agreed = read_endpoint(folder / OUTCOME_FILE), endpoint_named(protocol.outcome)
+    if coded != agreed:
+        raise SarcnetError(
+            f"The patients' events at {centre} are coded for the outcome '{coded.name}' ({coded.event}), the protocol "
+            f"predicts '{agreed.name}' ({agreed.event}): set outcome to {agreed.name} in this hospital's profile, run "
+            "00_cohort again and lay the folder again."
+        )
+    strange = sorted(set(table["mfs_event"].dropna()) - {0, *agreed.codes})
+    if strange:
+        raise SarcnetError(
+            f"The patients' table at {centre} holds mfs_event {strange}, which the outcome '{agreed.name}' does not know: "
+            "lay the folder again with `sarcnet hospital lay`."
+        )
     bags = read_bags(
         sorted((folder / "features").glob("*.h5")),
         slides=_read(folder, "slides"),

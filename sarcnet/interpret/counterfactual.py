@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.interpret.studio import BASE, KNOBS, STAIN, Variant
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import fold_matrix, mean_over
@@ -73,6 +74,7 @@ def respond(
         eta.loc[table["patient_id"]].to_numpy(float) + np.array(shift),
         age_years=ages.loc[table["patient_id"]].to_numpy(float),
         horizon_years=horizon_months / 12,
+        outcome=endpoint_named(model.protocol.outcome).name,
     )
     return table.assign(
         n_tiles=np.diff(offsets),

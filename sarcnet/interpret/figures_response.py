@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.nomogram import IMAGE, Nomogram
 from sarcnet.interpret.studio import CONTROLS, ELSEWHERE, KNOBS, STAIN
@@ -98,7 +99,7 @@ def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: flo
     return figure
 
 
-def draw_nomogram(found: Nomogram) -> Figure:
+def draw_nomogram(found: Nomogram, *, endpoint: Endpoint) -> Figure:
     """Add the points of every row; the sum on the scale below leads to the risk."""
     rows = list(found.axes)
     figure, (upper, lower) = plt.subplots(
@@ -115,7 +116,7 @@ def draw_nomogram(found: Nomogram) -> Figure:
     ticks = np.arange(0, total + 1, step)
     _scale(lower, 0, ticks, [f"{v:g}" for v in ticks])
     _scale(lower, 1, found.risks["points"].to_numpy(float), [f"{100 * r:g} %" for r in found.risks["risk"]])
-    lower.set_yticks([0, 1], ["total points", "5-year risk of metastasis"])
+    lower.set_yticks([0, 1], ["total points", f"5-year risk of {endpoint.event}"])
     lower.set_ylim(1.6, -0.7)
     for ax in (upper, lower):
         ax.xaxis.set_visible(False)

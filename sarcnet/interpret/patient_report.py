@@ -2,7 +2,7 @@
 
 The page is one HTML file that needs no network and prints on one sheet of A4. How sure a risk is, is said in the only way
 that can be checked: of so many patients with the most similar predicted risk, none of whom the asked networks had seen,
-how many have had a metastasis.
+how many have had the event.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import at, curve
 from sarcnet.compendium.files import atomic_path
 from sarcnet.evaluation.auc import Followup
@@ -106,6 +107,7 @@ class Page:
     model: str
     horizon_months: float
     level: float
+    endpoint: Endpoint
     true_risk: float | None = None
 
     def html(self) -> str:
@@ -116,7 +118,8 @@ class Page:
         parts = [
             f'<div class="warn">{escape(head)}</div>',
             f"<h1>Patient {who}, {escape(str(self.patient['centre']))}</h1>",
-            f'<p>Predicted risk of metastasis within {years} years: <span class="risk">{self.patient["risk"]:.0%}</span></p>',
+            f"<p>Predicted risk of {self.endpoint.event} within {years} years: "
+            f'<span class="risk">{self.patient["risk"]:.0%}</span></p>',
             f"<p>{escape(self._certainty())}</p>",
             self._drivers(),
             self._pictures(),
@@ -136,7 +139,7 @@ class Page:
             a = self.alike
             said = (
                 f"Of the {a.n} patients with the most similar predicted risk ({a.low_risk:.0%} to {a.high_risk:.0%}), "
-                f"{a.observed:.0%} had a metastasis by then ({self.level:.0%} interval {a.low:.0%} to {a.high:.0%})."
+                f"{a.observed:.0%} {self.endpoint.had} by then ({self.level:.0%} interval {a.low:.0%} to {a.high:.0%})."
             )
         if self.true_risk is not None:
             said += f" This patient is simulated, so the true risk is known: {self.true_risk:.0%}."
@@ -197,7 +200,7 @@ class Page:
     def _limits(self) -> str:
         return (
             f"Model {self.model}; the risk is the mean of the networks that were not trained on this patient. A part says what "
-            "moved the model, not what causes metastasis. What was not recorded counts as average."
+            "moved the model, not what causes the disease to spread. What was not recorded counts as average."
         )
 
 
@@ -222,7 +225,7 @@ def make_pages(
         see: reads tiles, rows of `Explanation.tiles`.
         true_risks: by patient_id where patients are simulated.
         tiles_per_end: tiles that raise, and tiles that lower.
-        facts: kind, model, horizon_months, level, as in `Page`.
+        facts: kind, model, horizon_months, level, endpoint, as in `Page`.
     """
     rows = registry.set_index("patient_id", drop=False)
     pages = []

@@ -21,6 +21,7 @@ import torch
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from sarcnet.cohort.endpoint import OutcomeName
 from sarcnet.cohort.schema import HISTOTYPES, PATIENTS
 from sarcnet.model.clinical import CATEGORIES, clinical_values
 from sarcnet.model.crossval import Member, mean_over
@@ -114,7 +115,7 @@ def jackknife_error(values: np.ndarray, members: Sequence[Member]) -> float:
 
 
 def true_response(
-    table: pd.DataFrame, truth: pd.DataFrame, *, variables: Sequence[str], horizon_months: float
+    table: pd.DataFrame, truth: pd.DataFrame, *, variables: Sequence[str], horizon_months: float, outcome: OutcomeName
 ) -> pd.DataFrame:
     """The same curves of the true risk, for those variables that are in the hazard: variable, value, risk.
 
@@ -129,7 +130,7 @@ def true_response(
         for value in grid_of(table, variable):
             shift = np.nan_to_num(_term(variable, pd.Series([value] * len(table))) - now)
             years = np.full(len(age), float(value)) if variable == "age_years" else age  # type: ignore[arg-type]
-            risk = true_risk(eta + shift, age_years=years, horizon_years=horizon_months / 12)
+            risk = true_risk(eta + shift, age_years=years, horizon_years=horizon_months / 12, outcome=outcome)
             rows.append({"variable": variable, "value": value, "risk": risk.mean()})
     return pd.DataFrame(rows, columns=["variable", "value", "risk"])
 

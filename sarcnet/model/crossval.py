@@ -44,13 +44,13 @@ def make_folds(table: pd.DataFrame, *, folds: int, repeats: int, seed: int) -> p
     for centre, rows in known.groupby("centre"):
         events = int((rows["mfs_event"] == METASTASIS).sum())
         if events < folds:
-            what = "everybody is censored" if events == 0 else f"only {events} of {len(rows)} patients had a metastasis"
+            what = "everybody is censored" if events == 0 else f"only {events} of {len(rows)} patients had the event"
             faults.add(
                 f"Centre {centre}: {what}; each of the {folds} folds needs one. Lower folds, or leave the centre out."
             )
         if len(rows) - events < folds:
             faults.add(
-                f"Centre {centre}: only {len(rows) - events} of {len(rows)} patients stayed without metastasis "
+                f"Centre {centre}: only {len(rows) - events} of {len(rows)} patients stayed without the event "
                 f"(one class only); each of the {folds} folds needs one. Lower folds, or leave the centre out."
             )
     faults.raise_if_any("The cohort cannot be cross-validated")

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.outcome import Followup
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.predict import TrainedStack
@@ -23,17 +24,18 @@ CURVE_COLUMNS = {
     "stopping_loss": "stopping patients",
     "heldout_loss": "held-out patients",
 }
-OUTCOME_COLOURS = {"free of metastasis": "#56B4E9", "metastasis": "#D55E00"}
+FREE_COLOUR, EVENT_COLOUR = "#56B4E9", "#D55E00"
 
 
-def outcome_by(patients: pd.DataFrame, *, horizon_months: float) -> pd.Series:
-    """Outcome at the horizon by patient_id: metastasis, free of metastasis (also when dead by then), or missing (lost before).
+def outcome_by(patients: pd.DataFrame, *, horizon_months: float, endpoint: Endpoint) -> pd.Series:
+    """Outcome at the horizon by patient_id in the endpoint's words: event, free of it (also when dead by then, where death
+    is no event), or missing (lost before).
 
     patients: patient_id, mfs_months, mfs_event. For pictures only: an AUC must not leave out the censored.
     """
     seen = Followup.of(patients)
     kinds = [seen.is_case(horizon_months), seen.is_control(horizon_months)]
-    outcome = np.select(kinds, ["metastasis", "free of metastasis"], default="")
+    outcome = np.select(kinds, [endpoint.event, endpoint.free], default="")
     return pd.Series(outcome, index=patients["patient_id"], name="outcome").replace("", np.nan)
 
 
@@ -98,33 +100,44 @@ def say_when_stopped(curves: pd.DataFrame, *, tuning: pd.DataFrame) -> str:
 
 
 def draw_risk_by_outcome(
-    oof: pd.DataFrame, *, patients: pd.DataFrame, models: Sequence[str], horizon_months: float, notes: Mapping[str, str]
+    oof: pd.DataFrame,
+    *,
+    patients: pd.DataFrame,
+    models: Sequence[str],
+    horizon_months: float,
+    notes: Mapping[str, str],
+    endpoint: Endpoint,
 ) -> Figure:
     """One panel a model: out-of-fold risk (mean over repeats) of each patient by outcome.
 
     notes: model → a line under its title.
     """
-    table = risk_table(oof, patients=patients, horizon_months=horizon_months).dropna(subset="outcome")
+    table = risk_table(oof, patients=patients, horizon_months=horizon_months, endpoint=endpoint).dropna(
+        subset="outcome"
+    )
     fig, axes = plt.subplots(
         1, len(models), figsize=(2.0 * len(models), 3.2), sharey=True, squeeze=False, layout="constrained"
     )
     for ax, model in zip(axes[0], models, strict=True):
-        _strips(ax, table[table["model"] == model])
+        _strips(ax, table[table["model"] == model], endpoint=endpoint)
         ax.set_title(f"{model}\n{notes.get(model, '')}".strip(), fontsize="medium")
-    axes[0, 0].set_ylabel(f"predicted {horizon_months:g}-month risk of metastasis\n(out of fold, mean over repeats)")
+    axes[0, 0].set_ylabel(
+        f"predicted {horizon_months:g}-month risk of {endpoint.event}\n(out of fold, mean over repeats)"
+    )
     return fig
 
 
-def risk_table(oof: pd.DataFrame, *, patients: pd.DataFrame, horizon_months: float) -> pd.DataFrame:
+def risk_table(oof: pd.DataFrame, *, patients: pd.DataFrame, horizon_months: float, endpoint: Endpoint) -> pd.DataFrame:
     """patient_id, centre, model, risk (mean over repeats), outcome at the horizon."""
     mean = oof.groupby(["model", "patient_id", "centre"], as_index=False, sort=False)["risk"].mean()
-    return mean.join(outcome_by(patients, horizon_months=horizon_months), on="patient_id")
+    return mean.join(outcome_by(patients, horizon_months=horizon_months, endpoint=endpoint), on="patient_id")
 
 
-def _strips(ax: Axes, rows: pd.DataFrame) -> None:
-    labels = {name: f"{name}\nn = {int((rows['outcome'] == name).sum())}" for name in OUTCOME_COLOURS}
+def _strips(ax: Axes, rows: pd.DataFrame, *, endpoint: Endpoint) -> None:
+    colours = {endpoint.free: FREE_COLOUR, endpoint.event: EVENT_COLOUR}
+    labels = {name: f"{name}\nn = {int((rows['outcome'] == name).sum())}" for name in colours}
     shown = rows.assign(label=rows["outcome"].map(labels))
-    palette = {labels[name]: colour for name, colour in OUTCOME_COLOURS.items()}
+    palette = {labels[name]: colour for name, colour in colours.items()}
     order = list(palette)
     sns.boxplot(shown, x="label", y="risk", order=order, fill=False, color="0.15", width=0.5, showfliers=False, ax=ax)
     for place, (label, colour) in enumerate(palette.items()):

@@ -142,8 +142,8 @@ def _watched(
 
 
 def hazard_table(outcome: Intervals, *, edges_months: Sequence[float]) -> pd.DataFrame:
-    """What the data say interval by interval: from_months, to_months, at_risk, metastases, hazard (their ratio), deaths
-    (without metastasis)."""
+    """What the data say interval by interval: from_months, to_months, at_risk, events, hazard (their ratio),
+    competing_deaths (none where death is an event)."""
     at_risk, events = outcome.at_risk.sum(axis=0), outcome.event.sum(axis=0)
     lower = [0.0, *list(edges_months)[:-1]]
     return pd.DataFrame(
@@ -151,9 +151,9 @@ def hazard_table(outcome: Intervals, *, edges_months: Sequence[float]) -> pd.Dat
             "from_months": lower,
             "to_months": list(edges_months),
             "at_risk": at_risk.astype(int),
-            "metastases": events.astype(int),
+            "events": events.astype(int),
             "hazard": np.divide(events, at_risk, out=np.full(len(lower), np.nan), where=at_risk > 0),
-            "deaths": np.asarray(outcome.death).sum(axis=0).astype(int),
+            "competing_deaths": np.asarray(outcome.death).sum(axis=0).astype(int),
         }
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.clinical import clinical_columns
@@ -36,6 +37,8 @@ class Protocol:
     epoch's place (`sarcnet.federated.stopping`).
     weight_decay_grid: values among which an inner cross-validation chooses for each member (`sarcnet.model.tuning`); empty:
     weight_decay for all, and so in a federation.
+    outcome: the event that was predicted, a name in `sarcnet.cohort.endpoint`; whoever reads patients under this protocol
+    needs tables coded for it.
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
     """
 
@@ -63,6 +66,7 @@ class Protocol:
     early_stopping_share: float = 0.0
     patience: int = 5
     weight_decay_grid: tuple[float, ...] = ()
+    outcome: str = "metastasis"
 
     def __post_init__(self) -> None:
         for name in ("centres", "clinical_variables", "hazard_edges_months", "weight_decay_grid"):
@@ -79,16 +83,25 @@ class Protocol:
             raise SarcnetError(
                 f"early_stopping_share is {self.early_stopping_share:g}: choose 0 (off) to 0.5, for example 0.2."
             )
+        if endpoint_named(self.outcome).loss(self.loss) != self.loss:
+            raise SarcnetError(
+                f"loss is '{self.loss}', but with the outcome '{self.outcome}' death is an event and nothing competes: "
+                "set loss to hazard."
+            )
         if self.fusion not in FUSIONS:
             raise SarcnetError(f"fusion is '{self.fusion}': choose {', '.join(FUSIONS)}.")
 
     @classmethod
-    def of(cls, settings: ModelSettings, *, centres: Sequence[str], encoder: str, feature_dim: int) -> Protocol:
-        """From notebook 03's settings, the hospitals that take part, and the encoder of the tiles.
+    def of(
+        cls, settings: ModelSettings, *, outcome: str, centres: Sequence[str], encoder: str, feature_dim: int
+    ) -> Protocol:
+        """From notebook 03's settings, the outcome, the hospitals that take part, and the encoder of the tiles.
 
+        Where nothing competes, the loss competing_hazards is that of a single hazard, and the protocol says hazard.
         feature_dim: numbers a tile.
         """
         values = settings.model_dump(include={f.name for f in fields(cls)})
+        values |= {"outcome": outcome, "loss": endpoint_named(outcome).loss(settings.loss)}
         decays = settings.weight_decay
         values |= {"weight_decay": decays[0], "weight_decay_grid": decays if len(decays) > 1 else ()}
         return cls(**values, centres=tuple(sorted(centres)), encoder=encoder, feature_dim=feature_dim)

@@ -26,7 +26,7 @@ class ModelSettings(Settings):
     )
     fusion: Literal["late", "concatenation", "gated"] = Field(description="how image and clinic become one score")
     loss: Literal["competing_hazards", "hazard", "cox"] = Field(
-        description="what training makes small; with competing_hazards death without metastasis is a risk of its own"
+        description="what training makes small; with competing_hazards a competing death is a risk of its own"
     )
     embedding_dim: int = Field(ge=1, le=1024, description="numbers that describe a tile inside the network")
     epochs: int = Field(ge=1, le=10_000, description="passes over the training patients")

@@ -26,7 +26,7 @@ from sarcnet.virtual.patients import HORIZON_YEARS, VirtualPatients
 Control = Literal["none", "no_signal", "shuffled", "confounded"]
 CONFOUNDED_STRENGTH = 1.3  # of the stain of confounded slides, relative; beyond the spread of batches (about 0.1)
 OUTCOME = ("mfs_months", "mfs_event")
-FATE = ("linear_predictor", "risk_5y_true", "metastasis_years", "death_years")
+FATE = ("linear_predictor", "risk_5y_true", "mfs_risk_5y_true", "metastasis_years", "death_years")
 
 
 def controlled(patients: VirtualPatients, *, control: Control, generator: np.random.Generator) -> VirtualPatients:

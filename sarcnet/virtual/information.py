@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from sarcnet.cohort.endpoint import METASTASIS, Endpoint
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.patients import VirtualPatients
 
@@ -46,17 +47,18 @@ def expected_auc(score: np.ndarray, *, risk: np.ndarray) -> float:
     return float((cases * below).sum() / (cases.sum() * controls.sum()))
 
 
-def information(patients: VirtualPatients, *, seed: int) -> pd.DataFrame:
+def information(patients: VirtualPatients, *, seed: int, endpoint: Endpoint = METASTASIS) -> pd.DataFrame:
     """Best AUC at 5 years by source of information, with its Monte-Carlo standard error.
 
     Args:
         patients: n of them; half to learn the expectation on, half to judge.
         seed: root of the generator that halves them.
+        endpoint: the event whose risk is meant.
 
     Returns:
         One row a source: AUC, error (standard error of the mean over batches of patients), n judged.
     """
-    risk = patients.truth["risk_5y_true"].to_numpy()
+    risk = patients.truth[endpoint.true_risk].to_numpy()
     order = rng(seed, "information", "halves").permutation(len(risk))  # mixes the centres over halves and batches
     table, risk = _columns(patients).iloc[order].reset_index(drop=True), risk[order]
     learn = np.arange(len(risk)) < len(risk) // 2

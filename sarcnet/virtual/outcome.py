@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.endpoint import OutcomeName
 from sarcnet.virtual.centres import FollowUp
 from sarcnet.virtual.draws import Draws
 
@@ -64,17 +65,40 @@ def death_years(age_years: np.ndarray, *, uniform: np.ndarray) -> np.ndarray:
     return np.log1p(-DEATH_PER_YEAR_OF_AGE * np.log(uniform) / start) / DEATH_PER_YEAR_OF_AGE
 
 
-def true_risk(eta: np.ndarray, *, age_years: np.ndarray, horizon_years: float, steps: int = 200) -> np.ndarray:
-    """Cumulative incidence of metastasis by the horizon with death competing, (n,), by the midpoint rule in time."""
+def true_risk(
+    eta: np.ndarray,
+    *,
+    age_years: np.ndarray,
+    horizon_years: float,
+    outcome: OutcomeName = "metastasis",
+    steps: int = 200,
+) -> np.ndarray:
+    """Probability of an event by the horizon, (n,).
+
+    Args:
+        eta: (n,) log hazard ratio of metastasis, treatment included.
+        age_years: (n,) at diagnosis.
+        horizon_years: horizon.
+        outcome: "metastasis": cumulative incidence of metastasis with death competing, by the midpoint rule in time.
+            "mfs": probability of metastasis or death, one minus the product of both survival functions.
+        steps: of the midpoint rule.
+    """
     edges = np.linspace(0, horizon_years, steps + 1)
     middle = (edges[1:] + edges[:-1]) / 2
-    start = DEATH_AT_65 * np.exp(DEATH_PER_YEAR_OF_AGE * (np.asarray(age_years) - 65))
     rate = THETA * np.exp(eta)
+    if outcome == "mfs":
+        hazard = rate * metastasis_cdf(np.asarray(horizon_years)) + _death_hazard(age_years, years=horizon_years)
+        return -np.expm1(-hazard)
     risk = np.zeros(len(eta))
     for before, after, at in zip(metastasis_cdf(edges[:-1]), metastasis_cdf(edges[1:]), middle, strict=True):
-        alive = np.exp(-start * np.expm1(DEATH_PER_YEAR_OF_AGE * at) / DEATH_PER_YEAR_OF_AGE)
-        risk += alive * (np.exp(-rate * before) - np.exp(-rate * after))
+        risk += np.exp(-_death_hazard(age_years, years=at)) * (np.exp(-rate * before) - np.exp(-rate * after))
     return risk
+
+
+def _death_hazard(age_years: np.ndarray, *, years: float) -> np.ndarray:
+    """(n,) cumulative hazard of death without metastasis by then."""
+    start = DEATH_AT_65 * np.exp(DEATH_PER_YEAR_OF_AGE * (np.asarray(age_years) - 65))
+    return start * np.expm1(DEATH_PER_YEAR_OF_AGE * years) / DEATH_PER_YEAR_OF_AGE
 
 
 def observe(metastasis: np.ndarray, *, death: np.ndarray, follow_up: FollowUp, draws: Draws) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from sarcnet.cohort.endpoint import ENDPOINTS
 from sarcnet.cohort.schema import HISTOTYPES, PATIENT_COLUMNS, SITES
 from sarcnet.virtual.centres import Centre
 from sarcnet.virtual.draws import Draws, named_draws
@@ -51,7 +52,8 @@ def simulate(draws: Draws, *, centre: Centre, series: str, patient_ids: Sequence
     """Turn draws into patients.
 
     `truth` holds patient_id, centre, the latents and true pathology, linear_predictor (log hazard ratio, treatment
-    included), risk_5y_true (cumulative incidence of metastasis by 5 years with death competing), and
+    included), risk_5y_true (cumulative incidence of metastasis by 5 years with death competing),
+    mfs_risk_5y_true (probability of metastasis or death by 5 years, one minus metastasis-free survival), and
     metastasis_years, death_years as they would come without the end of follow-up.
     """
     histotype = drawn_category(draws.uniform["histotype"], shares=centre.mix.histotypes)
@@ -68,7 +70,9 @@ def simulate(draws: Draws, *, centre: Centre, series: str, patient_ids: Sequence
     patients = pd.concat([patients, seen], axis=1)
     patients.insert(0, "patient_id", list(patient_ids))
     patients.insert(1, "series", series)
-    truth = tumour.assign(linear_predictor=eta, risk_5y_true=true_risk(eta, age_years=age, horizon_years=HORIZON_YEARS))
+    truth = tumour.assign(linear_predictor=eta)
+    for one in ENDPOINTS.values():
+        truth[one.true_risk] = true_risk(eta, age_years=age, horizon_years=HORIZON_YEARS, outcome=one.name)
     truth = truth.assign(metastasis_years=metastasis, death_years=death, histotype=patients["histotype"])
     truth.insert(0, "patient_id", list(patient_ids))
     truth.insert(1, "centre", centre.name)

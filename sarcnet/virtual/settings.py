@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sarcnet.cohort.endpoint import OutcomeName
 from sarcnet.cohort.schema import SERIES
 from sarcnet.compendium.params import Settings
 from sarcnet.virtual.controls import Control
@@ -31,6 +32,7 @@ class CohortSettings(Settings):
     slide_height_um: float = Field(ge=200, le=20000, description="height of a rendered slide, µm")
     artefact_share: float = Field(ge=0, le=1, description="share of slides spoilt by pen, a fold, a bubble, blur, …")
     cohort_control: Control = Field(description="cohort in which something must not be found")
+    outcome: OutcomeName = Field(description="the event: metastasis (death competes) or mfs (metastasis or death)")
     jobs: int = Field(ge=1, le=256, description="processes, one slide each")
 
     @model_validator(mode="after")

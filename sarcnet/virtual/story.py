@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from sarcnet.cohort.followup import follow_up, free_at, metastasis_free
-from sarcnet.cohort.outcome import DEATH, METASTASIS, with_outcome
+from sarcnet.cohort.endpoint import Endpoint
+from sarcnet.cohort.followup import event_free, follow_up, free_at
+from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.progress import track
@@ -83,15 +84,20 @@ def spoilt(folder: Path, *, slides: int) -> str:
     return f"{int(kinds.sum())} of {slides} slides are spoilt" + (f": {listed}." if listed else ".")
 
 
-def register_truth(stage: Stage[CohortSettings], *, cohort: Cohort, folder: Path) -> pd.DataFrame:
-    """Put the truth on record, for the evaluation and the interpretation only; returns the patients' truth."""
-    table = stage.output("truth/patients.parquet", path=folder / TRUTH / "patients.parquet", readers=READERS)
+def register_truth(stage: Stage[CohortSettings], *, cohort: Cohort, folder: Path, endpoint: Endpoint) -> pd.DataFrame:
+    """Put the truth on record, for the evaluation and the interpretation only.
+
+    Returns:
+        The patients' truth, with the true risk of this outcome.
+    """
+    table = endpoint.truth(pd.read_parquet(folder / TRUTH / "patients.parquet"))
+    stage.write_table("truth/patients.parquet", table, readers=READERS)
     stage.output("truth/artefacts.parquet", path=artefacts_path(folder), readers=READERS)
     for slide_id in cohort.slides["slide_id"]:
         for path in (truth_path(folder, slide_id=slide_id), regions_path(folder, slide_id=slide_id)):
             stage.output(f"truth/slides/{path.name}", path=path, readers=READERS)
     stage.write_json("control.json", {"control": stage.settings.cohort_control}, readers=READERS)
-    return pd.read_parquet(table)
+    return table
 
 
 def how_it_came(kind: str, *, made: int | None) -> str:
@@ -128,30 +134,31 @@ def case_mix(cohort: Cohort) -> str:
     return " ".join(parts) or "Grade and size are not known in this cohort."
 
 
-def outcome(known: pd.DataFrame) -> str:
-    """Events, follow-up and freedom from metastasis at 5 years, in sentences."""
+def outcome(known: pd.DataFrame, *, endpoint: Endpoint) -> str:
+    """Events, follow-up and freedom from the event at 5 years, in sentences."""
     if not len(known):
         return "Nothing can be said about outcomes: none is known."
-    metastases, deaths = (int((known["mfs_event"] == event).sum()) for event in (METASTASIS, DEATH))
+    events, deaths = (int((known["mfs_event"] == code).sum()) for code in (1, 2))
     text = [
-        f"Of {len(known)} training patients {metastases} developed metastases and {deaths} died without one; the "
-        "others were censored."
+        f"Of {len(known)} training patients {events} {endpoint.had}"
+        + (f" and {deaths} died without one" if endpoint.competing else "")
+        + "; the others were censored."
     ]
-    seen = follow_up(known)
-    for centre, (free, low, high) in free_at(metastasis_free(known), years=5.0).items():
+    seen = follow_up(known, endpoint=endpoint)
+    for centre, (free, low, high) in free_at(event_free(known), years=5.0).items():
         years = seen.loc[centre, "median_years"]
         said = f"{100 * free:.0f} %" if free == free else "unknown"
         said += f" (95 % interval {100 * low:.0f}–{100 * high:.0f} %)" if low == low else ""
-        text.append(f"**{centre}**: median follow-up {years:.1f} years; free of metastasis at 5 years {said}.")
+        text.append(f"**{centre}**: median follow-up {years:.1f} years; {endpoint.survival} at 5 years {said}.")
     return " ".join(text)
 
 
-def caption_outcome(known: pd.DataFrame) -> str:
+def caption_outcome(known: pd.DataFrame, *, endpoint: Endpoint) -> str:
     """Caption of F1."""
     return (
-        f"Training series, n = {len(known)}. Left: Kaplan–Meier estimate of freedom from metastasis by hospital, death "
-        "censored, 95 % bands. Right: Aalen–Johansen cumulative incidence of metastasis and of death without it, the "
-        "hospitals weighted by their numbers of patients, as far as all of them were followed."
+        f"Training series, n = {len(known)}. Left: Kaplan–Meier estimate of {endpoint.survival}, by hospital, 95 % bands. "
+        f"Right: Aalen–Johansen cumulative incidence of {' and of '.join(endpoint.codes.values())}, the hospitals weighted by "
+        "their numbers of patients, as far as all of them were followed."
     )
 
 
@@ -160,12 +167,12 @@ def caption_slides(chosen: pd.DataFrame) -> str:
     return f"{len(chosen)} slides of training patients; whole slide above, 160 µm from its middle below, bar 50 µm."
 
 
-def summary(cohort: Cohort, *, report: dict[str, Any] | None) -> str:
+def summary(cohort: Cohort, *, report: dict[str, Any] | None, endpoint: Endpoint) -> str:
     """The recap."""
     hospitals = _count(cohort.patients["centre"].nunique(), "hospital")
     lines = [f"- The tables of {_count(len(cohort.patients), 'patient')} at {hospitals} passed every check."]
     known = with_outcome(cohort.training)
-    lines.append(f"- {outcome(known)}")
+    lines.append(f"- {outcome(known, endpoint=endpoint)}")
     if report is not None:
         grade, clinical, oracle = (report[f"auc_{k}"] for k in ("fnclcc_grade", "sarculator_variables", "oracle"))
         lines.append(

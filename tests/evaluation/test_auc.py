@@ -170,7 +170,7 @@ def test_a_hospital_not_followed_to_the_horizon_leaves_both_sides():
     )
     (sentence,) = not_followed(seen, horizon_months=HORIZON)
     assert f"CLB was not followed to 60 months: none of its {(~there).sum()} patients" in sentence
-    assert f"{seen.is_case(HORIZON).sum() - seen.select(there).is_case(HORIZON).sum()} with metastasis" in sentence
+    assert f"{seen.is_case(HORIZON).sum() - seen.select(there).is_case(HORIZON).sum()} with the event" in sentence
     assert "longest follow-up is 50.0 months" in sentence
     assert not_followed(full, horizon_months=HORIZON) == []
 
@@ -207,14 +207,14 @@ def test_counting_a_patient_twice_is_having_him_twice():
 @pytest.mark.parametrize(
     ("months", "event", "sentence"),
     [
-        ([10.0, 70.0], [0, 0], "None of 2 patients had a metastasis by 60 months"),
-        ([70.0, 80.0], [1, 0], "None of 2 patients had a metastasis by 60 months"),
+        ([10.0, 70.0], [0, 0], "None of 2 patients had the event by 60 months"),
+        ([70.0, 80.0], [1, 0], "None of 2 patients had the event by 60 months"),
         (
             [10.0, 50.0],
             [1, 0],
-            "a was not followed to 60 months: none of its 2 patients (1 with metastasis, 1 lost before)",
+            "a was not followed to 60 months: none of its 2 patients (1 with the event, 1 lost before)",
         ),
-        ([10.0, 50.0], [1, 1], "None of 2 patients is known to have had no metastasis by 60 months"),
+        ([10.0, 50.0], [1, 1], "None of 2 patients is known to have been free of it by 60 months"),
         ([], [], "no patient with a known outcome"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.evaluation import appraisal, metrics, tables
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import auc
@@ -49,7 +50,9 @@ def evaluate(series: Series) -> Everything:
     numbers = metrics.metrics_table(series, horizon_months=HORIZON, tried=tried)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
     calibrated = appraisal.calibration_of([series], model=OURS, groups=3, **few)
-    survival = appraisal.survival_of([series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tried=tried)
+    survival = appraisal.survival_of(
+        [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], endpoint=METASTASIS, tried=tried
+    )
     decisions = appraisal.decisions_of(series, [OURS, CLINICAL], **few)
     thresholds = appraisal.thresholds_of(series, OURS, thresholds=[0.4], **few)
     moved = appraisal.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, **few)
@@ -100,9 +103,9 @@ def test_sound_data_answer_everything(sound):
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"mfs_event": 0}, "None of 150 patients had a metastasis by 60 months"),
-        ({"mfs_event": 1, "mfs_months": 12.0}, "None of 150 patients is known to have had no metastasis by 60 months"),
-        ({"mfs_event": 1, "mfs_months": 80.0}, "None of 150 patients had a metastasis by 60 months"),
+        ({"mfs_event": 0}, "None of 150 patients had the event by 60 months"),
+        ({"mfs_event": 1, "mfs_months": 12.0}, "None of 150 patients is known to have been free of it by 60 months"),
+        ({"mfs_event": 1, "mfs_months": 80.0}, "None of 150 patients had the event by 60 months"),
     ],
     ids=["all censored", "one class only", "no event before the horizon"],
 )
@@ -186,4 +189,4 @@ def test_without_training_metastases_nobody_knows_how_risks_rise(sound):
     free = changed(sound, mfs_event=0).followup
     brier = metrics.brier_table(sound, [OURS], months=[60.0], horizon_months=60.0, training=free, tried=tried)
     assert brier.empty
-    assert "None of 150 training patients had a metastasis by 60 months" in str(tried)
+    assert "None of 150 training patients had the event by 60 months" in str(tried)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation import comparators, ridge_cox
@@ -181,7 +182,7 @@ def test_a_series_without_events_is_told_and_the_others_are_judged(patients, fol
     bad = series("bad", patients.assign(mfs_event=0), oof)
     judged = judge([bad, good], horizon_months=60.0, samples=60, level=0.95, seed=1)
     assert list(judged.results) == ["good"]
-    assert "bad: None of 150 patients had a metastasis" in judged.complaints
+    assert "bad: None of 150 patients had the event" in judged.complaints
     assert set(judged.table["series"]) == {"good"}
 
 
@@ -190,7 +191,7 @@ def test_risk_groups_are_cut_on_training_and_counted_at_risk(patients):
     cut = cut_off(patients["risk"], high_risk_share=0.3)
     split = grouped(patients, cut=cut)
     assert (split["group"] == HIGH).mean() == pytest.approx(0.3, abs=0.02)
-    found = curves(split, months_shown=[0.0, 24.0, 60.0])
+    found = curves(split, months_shown=[0.0, 24.0, 60.0], endpoint=METASTASIS)
     for name in (HIGH, LOW):
         own = split[split["group"] == name]
         assert found.at_risk.loc[name].tolist() == [int((own["mfs_months"] >= time).sum()) for time in (0, 24, 60)]
@@ -201,16 +202,18 @@ def test_risk_groups_are_cut_on_training_and_counted_at_risk(patients):
 
 
 def test_one_empty_group_leaves_one_curve_and_no_p(patients):
-    found = curves(grouped(patients.assign(risk=0.9), cut=0.5), months_shown=[0.0, 60.0])
+    found = curves(grouped(patients.assign(risk=0.9), cut=0.5), months_shown=[0.0, 60.0], endpoint=METASTASIS)
     assert list(found.at_risk.index) == [HIGH]
     assert np.isnan(found.p)
 
 
 def test_curves_count_both_events_and_test_both_ways(patients):
     patients["mfs_event"] = np.where(np.arange(len(patients)) % 11 == 0, 2, patients["mfs_event"])
-    found = curves(grouped(patients.assign(risk=patients["size_mm"]), cut=80.0), months_shown=[0.0, 60.0])
+    found = curves(
+        grouped(patients.assign(risk=patients["size_mm"]), cut=80.0), months_shown=[0.0, 60.0], endpoint=METASTASIS
+    )
     both = found.incidence.groupby(["group", "event"])["risk"].max().unstack()
-    assert (both["death"] > 0).all()
+    assert (both["death without metastasis"] > 0).all()
     assert (both.sum(axis=1) <= 1).all()
     free = found.steps.groupby("group")["free"].min()
     assert (1 - free >= both["metastasis"] - 1e-9).all(), "censoring deaths never lowers the incidence"
@@ -221,7 +224,7 @@ def test_a_fold_without_metastases_is_told_and_its_model_left_out(patients, fold
     patients.loc[folds["fold"] != 0, "mfs_event"] = 0
     tried = Attempts()
     oof = out_of_fold(patients, folds, tried=tried)
-    assert any("without a metastasis" in sentence for sentence in tried.unsaid)
+    assert any("without an event" in sentence for sentence in tried.unsaid)
     assert list(series("s", patients, oof).risks) == [FNCLCC]
 
 

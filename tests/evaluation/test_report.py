@@ -19,7 +19,8 @@ from sarcnet.evaluation.series import Series
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = {
-    "horizon_months": 60.0, "folds": 4, "repeats": 2, "clinical_variables": ["size_mm"], "encoder": "tiny"
+    "horizon_months": 60.0, "folds": 4, "repeats": 2, "clinical_variables": ["size_mm"], "encoder": "tiny",
+    "outcome": "metastasis",
 }  # fmt: skip
 SETTINGS = {"noninferiority_margin_auc": 0.05, "bootstrap_samples": 60, "interval_level": 0.95}
 TRIPOD_AI, PROBAST_AI = report.read_checklist("tripod_ai"), report.read_checklist("probast_ai")
@@ -49,13 +50,14 @@ def known(
     kind: str = "simulated",
     aucs=None,
     validation: Series | None = None,
+    outcome: str = "metastasis",
 ) -> dict[str, str]:
     nobody = Series("validation", training.patients.iloc[:0], {}) if validation is None else validation
     return report.facts(
         kind=kind,
         training=training,
         validation=nobody,
-        protocol=PROTOCOL,
+        protocol={**PROTOCOL, "outcome": outcome},
         aucs=tables.auc_table({}, sizes={}) if aucs is None else aucs,
         calibrations=calibrations,
         tests=NO_TESTS,
@@ -199,3 +201,15 @@ def test_tables_are_written_twice_and_empty_ones_say_so(tmp_path):
     assert "| a\\|b | 0.123 |" in text
     assert "Nothing could be computed." in (tmp_path / "empty.md").read_text()
     assert pd.read_csv(tmp_path / "some_table.csv")["value"].iloc[0] == pytest.approx(0.12345)
+
+
+@pytest.mark.parametrize("outcome", ["metastasis", "mfs"])
+def test_cards_and_checklists_name_the_event_that_was_predicted(outcome, training, tmp_path):
+    report.write_report(tmp_path, known(training, outcome=outcome))
+    card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    everything = " ".join(path.read_text(encoding="utf-8") for path in sorted(tmp_path.iterdir()))
+    dies = outcome == "mfs"
+    assert ("metastasis or death within 60 months" in " ".join(card.split())) == dies
+    assert ("death without metastasis is a competing event" in everything) == (not dies)
+    assert ("with death as a competing event" in everything) == (not dies)
+    assert ("first of metastasis and death of any cause" in everything) == dies

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.files import write_json
 from sarcnet.federated import client_app as at_hospital
 from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.hospital import read_centre, read_hospital, without_names, write_hospital
@@ -189,6 +191,24 @@ def test_features_of_another_encoder_are_refused(cohort, make_plan):
     folder = cohort.hospitals()["CLB"]
     with pytest.raises(SarcnetError, match="have 11 features, the protocol says 12"):
         read_hospital(folder, protocol=make_plan(feature_dim=12).protocol)
+
+
+def test_a_hospital_whose_events_are_coded_for_another_outcome_is_refused(cohort, make_plan):
+    folder = cohort.hospitals()["CLB"]
+    agreed = make_plan(outcome="mfs", loss="hazard").protocol
+    with pytest.raises(
+        SarcnetError, match=r"coded for the outcome 'metastasis' .* predicts 'mfs' .metastasis or death."
+    ):
+        read_hospital(folder, protocol=agreed)
+    write_json(folder / "outcome.json", endpoint_named("mfs").to_dict())
+    read_hospital(folder, protocol=agreed)
+    table = pd.read_parquet(folder / "patients.parquet")
+    table.assign(mfs_event=2).to_parquet(folder / "patients.parquet")
+    with pytest.raises(SarcnetError, match=r"mfs_event \[.*2.*\], which the outcome 'mfs' does not know"):
+        read_hospital(folder, protocol=agreed)
+    (folder / "outcome.json").unlink()
+    with pytest.raises(SarcnetError, match="not known which event"):
+        read_hospital(folder, protocol=agreed)
 
 
 def test_a_hospital_without_patients_cannot_take_part(cohort):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.endpoint import endpoint_named, read_endpoint
 from sarcnet.compendium import cli
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.study import Study
@@ -44,12 +45,13 @@ def finish(study: Study, name: str, outputs: dict[str, Path]) -> None:
     (folder / "stage.json").write_text(json.dumps(record))
 
 
-def finish_both(study: Study, cohort, *, centres=("CLB", "IB")) -> None:
+def finish_both(study: Study, cohort, *, centres=("CLB", "IB"), outcome="metastasis") -> None:
     study.run_dir.mkdir()
     tables = {"training.parquet": cohort.table[cohort.table["centre"].isin(centres)], "slides.parquet": cohort.slides}
     for name, table in tables.items():
         table.to_parquet(study.run_dir / name)
-    finish(study, "00_cohort", {name: study.run_dir / name for name in tables})
+    (study.run_dir / "outcome.json").write_text(json.dumps(endpoint_named(outcome).to_dict()))
+    finish(study, "00_cohort", {name: study.run_dir / name for name in (*tables, "outcome.json")})
     finish(study, "02_features", {f"features/{path.name}": path for path in cohort.features.values()})
 
 
@@ -94,6 +96,18 @@ def test_a_folder_is_laid_anew_but_never_over_something_else(cohort, smoke, tmp_
     with pytest.raises(SarcnetError, match=r"holds thesis\.docx, which is no part of a hospital's folder"):
         run_lay(smoke, centre="CLB", into=tmp_path / "laid")
     assert (tmp_path / "laid" / "thesis.docx").exists()
+
+
+def test_the_outcome_of_the_profile_goes_into_folder_and_plan(cohort, smoke, tmp_path):
+    mfs = dataclasses.replace(smoke, values={**smoke.values, "outcome": "mfs"})
+    finish_both(mfs, cohort, outcome="mfs")
+    run_lay(mfs, centre="CLB", into=tmp_path / "laid")
+    assert read_endpoint(tmp_path / "laid" / "outcome.json").name == "mfs"
+    protocols = [make_protocol(study, hospitals=["CLB", "IB"]) for study in (smoke, mfs)]
+    assert [(protocol.outcome, protocol.loss) for protocol in protocols] == [
+        ("metastasis", "competing_hazards"),
+        ("mfs", "hazard"),
+    ]
 
 
 def test_what_is_missing_is_said_at_once(cohort, smoke, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.endpoint import ENDPOINTS, METASTASIS
 from sarcnet.interpret import patient_report as report
 from sarcnet.interpret.contributions import Explanation
 from sarcnet.interpret.heatmap import HeatMap
@@ -59,7 +60,13 @@ def pages(explained: Explanation, registry: pd.DataFrame, chosen: list[str], **c
     def see(rows: pd.DataFrame) -> list[SeenTile]:
         return [SeenTile(row, np.zeros((8, 8, 3), np.uint8), 112.0) for _, row in rows.iterrows()]
 
-    facts = {"kind": "simulated", "model": "sarcnet_pooled", "horizon_months": 60.0, "level": 0.95}
+    facts = {
+        "kind": "simulated",
+        "model": "sarcnet_pooled",
+        "horizon_months": 60.0,
+        "level": 0.95,
+        "endpoint": METASTASIS,
+    }
     given = {"registry": registry, "maps": dict.fromkeys(chosen[1:], heat), "see": see, "true_risks": None, **facts}
     return report.make_pages(explained, chosen, **{**given, **changed})
 
@@ -128,3 +135,10 @@ def test_page_prints_on_one_sheet_and_asks_for_nothing(explained, registry, tmp_
     ]
     subprocess.run([*command, path.as_uri()], check=True, capture_output=True, timeout=60)
     assert re.findall(rb"/Count (\d+)", pdf.read_bytes()) == [b"1"]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
+def test_page_names_the_event(explained, registry, endpoint):
+    html = pages(explained, registry, ["P30"], endpoint=endpoint)[0].html()
+    assert f"risk of {endpoint.event} within 5 years" in html
+    assert f"% {endpoint.had} by then" in html

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.interpret import response
 from sarcnet.interpret.figures_response import draw_nomogram, draw_response
 from sarcnet.interpret.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
@@ -110,7 +111,7 @@ def test_a_log_odds_is_worth_at_most_what_the_logistic_curve_allows(model, patie
 
 
 def test_truth_moves_only_with_what_is_in_the_hazard(cohort, table):
-    found = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0)
+    found = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis")
     assert set(found["variable"]) == {"age_years", "size_mm", "depth"}  # the grade is a reading
     size = found[found["variable"] == "size_mm"]["risk"].to_numpy()
     assert (np.diff(size) > 0).all()
@@ -139,8 +140,11 @@ def test_points_of_the_nomogram_add_up_to_the_score(model, patients, table):
 
 def test_figures_are_drawn(model, patients, table, cohort):
     curves = response.respond(model, patients, table, variables=VARIABLES, level=0.95)
-    true = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0)
+    true = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis")
     assert len(draw_response(curves, true, level=0.95).axes) == 4
     assert len(draw_response(curves, None, level=0.95).legends[0].get_texts()) == 1
-    texts = [t.get_text() for t in draw_nomogram(nomogram(model, patients, table, variables=VARIABLES)).axes[0].texts]
+    texts = [
+        t.get_text()
+        for t in draw_nomogram(nomogram(model, patients, table, variables=VARIABLES), endpoint=METASTASIS).axes[0].texts
+    ]
     assert "deep" in texts

@@ -55,6 +55,8 @@ def test_shuffled_outcomes_follow_nothing_but_the_oracle(cohorts):
     assert auc(cohorts["none"].table["size_mm"].astype(float).fillna(80), early(cohorts["none"])) > 0.55
     assert auc(shuffled.table["size_mm"].astype(float).fillna(80), early(shuffled)) == pytest.approx(0.5, abs=0.02)
     assert auc(shuffled.truth["risk_5y_true"], early(shuffled)) > 0.8
+    either = shuffled.truth[["metastasis_years", "death_years"]].min(axis=1) <= 5
+    assert auc(shuffled.truth["mfs_risk_5y_true"], either.to_numpy()) > 0.8
     assert sorted(shuffled.table[OUTCOME[0]]) == sorted(cohorts["none"].table[OUTCOME[0]])
 
 

@@ -144,6 +144,17 @@ def test_true_risk_is_the_share_that_metastasises(many):
     assert gap.abs().max() < 0.045
 
 
+def test_true_risk_of_the_other_outcome_is_the_share_with_metastasis_or_death(many):
+    truth = many.truth
+    case = truth[["metastasis_years", "death_years"]].min(axis=1) <= 5
+    risk = truth["mfs_risk_5y_true"]
+    tenth = pd.qcut(risk, 10)
+    gap = case.groupby(tenth, observed=True).mean() - risk.groupby(tenth, observed=True).mean()
+    assert gap.abs().max() < 0.045
+    assert (risk > truth["risk_5y_true"]).all()
+    assert risk.mean() == pytest.approx(case.mean(), abs=0.01)
+
+
 def test_what_is_seen_is_what_came_first(many):
     months = 12 * many.truth[["metastasis_years", "death_years"]].to_numpy()
     event, seen = many.table["mfs_event"].to_numpy(), many.table["mfs_months"].to_numpy()

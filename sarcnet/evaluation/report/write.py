@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
@@ -60,6 +61,7 @@ def facts(
         n_unknown: training patients without a known outcome.
         verdict: the sentences of "What we found".
     """
+    endpoint = endpoint_named(protocol["outcome"])
     horizon, chief = float(protocol["horizon_months"]), training.chief
     events, lost = _counts(training.followup, horizon_months=horizon)
     later_events, later_lost = _counts(validation.followup, horizon_months=horizon)
@@ -70,9 +72,9 @@ def facts(
     return {
         "kind": f"{kind} data",
         "horizon": f"{horizon:g} months",
-        "outcome": "metastasis",
-        "outcome_definition": "The event is the first metastasis; death without metastasis is a competing event.",
-        "competing": " and with death as a competing event",
+        "outcome": endpoint.event,
+        "outcome_definition": endpoint.definition,
+        "competing": " and with death as a competing event" if endpoint.competing else "",
         "margin": f"{settings['noninferiority_margin_auc']:g}",
         "centres": ", ".join(centres),
         "n_training": str(len(training)),
