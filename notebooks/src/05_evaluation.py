@@ -63,7 +63,7 @@ from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation import censoring, instability
 from sarcnet.evaluation.survival import cut_off
-from sarcnet.evaluation.validation import mean_risks, member_risks  # the only module here that loads a network
+from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
 from sarcnet.federated import recalibration
 
@@ -343,7 +343,8 @@ if len(subgroups.rows):
 #
 # Five years is a convention. The same risks, judged at other horizons, must not fall apart; and the **Brier score**,
 # the mean squared distance between risk and fate, looks at order and numbers at once. It is drawn for the validation
-# series of later patients; the dashed line is a model that tells everybody the same.
+# series of later patients, at the edges of the hazard's intervals, where each model has a risk of its own; the dashed line
+# is a model that tells everybody the same.
 
 # %%
 everyone = [item for item in (crossed, held) if len(item)]
@@ -352,8 +353,15 @@ compared = [name for name in (model, "sarculator_variables", "fnclcc_grade") if 
 months = [month for month in (12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0) if month <= horizon_months + 12]
 few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "tried": tried}
 in_time = metrics.auc_in_time(crossed, compared, months=months, **few)
-brier = metrics.brier_table(held, compared, months=[month for month in months if month <= horizon_months],
-                            horizon_months=horizon_months, training=crossed.followup, tried=tried)
+hazard_edges = [month for month in protocol["hazard_edges_months"] if month <= horizon_months]
+own_risks = [
+    risks_in_time({name: stacks[name] for name in compared if name in stacks}, later, slides=slides,
+                  feature_files=feature_files),
+    comparators.in_time(known, later, months=hazard_edges, seed=seed, tried=tried),
+]
+brier = metrics.brier_table(held, pd.concat(own_risks), models=compared, tried=tried)
+
+# %%
 if len(in_time):
     figure = figures.draw_time(in_time, brier, horizon_months=horizon_months, level=interval_level, sizes=sizes)
     stage.figure("F8_horizons", figure, data={"auc": in_time, "brier": brier}, caption="AUC at each horizon, "

@@ -10,13 +10,9 @@ index of prediction accuracy (Kattan and Gerds 2018).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import pandas as pd
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import METASTASIS, Followup, check, check_probability, weights
+from sarcnet.evaluation.auc import Followup, check, check_probability, weights
 
 
 def weighted_brier(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:
@@ -31,17 +27,17 @@ def brier(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> flo
     Raises:
         SarcnetError: a risk is missing or no probability; no centre was followed to the horizon.
     """
-    return _with_null(risk, followup, horizon_months=horizon_months)[0]
+    return brier_and_null(risk, followup, horizon_months=horizon_months)[0]
 
 
 def accuracy_index(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
     """Share by which the Brier score is better than that of giving everybody the same risk: 0 useless, 1 perfect."""
-    score, null = _with_null(risk, followup, horizon_months=horizon_months)
+    score, null = brier_and_null(risk, followup, horizon_months=horizon_months)
     return 1 - score / null
 
 
-def _with_null(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> tuple[float, float]:
-    """Brier score, and that of the weighted share of cases for everybody (Aalen and Johansen's incidence in each centre)."""
+def brier_and_null(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> tuple[float, float]:
+    """:func:`brier`, and that of the weighted share of cases for everybody (Aalen and Johansen's incidence in each centre)."""
     check(followup, horizon_months=horizon_months)
     risk = check_probability(risk)
     case, control = weights(followup, horizon_months=horizon_months)
@@ -49,35 +45,6 @@ def _with_null(risk: np.ndarray, followup: Followup, *, horizon_months: float) -
     return tuple(float(weighted_brier(r, case=case, control=control)[0]) for r in (risk, same))  # type: ignore[return-value]
 
 
-def over_time(risk: np.ndarray, *, horizon_months: float, months: Sequence[float], fitted: Followup) -> np.ndarray:
-    r"""(n, T) risks at other times, for models that give one at the horizon only.
-
-    The risk rises in time as the cumulative hazard of metastasis of the patients `fitted` does (Nelson–Aalen, death
-    censored): :math:`r(t) = 1 - (1 - r)^{\Lambda(t) / \Lambda(horizon)}`, which assumes proportional hazards (exact
-    for a Cox model).
-
-    Raises:
-        SarcnetError: no metastasis by the horizon among the patients `fitted`.
-    """
-    times = np.unique(fitted.months[fitted.event == METASTASIS])
-    jumps = [np.sum((fitted.months == u) & (fitted.event == METASTASIS)) / np.sum(fitted.months >= u) for u in times]
-    risen = np.concatenate([[0.0], np.cumsum(jumps)])
-    whole = risen[np.searchsorted(times, horizon_months, side="right")]
-    if whole == 0:
-        raise SarcnetError(
-            f"None of {len(fitted)} training patients had the event by {horizon_months:g} months, so nobody knows how "
-            "a risk rises in time."
-        )
-    share = risen[np.searchsorted(times, np.asarray(months), side="right")] / whole
-    return 1 - (1 - np.asarray(risk)[:, None]) ** share[None, :]
-
-
-def brier_in_time(risks: np.ndarray, followup: Followup, *, months: Sequence[float]) -> pd.DataFrame:
-    """Brier score at each of T times of risks (n, T), and that of the same risk for everybody: months, brier, same."""
-    rows = [(t, *_with_null(risks[:, column], followup, horizon_months=t)) for column, t in enumerate(months)]
-    return pd.DataFrame(rows, columns=["months", "brier", "same"])
-
-
 def integrated(months: np.ndarray, score: np.ndarray) -> float:
     """Mean of a score over time, by trapezia between the first and the last of `months`."""
-    return float(np.trapezoid(score, months) / (months[-1] - months[0]))
+    return float(np.trapezoid(score, months) / (months[-1] - months[0])) if len(months) > 1 else float(score[0])

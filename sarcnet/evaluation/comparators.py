@@ -220,6 +220,18 @@ def for_new_patients(
     return pd.concat([frame.assign(model=model, risk=risk) for model, risk in scores.items()], ignore_index=True)
 
 
+def in_time(
+    training: pd.DataFrame, patients: pd.DataFrame, *, months: Sequence[float], seed: int, tried: Attempts
+) -> pd.DataFrame:
+    """The Cox models' risks by each month, as :func:`for_new_patients`: patient_id, centre, model, months, risk."""
+    frames = [
+        for_new_patients(training, patients, horizon_months=month, seed=seed, tried=tried).assign(months=month)
+        for month in months
+    ]
+    found = pd.concat(frames, ignore_index=True)
+    return found[found["model"] != FNCLCC].reset_index(drop=True)
+
+
 def oracle(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
     """The true risks of these patients and of no others, where they are simulated: patient_id, centre, model, risk."""
     own = truth[truth["patient_id"].isin(patients["patient_id"])].reset_index(drop=True)

@@ -11,7 +11,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import Followup, auc, effective_number, naive_auc, weights
 from sarcnet.evaluation.bootstrap import resample_auc
-from sarcnet.evaluation.brier import accuracy_index, brier, brier_in_time, integrated, over_time
+from sarcnet.evaluation.brier import accuracy_index, brier, brier_and_null, integrated
 from sarcnet.evaluation.comparators import FNCLCC
 from sarcnet.evaluation.concordance import concordance
 from sarcnet.evaluation.series import Series
@@ -106,39 +106,31 @@ def auc_in_time(
     return pd.DataFrame(rows, columns=["model", "months", "auc", "low", "high", "events"])
 
 
-def brier_table(
-    series: Series,
-    models: Sequence[str],
-    *,
-    months: Sequence[float],
-    horizon_months: float,
-    training: Followup,
-    tried: Attempts,
-) -> pd.DataFrame:
+def brier_table(series: Series, risks: pd.DataFrame, *, models: Sequence[str], tried: Attempts) -> pd.DataFrame:
     """Brier score of each model in time and integrated, for patients none of whom was learnt from.
 
-    The risk in time follows the training patients' cumulative hazard (:func:`sarcnet.evaluation.brier.over_time`).
+    Args:
+        series: the patients.
+        risks: each model's own risks by each month: patient_id, model, months, risk.
+        models: those to be judged; models without risks in time are left out.
+        tried: gets a sentence for each month at which there is no score.
 
     Returns:
         model, months, brier, same (the same risk for everybody), integrated, integrated_same.
     """
     frames = []
-    for model in (name for name in models if name in series.risks and name != FNCLCC):
-        risks = tried(
-            "Brier score in time",
-            over_time,
-            series.risks[model].mean(axis=1),
-            horizon_months=horizon_months,
-            months=months,
-            fitted=training,
-        )
-        if risks is None:
-            continue
-        found = tried(f"{series.name}, Brier score", brier_in_time, risks, series.followup, months=months)
-        if found is not None:
-            times = found["months"].to_numpy()
-            whole = {f"integrated{tail}": integrated(times, found[name].to_numpy()) for name, tail in
-                     (("brier", ""), ("same", "_same"))}  # fmt: skip
-            frames.append(found.assign(model=model, **whole))
+    for model in models:
+        wide = risks[risks["model"] == model].pivot(index="patient_id", columns="months", values="risk")
+        rows = []
+        for month, risk in wide.reindex(series.patients["patient_id"]).items():
+            what = f"{series.name}, Brier score at {month:g} months"
+            found = tried(what, brier_and_null, risk.to_numpy(float), series.followup, horizon_months=float(month))
+            rows += [(float(month), *found)] if found is not None else []
+        if rows:
+            scores = pd.DataFrame(rows, columns=["months", "brier", "same"]).assign(model=model)
+            whole = {
+                name: integrated(scores["months"].to_numpy(), scores[name].to_numpy()) for name in ("brier", "same")
+            }
+            frames.append(scores.assign(integrated=whole["brier"], integrated_same=whole["same"]))
     columns = ["model", "months", "brier", "same", "integrated", "integrated_same"]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)

@@ -62,5 +62,6 @@ def moves(
     with np.errstate(invalid="ignore", divide="ignore"):
         gained = [(case @ (up - down)) / case.sum(axis=1), (control @ (down - up)) / control.sum(axis=1)]
     tails = [(1 - level) / 2, (1 + level) / 2]
-    cases, controls = (Estimate(float(g[0]), *map(float, np.nanquantile(g[1:], tails))) for g in gained)
+    bounds = [np.nanquantile(g[1:], tails) for g in gained]
+    cases, controls = (Estimate(float(g[0]), float(b[0]), float(b[1])) for g, b in zip(gained, bounds, strict=True))
     return Moves(pd.DataFrame(rows, columns=["group", "n", "incidence", "low", "high"]), cases, controls)

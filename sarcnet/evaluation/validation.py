@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sarcnet.model.bags import read_bags
-from sarcnet.model.patients import assemble_patients
-from sarcnet.model.predict import predict_risks
+from sarcnet.model.patients import Patients, assemble_patients
+from sarcnet.model.predict import TrainedStack, predict_risks, predict_scores, scores_to_risks
 from sarcnet.model.store import load_stack
 
 
@@ -28,23 +28,47 @@ def member_risks(
     Returns:
         By model, (n, E) risks of the n patients under E networks; empty without patients.
     """
+    found = _assembled(stacks, patients, slides=slides, feature_files=feature_files)
+    return {model: predict_risks(stack, assembled) for model, stack, assembled in found}
+
+
+def risks_in_time(
+    stacks: Mapping[str, tuple[Path, Path]], patients: pd.DataFrame, *, slides: pd.DataFrame, feature_files: list[Path]
+) -> pd.DataFrame:
+    """The models' own risks at each edge of their hazard's intervals up to the horizon; arguments as `member_risks`.
+
+    Returns:
+        patient_id, centre, model, months, risk (the mean over the networks).
+    """
+    frames = [pd.DataFrame(columns=["patient_id", "centre", "model", "months", "risk"])]
+    people = patients[["patient_id", "centre"]].reset_index(drop=True)
+    for model, stack, assembled in _assembled(stacks, patients, slides=slides, feature_files=feature_files):
+        scores = predict_scores(stack.network, assembled)
+        for month in stack.protocol.hazard_edges_months:
+            if month <= stack.protocol.horizon_months:
+                risk = scores_to_risks(stack, scores, clinical=assembled.clinical, horizon_months=month).mean(axis=1)
+                frames.append(people.assign(model=model, months=month, risk=risk))
+    return pd.concat(frames[1:] or frames, ignore_index=True)
+
+
+def _assembled(
+    stacks: Mapping[str, tuple[Path, Path]], patients: pd.DataFrame, *, slides: pd.DataFrame, feature_files: list[Path]
+) -> Iterator[tuple[str, TrainedStack, Patients]]:
+    """Each model with the patients as it wants them; nothing without patients."""
     if patients.empty:
-        return {}
+        return
     wanted = set(slides.loc[slides["patient_id"].isin(patients["patient_id"]), "slide_id"])
     bags = read_bags(
         [path for path in feature_files if path.stem in wanted], slides=slides, patient_ids=list(patients["patient_id"])
     )
-    risks = {}
     for model, (weights, description) in stacks.items():
         stack = load_stack(weights=weights, description=description)
-        assembled = assemble_patients(
-            patients,
-            bags=bags,
-            clinical_variables=stack.protocol.clinical_variables,
-            hazard_edges_months=stack.protocol.hazard_edges_months,
+        variables, edges = stack.protocol.clinical_variables, stack.protocol.hazard_edges_months
+        yield (
+            model,
+            stack,
+            assemble_patients(patients, bags=bags, clinical_variables=variables, hazard_edges_months=edges),
         )
-        risks[model] = predict_risks(stack, assembled)
-    return risks
 
 
 def mean_risks(risks: Mapping[str, np.ndarray], patients: pd.DataFrame) -> pd.DataFrame:

@@ -46,11 +46,14 @@ def predict_risks(model: TrainedStack, patients: Patients) -> np.ndarray:
     return scores_to_risks(model, predict_scores(model.network, patients), clinical=patients.clinical)
 
 
-def scores_to_risks(model: TrainedStack, scores: np.ndarray, *, clinical: np.ndarray | None = None) -> np.ndarray:
+def scores_to_risks(
+    model: TrainedStack, scores: np.ndarray, *, clinical: np.ndarray | None = None, horizon_months: float | None = None
+) -> np.ndarray:
     """(n, E) risks from (n, E) scores; rises with the score.
 
     clinical: (n, p) of the same patients, on which their risk to die of something else hangs; None: that of the average
-    training patient. Without competing death it has no part.
+    training patient. Without competing death it has no part. horizon_months: one of the edges of the hazard's intervals;
+    None: that of the protocol.
     """
     network = model.network
     with torch.no_grad():
@@ -59,7 +62,7 @@ def scores_to_risks(model: TrainedStack, scores: np.ndarray, *, clinical: np.nda
             torch.from_numpy(scores),
             log_odds=network.log_odds,
             edges_months=model.protocol.hazard_edges_months,
-            horizon_months=model.protocol.horizon_months,
+            horizon_months=model.protocol.horizon_months if horizon_months is None else horizon_months,
             death_score=None if clinical is None else network.death_score(torch.from_numpy(clinical)),
             death_log_odds=network.death_log_odds if competing else None,
         )

@@ -299,3 +299,15 @@ def test_with_deaths_cox_gives_the_incidence_that_is_lived_through():
         assert risk[group].mean() == pytest.approx(lived, abs=0.01)
         assert lived == pytest.approx(0.02 / (0.02 + rate) * -np.expm1(-(0.02 + rate) * 60), abs=0.04)
     assert risk[old].mean() < 1 - np.exp(-0.02 * 60) - 0.15
+
+
+def test_the_cox_models_risks_by_each_month_rise_to_that_of_the_horizon(patients):
+    months, tried = [12.0, 36.0, 60.0], Attempts()
+    known, new = patients.iloc[:100], patients.iloc[100:]
+    found = comparators.in_time(known, new, months=months, seed=1, tried=tried)
+    assert set(found["model"]) == {SARCULATOR_VARIABLES, WITH_AGE}
+    wide = found.pivot(index=["model", "patient_id"], columns="months", values="risk")
+    assert (np.diff(wide.to_numpy(), axis=1) > 0).all()
+    last = comparators.for_new_patients(known, new, horizon_months=60.0, seed=1)
+    last = last.set_index(["model", "patient_id"])["risk"]
+    assert np.allclose(wide[60.0], last.loc[wide.index])

@@ -13,7 +13,7 @@ from sarcnet.compendium.faults import SarcnetError
 from sarcnet.model.crossval import fold_matrix, make_folds
 from sarcnet.model.experiment import CrossValidated, Variant, cross_validate
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import contributions, predict_risks, predict_scores
+from sarcnet.model.predict import contributions, predict_risks, predict_scores, scores_to_risks
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.store import load_stack, save_stack
 
@@ -32,6 +32,19 @@ def test_stored_and_read_back_predicts_the_same(data: SimpleNamespace, tmp_path:
     assert again.members == result.trained.members
     assert again.protocol == result.trained.protocol
     np.testing.assert_array_equal(predict_risks(again, patients), predict_risks(result.trained, patients))
+
+
+def test_the_network_has_a_risk_of_its_own_at_each_edge(data: SimpleNamespace) -> None:
+    result, patients = trained(data)
+    scores, protocol = predict_scores(result.trained.network, patients), result.trained.protocol
+    edges = [edge for edge in protocol.hazard_edges_months if edge <= protocol.horizon_months]
+    risks = [
+        scores_to_risks(result.trained, scores, clinical=patients.clinical, horizon_months=edge) for edge in edges
+    ]
+    assert (np.diff(np.stack(risks), axis=0) > 0).all()
+    np.testing.assert_array_equal(risks[-1], predict_risks(result.trained, patients))
+    share = np.log1p(-risks[0]) / np.log1p(-risks[-1])
+    assert np.ptp(share[:, 0]) > 1e-3, "no power of the risk at the horizon, the same for everybody, gives them"
 
 
 def test_damaged_or_mixed_up_files_are_refused(data: SimpleNamespace, tmp_path: Path) -> None:
