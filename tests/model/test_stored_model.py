@@ -38,9 +38,7 @@ def test_the_network_has_a_risk_of_its_own_at_each_edge(data: SimpleNamespace) -
     result, patients = trained(data)
     scores, protocol = predict_scores(result.trained.network, patients), result.trained.protocol
     edges = [edge for edge in protocol.hazard_edges_months if edge <= protocol.horizon_months]
-    risks = [
-        scores_to_risks(result.trained, scores, clinical=patients.clinical, horizon_months=edge) for edge in edges
-    ]
+    risks = [scores_to_risks(result.trained, scores, clinical=patients.clinical, horizon_months=edge) for edge in edges]
     assert (np.diff(np.stack(risks), axis=0) > 0).all()
     np.testing.assert_array_equal(risks[-1], predict_risks(result.trained, patients))
     share = np.log1p(-risks[0]) / np.log1p(-risks[-1])
