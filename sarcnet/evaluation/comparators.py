@@ -1,6 +1,6 @@
 """What SarcNet is compared with: the FNCLCC grade, and Cox models that see no slide.
 
-The Sarculator has two nomograms (Callegaro et al., Lancet Oncology 2016;17:671-80). The one for distant metastases is a
+The Sarculator has two nomograms (Callegaro et al., Lancet Oncology 2016). The one for distant metastases is a
 Fine-Gray model of size, grade and histotype; age belongs to the other one, for overall survival. Its coefficients are not
 available to us. The comparator is therefore a Cox model refitted on the variables of the Sarculator's metastasis nomogram,
 on each training fold; it is never called the Sarculator. Two more rows show what it leaves out: the same with age, and a

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from lifelines import KaplanMeierFitter
 
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.compendium.plain import plain
 from sarcnet.compendium.seeds import sequence
 from sarcnet.evaluation import comparators
-from sarcnet.evaluation.auc import METASTASIS, auc
+from sarcnet.evaluation.auc import auc
+from sarcnet.evaluation.real_patients import NO_SIZE, RECORD, concordances, course, real_record, without_size
 from sarcnet.evaluation.series import series
-from sarcnet.evaluation.tables import PAPER
+from sarcnet.evaluation.tables import PAPER, label
 from sarcnet.model.crossval import make_folds
 from sarcnet.virtual import calibration, centres, draws, observer, outcome, pathology, patients
 from sarcnet.virtual.calibration import TARGETS, mass_patients
@@ -35,6 +37,11 @@ SIZES = {"CLB": {"training": 221}, "IB": {"training": 390}}
 HORIZON_MONTHS = 60.0
 FOLDS = 4
 HEADROOM = "headroom"  # oracle minus clinical model
+NAMES = {
+    NO_SIZE: "Cox, grade + histotype",
+    HEADROOM: "headroom: oracle minus Sarculator's variables",
+    "free_of_metastasis_5y": "5-year freedom from metastasis (Kaplan–Meier)",
+}
 GOALS = {  # lowest and highest value of the mean over studies
     comparators.FNCLCC: (PAPER[comparators.FNCLCC].low, PAPER[comparators.FNCLCC].high),
     comparators.SARCULATOR_VARIABLES: (
@@ -58,8 +65,8 @@ GOALS = {  # lowest and highest value of the mean over studies
 SIMULATION = (calibration, centres, draws, observer, outcome, pathology, patients)
 REPORT = """# Calibration of the virtual cohort
 
-Written by `make calibration` (`python -m sarcnet.evaluation.studies`); do not edit. Everything here is **simulated**.
-The coefficients were set so that the comparators are as good as published and the course of the disease is as
+Written by `make calibration` (`python -m sarcnet.evaluation.studies`); do not edit. Everything here is **simulated** but
+the column *TCGA, real*. The coefficients were set so that the comparators are as good as published and the course of the disease is as
 described; what SarcNet reaches on these patients was never an input.
 
 ## {studies} simulated studies of 611 patients
@@ -69,6 +76,17 @@ interval that the mean over the studies must lie in: for the two AUCs the interv
 rest what the series named in `sarcnet/virtual/patients.py` and `sarcnet/evaluation/studies.py` leave open.
 
 {found}
+
+{gaps}
+
+The real patients are {real[patients]} of TCGA-SARC ({real[metastases]} metastases; {real[deaths]} deaths of disease
+without one, which compete), from the table of QuantitativeBiology/Sarcoma-TC-Clusters on GitHub. It has no sizes, so their
+clinical model has grade and histotype only; the simulated row of that name is fitted on the same two. Three things keep
+this from being a test of the simulator: how metastases were looked for in TCGA is not documented; {real[others]} of the
+{real[patients]} patients have a histotype outside this study; and deaths of other causes are not in the table. With deaths
+of disease censored instead of competing, Harrell's C of the grade is {real[censored][fnclcc_grade_c]:.3f} and that of the
+clinical model {real[censored][grade_and_histotype_c]:.3f}. The virtual cohort was set to the published intervals of the
+study's own hospitals, not to TCGA: an AUC found on it does not say how well a model would do elsewhere.
 
 ## What each source could tell at best
 
@@ -107,12 +125,12 @@ def simulated_study(seed: int) -> dict[str, float]:
     found = {
         model: auc(risk[:, 0], study.followup, horizon_months=HORIZON_MONTHS) for model, risk in study.risks.items()
     }
+    bare = without_size(table, folds, horizon_months=HORIZON_MONTHS, seed=seed)
+    found[NO_SIZE] = auc(bare[:, 0], study.followup, horizon_months=HORIZON_MONTHS)
+    of_both = {comparators.FNCLCC: study.risks[comparators.FNCLCC], NO_SIZE: bare}
+    found |= concordances(of_both, study.followup, horizon_months=HORIZON_MONTHS)
     found[HEADROOM] = found[comparators.ORACLE] - found[comparators.SARCULATOR_VARIABLES]
-    months, metastasis = study.followup.months, study.followup.event == METASTASIS
-    early = pd.Series(months[metastasis])
-    found |= {f"months_to_metastasis_q{q}": float(early.quantile(q / 100)) for q in (25, 50, 75)}
-    found["free_of_metastasis_5y"] = float(KaplanMeierFitter().fit(months, metastasis).predict(HORIZON_MONTHS))
-    found |= {f"grade_{g}": float((table["fnclcc_grade"] == g).mean()) for g in (1, 2, 3)}
+    found |= course(table, study.followup, horizon_months=HORIZON_MONTHS)
     return found | {str(name): float(share) for name, share in table["histotype"].value_counts(normalize=True).items()}
 
 
@@ -147,14 +165,43 @@ def simulation_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def as_markdown(found: pd.DataFrame, *, best: pd.DataFrame, studies: int, patients: int, seed: int) -> str:
-    """The report in docs/calibration.md."""
+def gap_sentences(found: pd.DataFrame, real: dict[str, Any]) -> list[str]:
+    """How the AUCs of the real patients stand to the simulated ones: below, above, or compatible with them."""
+    said = []
+    for model, (low, high) in real["intervals"].items():
+        value, mean = real["figures"][model], found.loc[model, "mean"]
+        verdict = (
+            "so these patients are harder to tell apart than simulated ones"
+            if high < mean
+            else "so these patients are easier to tell apart than simulated ones"
+            if low > mean
+            else "so the two do not contradict each other"
+        )
+        said.append(
+            f"{name_of(model)}: AUC {value:.3f} ({low:.3f} to {high:.3f}) in TCGA, {mean:.3f} in the simulation, {verdict}."
+        )
+    return said
+
+
+def name_of(row: str) -> str:
+    """What a row of the report is called."""
+    if row.endswith("_c"):
+        return f"{name_of(row.removesuffix('_c'))}, Harrell's C"
+    return NAMES.get(row, label(row)).replace("_", " ")
+
+
+def as_markdown(
+    found: pd.DataFrame, *, best: pd.DataFrame, real: dict[str, Any], studies: int, patients: int, seed: int
+) -> str:
+    """The report in docs/calibration.md; `real` as :func:`sarcnet.evaluation.real_patients.real_record` gives it."""
     agreed = calibration.reading_agreement(n=patients, seed=seed)
     spoken = [f"{name} {share:.0%} ({PUBLISHED_AGREEMENT[name]:.0%})" for name, share in agreed.items()]
     return REPORT.format(
         studies=studies,
         patients=f"{patients:,}",
-        found=_table(found, form="{:.3f}"),
+        found=_table(found.assign(**{"TCGA, real": pd.Series(real["figures"])}).rename(index=name_of), form="{:.3f}"),
+        gaps="\n".join(f"- {sentence}" for sentence in gap_sentences(found, real)),
+        real=real,
         best=_table(best.assign(n=best["n"].map("{:,.0f}".format)), form="{:.4f}"),
         agreed=", ".join(spoken) + ".",
         coefficients=", ".join(f"{name} {value:+.2f}" for name, value in outcome.LOG_HR.items()),
@@ -179,7 +226,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=2025)
     parser.add_argument("--json", type=Path, help="file to write both tables to")
     parser.add_argument("--report", type=Path, help="Markdown file to write the report to")
+    parser.add_argument("--tcga", type=Path, help="table of 206 real patients; without it, what is on record of them")
     given = parser.parse_args()
+    if given.tcga:
+        write_json(RECORD, plain(real_record(given.tcga, horizon_months=HORIZON_MONTHS, seed=given.seed)))
     found = report(given.seed, studies=given.studies)
     best = information(mass_patients(n=given.patients, seed=given.seed), seed=given.seed)
     print(f"{given.studies} simulated studies of 611 patients\n{found.to_string(na_rep='', float_format='%.3f')}\n")
@@ -187,7 +237,8 @@ def main() -> int:
     if given.json:
         write_json(given.json, plain({"studies": found.to_dict("index"), "information": best.to_dict("index")}))
     if given.report:
-        text = as_markdown(found, best=best, studies=given.studies, patients=given.patients, seed=given.seed)
+        real = json.loads(RECORD.read_text(encoding="utf-8"))
+        text = as_markdown(found, best=best, real=real, studies=given.studies, patients=given.patients, seed=given.seed)
         with atomic_path(given.report) as part:
             part.write_text(text, encoding="utf-8")
     faults = missed(found)
