@@ -66,8 +66,8 @@ SIMULATION = (calibration, centres, draws, observer, outcome, pathology, patient
 REPORT = """# Calibration of the virtual cohort
 
 Written by `make calibration` (`python -m sarcnet.evaluation.studies`); do not edit. Everything here is **simulated** but
-the column *TCGA, real*. The coefficients were set so that the comparators are as good as published and the course of the disease is as
-described; what SarcNet reaches on these patients was never an input.
+the column *TCGA, real*. The coefficients were set so that the comparators are as good as published and the course of the
+disease is as described; what SarcNet reaches on these patients was never an input.
 
 ## {studies} simulated studies of 611 patients
 
