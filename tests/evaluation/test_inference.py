@@ -172,7 +172,7 @@ def test_moves_between_groups_are_counted_by_hand():
     assert found.table.set_index("group")["n"].tolist() == [2, 1, 2, 1]
     assert found.cases.value == pytest.approx(1 / 2)
     assert found.controls.value == pytest.approx(2 / 4)
-    assert found.table.set_index("group").loc["moved up (low, now high)", "metastasis"] == 1.0
+    assert found.table.set_index("group").loc["moved up (low, now high)", "incidence"] == 1.0
 
 
 def test_fixed_models_on_one_series_are_compared_in_pairs(patients):

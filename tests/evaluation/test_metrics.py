@@ -142,7 +142,7 @@ def test_brier_in_time_judges_each_model_s_own_risk_at_each_month(cohort):
     tried = Attempts()
     early = risks.assign(months=risks["months"] / 1e6)
     assert brier_table(series, early, models=["m"], tried=tried).empty
-    assert "s, Brier score at 1.2e-05 months: None of 20000 patients had a metastasis" in str(tried)
+    assert "s, Brier score at 1.2e-05 months: None of 20000 patients had the event" in str(tried)
 
 
 def test_pseudo_values_of_hospitals_that_watch_and_fare_differently_are_not_pooled():
@@ -299,7 +299,7 @@ def test_gray_s_test_of_three_groups_does_not_depend_on_their_order(cohort):
     ("months", "event", "group", "sentence"),
     [
         ([1.0, 2], [1, 1], ["a", "a"], "needs two groups"),
-        ([1.0, 2], [0, 2], ["a", "b"], "none of 2 patients had a metas"),
+        ([1.0, 2], [0, 2], ["a", "b"], "none of 2 patients had the event"),
     ],
 )
 def test_gray_s_test_says_why_it_cannot_be_made(months, event, group, sentence):

@@ -66,6 +66,21 @@ def test_auc_of_histograms_is_that_of_the_binned_risks_and_brackets_the_pooled_o
     assert 0 < off < 0.06
 
 
+def test_a_hospital_that_was_not_followed_to_the_horizon_sends_empty_histograms(judged):
+    """Its cases against the other's controls would tell the hospitals apart and nothing else."""
+    oof, outcome = judged
+    there = (outcome["centre"] == "CLB") & (outcome["mfs_months"] > 40)
+    short = outcome.assign(
+        mfs_months=outcome["mfs_months"].where(~there, 40.0), mfs_event=outcome["mfs_event"].where(~there, 0)
+    )
+    alone = sums((oof, short), "CLB")
+    assert not alone.cases.any()
+    assert not alone.controls.any()
+    assert (alone + sums(judged, "IB")).auc == sums(judged, "IB").auc
+    exact = outcome.assign(mfs_months=short["mfs_months"].replace(40.0, HORIZON), mfs_event=short["mfs_event"])
+    assert sums((oof, exact), "CLB").controls.sum() > 0, "free at the horizon itself is free"
+
+
 def test_calibration_equals_plain_loops(judged):
     oof, outcome = judged
     table = (sums(judged, "CLB") + sums(judged, "IB")).calibration().set_index("group")
