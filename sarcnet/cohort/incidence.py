@@ -100,7 +100,8 @@ def _bounds(risk: np.ndarray, error: np.ndarray, *, level: float) -> tuple[np.nd
     inside = (risk > 0) & (risk < 1 - 1e-9) & (error > 0)  # no bound at 1, when the last patient has the event
     scale = np.log(-np.log1p(-risk[inside]))
     width = norm.ppf((1 + level) / 2) * error[inside] / (-(1 - risk[inside]) * np.log1p(-risk[inside]))
-    low[inside], high[inside] = (1 - np.exp(-np.exp(scale + sign * width)) for sign in (-1, 1))
+    with np.errstate(over="ignore"):  # a bound of 1
+        low[inside], high[inside] = (1 - np.exp(-np.exp(scale + sign * width)) for sign in (-1, 1))
     return low, high
 
 

@@ -49,7 +49,8 @@ def results_block(numbers: dict[str, Any], results: dict[str, Any]) -> str:
     """The table of results, called what its data are."""
     kind = "**Simulated patients**" if numbers["data_kind"] == "simulated" else f"Patients: {numbers['data_kind']} data"
     lead = f"{kind}, {results['heading']}; value and 95 % bootstrap interval."
-    return f"{lead}\n\n{table(results['columns'], results['rows'])}\n\n{results['note']}"
+    statements = "\n".join(f"- {sentence}" for sentence in results.get("statements", []))
+    return "\n\n".join([lead, table(results["columns"], results["rows"]), *filter(None, [statements]), results["note"]])
 
 
 def written(text: str, folder: Path) -> str:

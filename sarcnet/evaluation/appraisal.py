@@ -14,7 +14,7 @@ from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.bootstrap import resample_counts
 from sarcnet.evaluation.calibration import Calibration, by_group, calibrate
 from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.decision import benefit_differences, decision_curve, threshold_table
+from sarcnet.evaluation.decision import THRESHOLD_COLUMNS, benefit_differences, decision_curve, threshold_table
 from sarcnet.evaluation.reclassification import Moves, moves
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.survival import Curves, curves, grouped
@@ -29,13 +29,23 @@ def survival_of(
     model: str,
     cut: float,
     months_shown: list[float],
+    tested: Sequence[str],
     endpoint: Endpoint,
     tried: Attempts,
 ) -> dict[str, Curves]:
-    """Kaplan–Meier and Aalen–Johansen curves of the two risk groups of `model` in each series."""
+    """Kaplan–Meier and Aalen–Johansen curves of the two risk groups of `model` in each series.
+
+    Args:
+        tested: names of the series in which the groups are compared by tests: those from which no risk was learnt.
+            Cross-validated risks of different patients depend on each other's outcomes, and the tests would reject too often.
+    """
     return {
         series.name: curves(
-            grouped(series.with_risk(model), cut=cut), months_shown=months_shown, endpoint=endpoint, tried=tried
+            grouped(series.with_risk(model), cut=cut),
+            months_shown=months_shown,
+            tests=series.name in tested,
+            endpoint=endpoint,
+            tried=tried,
         )
         for series in everyone
         if model in series.risks and len(series)
@@ -154,7 +164,7 @@ def benefit_gains_of(
     """Net benefit of `model` minus that of each other policy, in each series.
 
     Returns:
-        series, threshold, model, other, difference, low, high; empty where nothing could be computed.
+        series, threshold, model, other, difference, low, high, note; empty where nothing could be computed.
     """
     frames = []
     for series in (item for item in everyone if model in item.risks and len(item)):
@@ -171,7 +181,7 @@ def benefit_gains_of(
         )
         if found is not None:
             frames.append(found.assign(series=series.name))
-    columns = ["series", "threshold", "model", "other", "difference", "low", "high"]
+    columns = ["series", "threshold", "model", "other", "difference", "low", "high", "note"]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
@@ -198,7 +208,7 @@ def thresholds_of(
         counts=counts,
         level=level,
     )
-    return pd.DataFrame(columns=["threshold", "measure", "value", "low", "high"]) if found is None else found
+    return pd.DataFrame(columns=THRESHOLD_COLUMNS) if found is None else found
 
 
 def moves_of(
@@ -208,28 +218,17 @@ def moves_of(
     *,
     cut: float,
     horizon_months: float,
-    samples: int,
     level: float,
-    seed: int,
     tried: Attempts,
 ) -> dict[str, Moves]:
     """Who changes group when `model` with its cut-off replaces each other score with its own; by other model."""
-    counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "moves", series.name))
     found = {}
     new = series.with_risk(model)["risk"].to_numpy(float) >= cut
     for other, edge in others.items():
         if other in series.risks:
             old = series.with_risk(other)["risk"].to_numpy(float) >= edge
-            made = tried(
-                f"{series.name}, moves",
-                moves,
-                old,
-                new,
-                series.followup,
-                horizon_months=horizon_months,
-                counts=counts,
-                level=level,
-            )
+            what = f"{series.name}, moves"
+            made = tried(what, moves, old, new, series.followup, horizon_months=horizon_months, level=level)
             if made is not None:
                 found[other] = made
     return found

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
-from sarcnet.evaluation.bootstrap import Estimate, Resampled
+from sarcnet.evaluation.bootstrap import NAN, NO_SPREAD, ROUNDING, Estimate, Resampled, too_few
 from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, SARCULATOR_VARIABLES, WITH_AGE
 from sarcnet.evaluation.tables import label
 
@@ -26,16 +26,21 @@ WITHOUT_SLIDE = (CLINICAL, WITH_AGE, SARCULATOR_VARIABLES, "clinical_only", FNCL
 def share_attained(resampled: Resampled, *, model: str, base: str, oracle: str) -> Estimate:
     """Share of the room between `base` and `oracle` that `model` wins; infinite bounds where none can be given."""
     draws, point = resampled.draws, resampled.point
+    note = too_few(resampled.cases, resampled.controls)
     won, room = point[model] - point[base], point[oracle] - point[base]
     gaps = np.stack([draws[model] - draws[base], draws[oracle] - draws[base]])
     s = np.cov(gaps[:, np.isfinite(gaps).all(axis=0)])
     z2 = float(norm.ppf((1 + resampled.level) / 2)) ** 2
     a, b, c = room**2 - z2 * s[1, 1], won * room - z2 * s[0, 1], won**2 - z2 * s[0, 0]
     value = won / room if room else float("nan")
+    note = note or ("" if room else "there is no room: no interval")
+    if note:
+        return Estimate(value, NAN, NAN, note=note)
     root = b**2 - a * c
     if a <= 0 or root < 0:
         return Estimate(value, -np.inf, np.inf)
-    return Estimate(value, float((b - np.sqrt(root)) / a), float((b + np.sqrt(root)) / a))
+    low, high = float((b - np.sqrt(root)) / a), float((b + np.sqrt(root)) / a)
+    return Estimate(value, low, high) if high - low > ROUNDING else Estimate(value, NAN, NAN, note=NO_SPREAD)
 
 
 def best_without_slide(resampled: Resampled) -> str:
@@ -47,6 +52,8 @@ def best_without_slide(resampled: Resampled) -> str:
 def attained_sentence(share: Estimate, *, level: float, base: str) -> str:
     """The share as a sentence, also where it has no bounds; `base` is the model that it counts from."""
     room = f"the room between {label(base)}, the best model without a slide, and the oracle"
+    if share.note:
+        return f"Share won of {room}: {share.value:.2f} ({share.note})."
     if not np.isfinite(share.low):
         return (
             f"Share won of {room}: {share.value:.2f}; this room is itself so uncertain here that no {level:.0%} interval "

@@ -29,8 +29,9 @@ from sarcnet.evaluation.auc import METASTASIS, Followup, check, weighted_auc, we
 CHUNK = 500
 PAIRS_MAX = 4_000_000  # cases times controls above which sorting beats the matrix product in memory
 LEAST = 10  # cases, and controls, below which a resampled spread cannot be trusted
-NO_SPREAD = "the same in all resamples: no interval"
+NO_SPREAD = "no spread in the resamples: no interval"
 NAN = float("nan")
+ROUNDING = 1e-9  # differences of AUCs below this are rounding
 Method = Literal["bca", "percentile"]
 
 
@@ -47,13 +48,17 @@ class Estimate:
     p: float = NAN
     note: str = ""
 
+    def text(self, form: str) -> str:
+        """Value with its interval, or with the reason why there is none; `form` formats a number, for example ".3f"."""
+        return f"{self.value:{form}} ({self.note or f'{self.low:{form}} to {self.high:{form}}'})"
+
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.note or f'{self.low:.3f} to {self.high:.3f}'})"
+        return self.text(".3f")
 
     @property
     def signed(self) -> str:
         """As text with signs, for a difference."""
-        return f"{self.value:+.3f} ({self.note or f'{self.low:+.3f} to {self.high:+.3f}'})"
+        return self.text("+.3f")
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -71,13 +76,14 @@ def too_few(cases: int, controls: int) -> str:
 def percentile_interval(value: float, draws: np.ndarray, *, tails: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Ends of an interval at these shares of the resamples (B,), widened where it would not hold the value itself.
 
-    NaN twice where the resamples are all alike or none is finite.
+    NaN twice where the resamples have no spread between these ends or none is finite.
     """
     draws = draws[np.isfinite(draws)]
-    if not len(draws) or np.ptp(draws) == 0:
+    if not len(draws):
         return NAN, NAN
     low, high = np.quantile(draws, tails)
-    return float(min(low, value)), float(max(high, value))
+    low, high = float(min(low, value)), float(max(high, value))
+    return (low, high) if high - low > ROUNDING else (NAN, NAN)
 
 
 @dataclass(frozen=True)

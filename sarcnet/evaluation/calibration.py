@@ -26,7 +26,7 @@ from scipy.stats import norm
 from sarcnet.cohort.incidence import pseudo_values, standardised
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation.auc import Followup, check_probability
-from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.bootstrap import NAN, Estimate, too_few
 
 SPAN = 0.75
 EDGE = 1e-6
@@ -115,6 +115,8 @@ def calibrate(
             f"None of {len(followup)} patients had the event by {horizon_months:g} months: nothing to calibrate against."
         )
     observed = pseudo_values(followup, horizon_months=horizon_months, competing=competing)
+    cases, controls = followup.is_case(horizon_months), followup.is_control(horizon_months)
+    note = too_few(int(cases.sum()), int(controls.sum()))
     grid = np.quantile(risk, np.linspace(0.01, 0.99, 50))
     whole, tail = np.ones((1, len(risk))), (1 - level) / 2
     kernel = smoother(risk, grid)
@@ -122,19 +124,25 @@ def calibrate(
     low, high = np.quantile(curves, [tail, 1 - tail], axis=0)
     own = smooth(risk, observed, at_risk=risk, kernel=smoother(risk, risk), counts=np.vstack([whole, counts]))
     distance = np.abs(own - risk[None, :])
-    # The bias of an absolute distance is positive and doubles in resamples: the basic interval takes it off.
+    # The bias of an absolute distance is positive and doubles in resamples: the basic interval takes it off. Where it is
+    # so large that the interval would end below the distance itself, the interval is widened up to it.
     ici = float(distance[0].mean())
     drawn = (distance[1:] * counts).sum(axis=1) / counts.sum(axis=1)
     bounds = np.quantile(drawn, [tail, 1 - tail])
     middle = smooth(risk, observed, at_risk=grid, kernel=kernel, counts=whole)[0]
     return Calibration(
-        intercept=line(risk, observed, slope=False, level=level),
-        slope=line(risk, observed, slope=True, level=level),
-        ici=Estimate(ici, float(max(0.0, 2 * ici - bounds[1])), float(2 * ici - bounds[0])),
+        intercept=_noted(line(risk, observed, slope=False, level=level), note),
+        slope=_noted(line(risk, observed, slope=True, level=level), note),
+        ici=_noted(Estimate(ici, float(max(0.0, 2 * ici - bounds[1])), float(max(ici, 2 * ici - bounds[0]))), note),
         predicted=float(risk.mean()),
         observed=float(observed.mean()),
         smooth=pd.DataFrame({"predicted": grid, "observed": middle, "low": low, "high": high}),
     )
+
+
+def _noted(found: Estimate, note: str) -> Estimate:
+    """The estimate, without its interval where the note says why there is none."""
+    return Estimate(found.value, NAN, NAN, note=note) if note else found
 
 
 def by_group(

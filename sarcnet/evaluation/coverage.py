@@ -96,11 +96,11 @@ def crossed(table: pd.DataFrame, known: World | None, *, seed: int) -> tuple[np.
     risk, found = np.full((len(table), 1), np.nan), []
     for fold in np.unique(place):
         held = place[:, 0] == fold
-        risk[held, 0] = comparators.cox_risk(table[~held], table[held], horizon_months=HORIZON_MONTHS, seed=seed)
+        judged = table[held] if known is None else pd.concat([table[held], known.table], ignore_index=True)
+        risks = comparators.cox_risk(table[~held], judged, horizon_months=HORIZON_MONTHS, seed=seed)
+        risk[held, 0] = risks[: held.sum()]
         if known is not None:
-            found.append(
-                known.auc(comparators.cox_risk(table[~held], known.table, horizon_months=HORIZON_MONTHS, seed=seed))
-            )
+            found.append(known.auc(risks[held.sum() :]))
     return risk, place, float(np.mean(found)) if found else float("nan")
 
 
@@ -168,13 +168,16 @@ def coverage(
     """
     known = world(seed, patients=patients)
     fixed, rows = truths(known), []
-    for number in range(studies):
-        table = study(seed, number, sizes=sizes)
+    tables = [study(seed, number, sizes=sizes) for number in range(studies)]
+    everybody = pd.concat(tables, ignore_index=True)
+    scores = {
+        GRADE: comparators.grade_score(known.taught, everybody),
+        COX: comparators.cox_risk(known.taught, everybody, horizon_months=HORIZON_MONTHS, seed=SEED),
+    }
+    for number, table in enumerate(tables):
         followup = Followup.of(table)
-        risks = {
-            GRADE: comparators.grade_score(known.taught, table)[:, None],
-            COX: comparators.cox_risk(known.taught, table, horizon_months=HORIZON_MONTHS, seed=SEED)[:, None],
-        }
+        place = slice(number * len(table), (number + 1) * len(table))
+        risks = {name: score[place, None] for name, score in scores.items()}
         true = dict(fixed)
         if refit:
             risks[CROSSED], folds, true[CROSSED] = crossed(table, known, seed=number)

@@ -22,8 +22,11 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.evaluation.auc import Followup, check, check_probability, weights
+from sarcnet.evaluation.bootstrap import NAN, NO_SPREAD, Estimate, percentile_interval, too_few
+from sarcnet.evaluation.proportions import effective_number, wilson
 
 ALL, NONE = "treat all", "treat none"
+THRESHOLD_COLUMNS = ["threshold", "measure", "value", "low", "high", "note"]
 
 
 def _called(risk: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -34,25 +37,37 @@ def _called(risk: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
 def net_benefits(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     """(B, T) net benefit of risks (n,) under weights (B, n), which add up to the patients of each resample."""
     p, called = np.asarray(thresholds, dtype=float), _called(risk, thresholds)
-    size = case.sum(axis=1) + control.sum(axis=1)
-    return (case @ called - p / (1 - p) * (control @ called)) / size[:, None]
+    size = (case.sum(axis=1) + control.sum(axis=1))[:, None]
+    return (case @ called - p / (1 - p) * (control @ called)) / np.where(size > 0, size, np.nan)
 
 
-def at_thresholds(
-    risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, thresholds: Sequence[float]
-) -> dict[str, np.ndarray]:
-    """Sensitivity, specificity, PPV, NPV and share called high risk, (B, T) each; NaN where nobody is left to divide by."""
-    called = _called(risk, thresholds)
-    true, false = case @ called, control @ called
-    cases, controls = case.sum(axis=1, keepdims=True), control.sum(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "sensitivity": true / cases,
-            "specificity": 1 - false / controls,
-            "PPV": true / (true + false),
-            "NPV": (controls - false) / (cases + controls - true - false),
-            "called high risk": (true + false) / (cases + controls),
-        }
+def at_threshold(
+    risk: np.ndarray, *, case: np.ndarray, control: np.ndarray, threshold: float, level: float
+) -> dict[str, Estimate]:
+    """Sensitivity, specificity, PPV, NPV and share called high risk under weights (n,), with Wilson's intervals.
+
+    The intervals take the effective number of the patients that each proportion is a share of.
+    """
+    called = risk >= threshold
+    shares = {
+        "sensitivity": (case, called),
+        "specificity": (control, ~called),
+        "PPV": (np.where(called, case + control, 0.0), case > 0),
+        "NPV": (np.where(called, 0.0, case + control), control > 0),
+        "called high risk": (case + control, called),
+    }
+    found = {}
+    for name, (weight, counted) in shares.items():
+        share = float(weight @ counted / weight.sum()) if weight.any() else float("nan")
+        found[name] = wilson(share, float(effective_number(weight)), level=level)
+    return found
+
+
+def _resampled(values: np.ndarray, *, tail: float, note: str) -> Estimate:
+    """The first of the values with the interval of the others, or with the note why there is none."""
+    value = float(values[0])
+    low, high = (NAN, NAN) if note else percentile_interval(value, values[1:], tails=[tail, 1 - tail])
+    return Estimate(value, low, high, note=note or (NO_SPREAD if np.isnan(low) else ""))
 
 
 def threshold_table(
@@ -64,11 +79,13 @@ def threshold_table(
     counts: np.ndarray,
     level: float,
 ) -> pd.DataFrame:
-    """One row a threshold and measure with percentile interval: threshold, measure, value, low, high.
+    """One row for each threshold and measure: threshold, measure, value, low, high, note (why there is no interval).
+
+    Proportions have Wilson's intervals, net benefit the bootstrap's.
 
     Args:
-        counts: (B, n) resamples of the patients, stratified by centre only: predictive values and net benefit depend
-            on how many had a metastasis, so that number must not be held.
+        counts: (B, n) resamples of the patients, stratified by centre only: net benefit depends on how many had a
+            metastasis, so that number must not be held.
 
     Raises:
         SarcnetError: a risk is missing or no probability; no case or nobody watched to the horizon.
@@ -77,16 +94,21 @@ def threshold_table(
     risk = check_probability(risk)
     drawn = np.vstack([np.ones((1, len(risk))), counts])  # the first row is the patients at hand
     case, control = weights(followup, horizon_months=horizon_months, counts=drawn)
-    found = at_thresholds(risk, case=case, control=control, thresholds=thresholds)
-    found["net benefit"] = net_benefits(risk, case=case, control=control, thresholds=thresholds)
-    everybody = net_benefits(np.ones(len(risk)), case=case, control=control, thresholds=thresholds)
-    found["gain over the better of treating all and none"] = found["net benefit"] - np.maximum(everybody, 0)
     tail, rows = (1 - level) / 2, []
+    benefit, everybody = (
+        net_benefits(values, case=case, control=control, thresholds=thresholds) for values in (risk, np.ones(len(risk)))
+    )
+    resampled = {
+        "net benefit": benefit,
+        "gain over the better of treating all and none": benefit - np.maximum(everybody, 0),
+    }
+    note = too_few(int((case[0] > 0).sum()), int((control[0] > 0).sum()))
     for place, threshold in enumerate(thresholds):
-        for measure, values in found.items():
-            low, high = np.nanquantile(values[1:, place], [tail, 1 - tail]) if counts.size else (np.nan, np.nan)
-            rows.append((threshold, measure, values[0, place], low, high))
-    return pd.DataFrame(rows, columns=["threshold", "measure", "value", "low", "high"])
+        found = at_threshold(risk, case=case[0], control=control[0], threshold=threshold, level=level)
+        for name, values in resampled.items():
+            found[name] = _resampled(values[:, place], tail=tail, note=note)
+        rows += [(threshold, name, e.value, e.low, e.high, e.note) for name, e in found.items()]
+    return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)
 
 
 def benefit_differences(
@@ -111,7 +133,7 @@ def benefit_differences(
         level: of the intervals.
 
     Returns:
-        One row per pair and threshold: threshold, model, other, difference, low, high.
+        One row per pair and threshold: threshold, model, other, difference, low, high, note (why there is no interval).
 
     Raises:
         SarcnetError: a risk is missing or no probability; no case or nobody followed to the horizon.
@@ -127,12 +149,14 @@ def benefit_differences(
         if any(name in pair for pair in pairs)
     }
     tail, rows = (1 - level) / 2, []
+    note = too_few(int((case[0] > 0).sum()), int((control[0] > 0).sum()))
     for model, other in pairs:
         if model in benefit and other in benefit:
             gap = benefit[model] - benefit[other]
-            low, high = np.nanquantile(gap[1:], [tail, 1 - tail], axis=0)
-            rows += [(t, model, other, *found) for t, *found in zip(thresholds, gap[0], low, high, strict=True)]
-    return pd.DataFrame(rows, columns=["threshold", "model", "other", "difference", "low", "high"])
+            for threshold, values in zip(thresholds, gap.T, strict=True):
+                made = _resampled(values, tail=tail, note=note)
+                rows.append((threshold, model, other, made.value, made.low, made.high, made.note))
+    return pd.DataFrame(rows, columns=["threshold", "model", "other", "difference", "low", "high", "note"])
 
 
 def decision_curve(
@@ -144,7 +168,7 @@ def decision_curve(
     counts: np.ndarray,
     level: float,
 ) -> pd.DataFrame:
-    """Net benefit of each model with pointwise interval, and of treating all and none.
+    """Net benefit of each model with pointwise interval (NaN from too few patients), and of treating all and none.
 
     Returns:
         One row a model and threshold: model, threshold, benefit, low, high.
@@ -154,11 +178,11 @@ def decision_curve(
     case, control = weights(followup, horizon_months=horizon_months, counts=drawn)
     judged = {name: check_probability(risk) for name, risk in risks.items()} | {ALL: np.ones(len(followup))}
     tail, frames = (1 - level) / 2, []
+    note = too_few(int((case[0] > 0).sum()), int((control[0] > 0).sum()))
     for name, risk in judged.items():
         found = net_benefits(risk, case=case, control=control, thresholds=thresholds)
-        low, high = np.quantile(found[1:], [tail, 1 - tail], axis=0)
-        frames.append(
-            pd.DataFrame({"model": name, "threshold": thresholds, "benefit": found[0], "low": low, "high": high})
-        )
+        made = [_resampled(values, tail=tail, note=note) for values in found.T]
+        bounds = {"low": [estimate.low for estimate in made], "high": [estimate.high for estimate in made]}
+        frames.append(pd.DataFrame({"model": name, "threshold": thresholds, "benefit": found[0], **bounds}))
     none = pd.DataFrame({"model": NONE, "threshold": thresholds, "benefit": 0.0, "low": 0.0, "high": 0.0})
     return pd.concat([*frames, none], ignore_index=True)

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from sarcnet.evaluation.auc import Followup, check, check_risk, weights
-from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.bootstrap import NAN, ROUNDING, Estimate, too_few
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import label
 
@@ -42,9 +42,10 @@ def influences(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> tu
 
 def _estimate(value: float, influence: np.ndarray, *, level: float, null: float) -> Estimate:
     error = float(np.sqrt((influence**2).sum()))
+    if error < ROUNDING:
+        return Estimate(value, NAN, NAN, 1.0 if value == null else NAN, "variance 0: no interval")
     width = float(norm.ppf((1 + level) / 2)) * error
-    p = float(2 * norm.sf(abs(value - null) / error)) if error > 0 else float("nan")
-    return Estimate(value, value - width, value + width, p)
+    return Estimate(value, value - width, value + width, float(2 * norm.sf(abs(value - null) / error)))
 
 
 def delong(
@@ -63,20 +64,23 @@ def delong(
     check(followup, horizon_months=horizon_months)
     case, control = (w[0] for w in weights(followup, horizon_months=horizon_months))
     value, influence = influences(check_risk(risk), case=case, control=control)
-    if other is None:
-        return _estimate(value, influence, level=level, null=0.5)
-    second, theirs = influences(check_risk(other), case=case, control=control)
-    return _estimate(value - second, influence - theirs, level=level, null=0.0)
+    null = 0.5
+    if other is not None:
+        second, theirs = influences(check_risk(other), case=case, control=control)
+        value, influence, null = value - second, influence - theirs, 0.0
+    if note := too_few(int((case > 0).sum()), int((control > 0).sum())):
+        return Estimate(value, NAN, NAN, note=note)
+    return _estimate(value, influence, level=level, null=null)
 
 
 def delong_table(
     series: Series, pairs: Sequence[tuple[str, str]], *, horizon_months: float, level: float
 ) -> pd.DataFrame:
-    """Differences between fixed models on one series: model, other, difference, low, high, p; only pairs that exist."""
+    """Differences between fixed models on one series: model, other, difference, low, high, P; only pairs that exist."""
     rows = []
     for model, other in pairs:
         if model in series.risks and other in series.risks:
             one, two = (series.risks[name].mean(axis=1) for name in (model, other))
             gap = delong(one, series.followup, horizon_months=horizon_months, level=level, other=two)
             rows.append((label(model), label(other), gap.value, gap.low, gap.high, gap.p))
-    return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high", "p"])
+    return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high", "P (exploratory)"])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.ladder import LABELS as RUNGS
 from sarcnet.evaluation.subgroups import Subgroups
-from sarcnet.evaluation.tables import PAPER, in_order, label
+from sarcnet.evaluation.tables import PAPER, headings, in_order, label
 
 OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]
 
@@ -18,7 +18,8 @@ OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]
 def draw_forest(table: pd.DataFrame) -> Figure:
     """AUC with interval of every model in every series, and the paper's beside them. See tables.auc_table."""
     models = in_order(table["model"].unique().tolist())
-    names = table["series"].unique().tolist()
+    titles = headings(table)
+    names = list(titles)
     figure, axes = plt.subplots(
         1, len(names), figsize=(5.2 + 3.2 * (len(names) - 1), 0.42 * len(models) + 1.8), sharey=True
     )
@@ -28,24 +29,41 @@ def draw_forest(table: pd.DataFrame) -> Figure:
             if model in own.index:
                 row = own.loc[model]
                 ax.plot([row["low"], row["high"]], [place, place], color=OURS, linewidth=2)
-                ax.plot(row["auc"], place, "o", color=OURS, markersize=6)
+                ax.plot(
+                    row["auc"], place, "o", color=OURS, markersize=6, markerfacecolor="white" if row["note"] else OURS
+                )
             if name == "cross-validation" and model in PAPER:
                 paper = PAPER[model]
                 ax.plot([paper.low, paper.high], [place + 0.28] * 2, color=THEIRS, linewidth=1.5)
                 ax.plot(paper.value, place + 0.28, "D", color=THEIRS, markersize=4.5)
         ax.axvline(0.5, color="0.6", linewidth=1, linestyle=":")
-        ax.set_title(f"{name}, n = {int(own['n'].iloc[0])}")
+        ax.set_title(titles[name])
         ax.set_xlabel("AUC at 5 years (95 % interval)")
-        ax.set_xlim(min(0.45, table["low"].min() - 0.02), 1.02)
+        ax.set_xlim(min(0.45, table[["low", "auc"]].min().min() - 0.02), 1.02)
         ax.grid(axis="x", alpha=0.3)
     first = np.atleast_1d(axes)[0]
     first.set_yticks(range(len(models)), [label(model) for model in models])
     first.invert_yaxis()
     handles = [
         plt.Line2D([], [], color=OURS, marker="o", label="here"),
+        *(
+            [
+                plt.Line2D(
+                    [],
+                    [],
+                    color=OURS,
+                    marker="o",
+                    markerfacecolor="white",
+                    linestyle="",
+                    label="too few for an interval",
+                )
+            ]
+            if table["note"].any()
+            else []
+        ),
         plt.Line2D([], [], color=THEIRS, marker="D", markersize=5, label="paper (real patients)"),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize="small")
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize="small")
     return figure
 
 
@@ -82,7 +100,7 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
     left.set(xlabel=f"AUC at 5 years ({level:.0%} interval)", title=label(model))
     right.set(xlabel="difference in AUC", title=f"minus {label(other)}")
     if len(tests):
-        right.text(1.02, 1.01, "same in all?", transform=right.transAxes, va="bottom")
+        right.text(1.02, 1.01, "same in all?\n(exploratory)", transform=right.transAxes, va="bottom")
     left.text(-0.03, 1.01, "subgroup (patients, events)", transform=left.transAxes, ha="right", va="bottom")
     for ax in (left, right):
         ax.grid(axis="x", alpha=0.3)

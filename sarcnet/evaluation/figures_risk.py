@@ -18,7 +18,7 @@ from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup
 from sarcnet.evaluation.comparators import FNCLCC
 from sarcnet.evaluation.decision import ALL, NONE
 from sarcnet.evaluation.survival import HIGH, LOW, Curves
-from sarcnet.evaluation.tables import label
+from sarcnet.evaluation.tables import label, p_text
 
 OURS = PALETTE[0]
 GROUP_COLOURS = {HIGH: PALETTE[1], LOW: PALETTE[0]}
@@ -27,9 +27,8 @@ CODE_COLOURS = {METASTASIS: PALETTE[1], DEATH: PALETTE[6]}
 
 
 def _p(name: str, value: float) -> str:
-    if np.isnan(value):
-        return f"no {name}"
-    return f"{name} P {'< 0.001' if value < 0.001 else f'= {value:.3f}'}"
+    """The P value of a test as text; empty where the test was not made."""
+    return "" if np.isnan(value) else f"{name} P {p_text(value)}"
 
 
 def draw_survival(found: dict[str, Curves], *, horizon_months: float, endpoint: Endpoint) -> Figure:
@@ -59,7 +58,7 @@ def draw_survival(found: dict[str, Curves], *, horizon_months: float, endpoint: 
             ax.axvline(horizon_months, color="0.6", linewidth=1, linestyle=":")
             ax.set(xlim=(0, shown[-1]), ylim=(0, 1.02), xticks=shown)
         n = int(curves.at_risk.iloc[:, 0].sum())
-        above.set_title(f"{name}, n = {n}, {_p('log-rank', curves.p)}")
+        above.set_title(", ".join(filter(None, [f"{name}, n = {n}", _p("log-rank", curves.p)])))
         below.set_title(_p("Gray's test", curves.gray_p))
         below.set_xlabel("months since diagnosis")
         _numbers_at_risk(below, curves.at_risk, shown, named=column == 0)
@@ -124,9 +123,7 @@ def draw_calibration(
             ax.errorbar(
                 groups["predicted"], groups["observed"], yerr=errors, fmt="s", color="black", capsize=3, label="groups"
             )
-        text = f"slope {made.slope.value:.2f} ({made.slope.low:.2f} to {made.slope.high:.2f})"
-        text += f"\nintercept {made.intercept.value:+.2f} ({made.intercept.low:+.2f} to {made.intercept.high:+.2f})"
-        text += f"\nICI {made.ici.value:.3f} ({made.ici.low:.3f} to {made.ici.high:.3f})"
+        text = f"slope {made.slope.text('.2f')}\nintercept {made.intercept.text('+.2f')}\nICI {made.ici}"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize="small")
         ax.set(xlim=(0, 1), ylim=(0, 1), title=f"{name}, n = {len(risks[name])}")
         own, bins = fates(risks[name], horizon_months=horizon_months, endpoint=endpoint), np.linspace(0, 1, 21)

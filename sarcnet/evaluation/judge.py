@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,11 +24,12 @@ class Judged:
     results: dict[str, Resampled]
     sizes: dict[str, int]
     unsaid: list[str]
+    fold_means: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:
         """See :func:`sarcnet.evaluation.tables.auc_table`."""
-        return auc_table(self.results, sizes=self.sizes)
+        return auc_table(self.results, sizes=self.sizes, fold_means=self.fold_means)
 
     @property
     def complaints(self) -> str:
@@ -50,7 +51,7 @@ def judge(
         everyone: the series.
         seed: root of the named generators, one for each series.
     """
-    results, unsaid = {}, list[str]()
+    results, unsaid, fold_means = {}, list[str](), {}
     for series in everyone:
         unsaid += series.unsaid
         try:
@@ -67,7 +68,12 @@ def judge(
         else:
             left = not_followed(series.followup, horizon_months=horizon_months)
             unsaid += [f"{series.name}: {sentence}" for sentence in left]
-    return Judged(results, {series.name: len(series) for series in everyone}, unsaid)
+            fold_means[series.name] = {
+                model: fold_mean_auc(risk, series.folds, series.followup, horizon_months=horizon_months)
+                for model, risk in series.risks.items()
+                if series.folds is not None and risk.shape == series.folds.shape
+            }
+    return Judged(results, {series.name: len(series) for series in everyone}, unsaid, fold_means)
 
 
 def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
@@ -92,7 +98,12 @@ def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, h
 
 def both(first: Judged, second: Judged) -> Judged:
     """Two judgements as one."""
-    return Judged(first.results | second.results, first.sizes | second.sizes, first.unsaid + second.unsaid)
+    return Judged(
+        first.results | second.results,
+        first.sizes | second.sizes,
+        first.unsaid + second.unsaid,
+        first.fold_means | second.fold_means,
+    )
 
 
 def weightings(everyone: Sequence[Series], *, model: str, horizon_months: float, training: Followup) -> pd.DataFrame:

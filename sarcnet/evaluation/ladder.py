@@ -208,7 +208,7 @@ def sentence(resampled: Resampled, *, model: str) -> str:
     )
     return (
         f"A Cox model that is told the true patterns reaches {point[TRUE]:.3f}{share}. Its difference from "
-        f"{label(model)}: {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}), {lead}."
+        f"{label(model)}: {gap.signed}, {lead}."
     )
 
 

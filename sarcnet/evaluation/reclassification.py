@@ -16,6 +16,7 @@ import pandas as pd
 from sarcnet.cohort.incidence import standardised
 from sarcnet.evaluation.auc import Followup, check, weights
 from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.proportions import net_share
 
 KINDS = {
     "high in both": (True, True),
@@ -34,13 +35,8 @@ class Moves:
     controls: Estimate
 
 
-def moves(
-    old: np.ndarray, new: np.ndarray, followup: Followup, *, horizon_months: float, counts: np.ndarray, level: float
-) -> Moves:
+def moves(old: np.ndarray, new: np.ndarray, followup: Followup, *, horizon_months: float, level: float) -> Moves:
     """Moves between two groupings, each (n,) of bool with True for high risk.
-
-    Args:
-        counts: (B, n) resamples of the patients.
 
     Raises:
         SarcnetError: no case by the horizon, or nobody watched to it.
@@ -56,12 +52,9 @@ def moves(
             else (np.nan,) * 3
         )
         rows.append((kind, len(own), *numbers))
-    drawn = np.vstack([np.ones((1, len(old))), counts])
-    case, control = weights(followup, horizon_months=horizon_months, counts=drawn)
-    up, down = (new & ~old).astype(float), (old & ~new).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gained = [(case @ (up - down)) / case.sum(axis=1), (control @ (down - up)) / control.sum(axis=1)]
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    bounds = [np.nanquantile(g[1:], tails) for g in gained]
-    cases, controls = (Estimate(float(g[0]), float(b[0]), float(b[1])) for g, b in zip(gained, bounds, strict=True))
-    return Moves(pd.DataFrame(rows, columns=["group", "n", "incidence", "low", "high"]), cases, controls)
+    case, control = (weight[0] for weight in weights(followup, horizon_months=horizon_months))
+    return Moves(
+        pd.DataFrame(rows, columns=["group", "n", "incidence", "low", "high"]),
+        cases=net_share(new & ~old, old & ~new, weight=case, level=level),
+        controls=net_share(old & ~new, new & ~old, weight=control, level=level),
+    )

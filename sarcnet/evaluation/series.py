@@ -20,6 +20,7 @@ class Series:
     patients: pd.DataFrame
     risks: dict[str, np.ndarray]
     unsaid: tuple[str, ...] = ()  # a sentence for each model that was left out
+    folds: np.ndarray | None = None  # (n, R) fold of each patient in each repeat, where risks are cross-validated
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -57,7 +58,7 @@ def series(name: str, patients: pd.DataFrame, predictions: pd.DataFrame) -> Seri
     known = patients.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
     if "repeat" not in predictions:
         predictions = predictions.assign(repeat=0)
-    risks, poor = {}, []
+    risks, poor, folds = {}, [], None
     for model, rows in predictions.groupby("model", sort=False):
         wide = rows.pivot(index="patient_id", columns="repeat", values="risk").reindex(known["patient_id"])
         missing = wide.index[wide.isna().any(axis=1)]
@@ -65,7 +66,9 @@ def series(name: str, patients: pd.DataFrame, predictions: pd.DataFrame) -> Seri
             poor.append(f"{model} has no risk for {len(missing)} patients, the first of them {missing[0]}")
             continue
         risks[str(model)] = wide.to_numpy(float)
+        if folds is None and "fold" in rows and (rows["fold"] >= 0).all():
+            folds = rows.pivot(index="patient_id", columns="repeat", values="fold").loc[wide.index].to_numpy(int)
     if poor and not risks:
         raise SarcnetError(f"The {name} series cannot be evaluated: {'; '.join(poor)}.")
     unsaid = tuple(f"{name}: {reason}; the model is left out, the others are judged." for reason in poor)
-    return Series(name, known, risks, unsaid)
+    return Series(name, known, risks, unsaid, folds)

@@ -2,8 +2,8 @@
 
 Subgroups hold different patients, and the weights for censoring are estimated in each by itself, so their differences
 are independent. Heterogeneity is Cochran's Q (Biometrics 1954) of the levels' differences with their bootstrap
-variances, on one degree of freedom fewer than levels. Few patients make it a blunt tool, and seven tests together
-give a P below 0.05 by chance in three studies of ten: it warns, it proves nothing.
+variances, on one degree of freedom fewer than levels. The tests are exploratory: few patients give them little power, and
+there are seven of them.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Curves:
     steps: Kaplan–Meier, death censored: group, months, free, low, high (95 % bounds).
     incidence: Aalen–Johansen: group, event (in the endpoint's words), months, risk, low, high.
     at_risk: one row a group, one column a time in months.
-    p, gray_p: log-rank and Gray's test between the groups (NaN when one is empty or nobody had the event).
+    p, gray_p: log-rank and Gray's test between the groups (NaN when not tested, one is empty or nobody had the event).
     """
 
     steps: pd.DataFrame
@@ -45,13 +45,19 @@ class Curves:
 
 
 def curves(
-    patients: pd.DataFrame, *, months_shown: list[float], endpoint: Endpoint, tried: Attempts | None = None
+    patients: pd.DataFrame,
+    *,
+    months_shown: list[float],
+    tests: bool,
+    endpoint: Endpoint,
+    tried: Attempts | None = None,
 ) -> Curves:
     """Freedom from the event by group, a competing death censored, and the incidence of both where one competes.
 
     Args:
         patients: with centre, mfs_months, mfs_event and group.
         months_shown: times for which the numbers at risk are counted: patients whose follow-up is that long or longer.
+        tests: whether the groups are compared by tests; not where they were formed from cross-validated risks.
         tried: gets a sentence for each test that cannot be made.
     """
     tried = tried or Attempts()
@@ -59,7 +65,7 @@ def curves(
     for name in (HIGH, LOW):
         own = patients[patients["group"] == name]
         if own.empty:
-            tried.say(f"Nobody is in the group at {name}: there is no second curve and no test.")
+            tried.say(f"Nobody is in the group at {name}: there is no second curve{' and no test' if tests else ''}.")
             continue
         followup = Followup.of(own)
         net = curve(followup, competing=False)
@@ -71,7 +77,7 @@ def curves(
         ]
         risk[name] = [int((followup.months >= time).sum()) for time in months_shown]
     p = gray_p = float("nan")
-    if len(risk) == 2:
+    if tests and len(risk) == 2:
         times, events = patients["mfs_months"].to_numpy(float), patients["mfs_event"].to_numpy(int)
         found = tried("the two risk groups", gray_test, times, events, patients["group"].to_numpy(str))
         if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -32,8 +32,15 @@ PAPER_NOTE = (
     "which of the Sarculator's two nomograms was used; ours is a Cox model refitted on the variables of the Sarculator's "
     "metastasis nomogram: size, grade and histotype."
 )
+FEDERATED, POOLED, CLINICAL_COMPARATOR = "sarcnet_fedavg", "sarcnet_pooled", "sarculator_variables"
+PRIMARY = (FEDERATED, CLINICAL_COMPARATOR)  # docs/statistical-analysis-plan.md
+SECOND = (FEDERATED, POOLED)
 
-NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "high", "p"])
+EXPLORATORY_P = "P (exploratory unless marked)"
+AUC_COLUMNS = [
+    "series", "n", "events", "model", "label", "auc", "low", "high", "note", "fold_mean", "paper",
+]  # fmt: skip
+NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "high", "p", "role"])
 
 
 def label(model: str) -> str:
@@ -47,8 +54,27 @@ def in_order(models: Sequence[str]) -> list[str]:
     return sorted(models, key=lambda model: (ranks.index(model) if model in ranks else 5.5, model))
 
 
-def auc_table(results: dict[str, Resampled], *, sizes: dict[str, int]) -> pd.DataFrame:
-    """One row a series and model: series, n, model, label, auc, low, high, paper (text, cross-validation only)."""
+def role(model: str, other: str) -> str:
+    """What a cross-validated comparison is for, as the statistical analysis plan names it."""
+    return {PRIMARY: "primary", SECOND: "second, for non-inferiority"}.get((model, other), "exploratory")
+
+
+def p_text(p: float) -> str:
+    """A P value with its sign."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def auc_table(
+    results: Mapping[str, Resampled],
+    *,
+    sizes: Mapping[str, int],
+    fold_means: Mapping[str, Mapping[str, float]] | None = None,
+) -> pd.DataFrame:
+    """One row for each series and model, with the columns of AUC_COLUMNS.
+
+    `low` and `high` are NaN where there is no interval, and `note` says why; `paper` is text, for the cross-validation only;
+    `fold_mean` is NaN where there are no folds.
+    """
     rows = []
     for name, resampled in results.items():
         for model in in_order(list(resampled.point)):
@@ -58,56 +84,53 @@ def auc_table(results: dict[str, Resampled], *, sizes: dict[str, int]) -> pd.Dat
                 {
                     "series": name,
                     "n": sizes[name],
+                    "events": resampled.cases,
                     "model": model,
                     "label": label(model),
                     "auc": estimate.value,
                     "low": estimate.low,
                     "high": estimate.high,
+                    "note": estimate.note,
+                    "fold_mean": (fold_means or {}).get(name, {}).get(model, float("nan")),
                     "paper": str(paper) if paper else "",
                 }
             )
-    return pd.DataFrame(rows, columns=["series", "n", "model", "label", "auc", "low", "high", "paper"])
+    return pd.DataFrame(rows, columns=AUC_COLUMNS)
 
 
 def difference_table(resampled: Resampled, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """One row a pair of models that both exist: model, other, difference in AUC, low, high, p."""
+    """One row for each pair of models that both exist: model, other, difference in AUC, low, high, p, role."""
     rows = []
     for model, other in pairs:
         if model in resampled.point and other in resampled.point:
             gap = resampled.difference(model, other)
-            rows.append(
-                {
-                    "model": label(model),
-                    "other": label(other),
-                    "difference": gap.value,
-                    "low": gap.low,
-                    "high": gap.high,
-                    "p": gap.p,
-                }
-            )
+            numbers = (gap.value, gap.low, gap.high, gap.p)
+            rows.append((label(model), label(other), *numbers, role(model, other)))
     return pd.DataFrame(rows, columns=NO_DIFFERENCES.columns)
 
 
-def non_inferiority(gap: Estimate, *, margin: float, model: str, other: str) -> str:
-    """What the interval of a difference says about a margin that was set beforehand."""
-    found = f"{label(model)} minus {label(other)}: {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-    if gap.low > -margin:
-        return (
-            f"{found}. The interval stays above −{margin:g}: a loss of {margin:g} or more is ruled out at this level."
-        )
-    return f"{found}. The interval reaches below −{margin:g}, so these patients cannot rule out a loss of that size."
+def headings(table: pd.DataFrame) -> dict[str, str]:
+    """Name of each series of an AUC table with its numbers of patients and of events by the horizon."""
+    first = table.groupby("series", sort=False)[["n", "events"]].first()
+    return {str(row.Index): f"{row.Index}, n = {row.n}, {row.events} events" for row in first.itertuples()}
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """An AUC table as people read it: one row a model, one column a series, and the paper's numbers last."""
+    """An AUC table as people read it: one row for each model, one column for each series, the paper's numbers last.
+
+    Cross-validated AUCs are followed by their means over the folds.
+    """
     if table.empty:
         return pd.DataFrame()
-    text = table.assign(text=[f"{r.auc:.3f} ({r.low:.3f} to {r.high:.3f})" for r in table.itertuples()])
-    heads = {name: f"{name}, n = {n}" for name, n in table.groupby("series", sort=False)["n"].first().items()}
-    wide = text.pivot(index="model", columns="series", values="text").reindex(columns=list(heads)).rename(columns=heads)
-    paper = text.groupby("model")["paper"].agg("".join).rename("paper (real patients), cross-validation")
-    if paper.any():
-        wide = wide.join(paper)
+    texts = [str(Estimate(row.auc, row.low, row.high, note=row.note)) for row in table.itertuples()]
+    columns = []
+    for name, heading in headings(table).items():
+        own = table.assign(text=texts)[table["series"] == name].set_index("model")
+        columns.append(own["text"].rename(heading))
+        if own["fold_mean"].notna().any():
+            columns.append(own["fold_mean"].map("{:.3f}".format).rename("mean over folds"))
+    paper = table.groupby("model")["paper"].agg("".join).rename("paper (real patients), cross-validation")
+    wide = pd.concat([*columns, *([paper] if paper.any() else [])], axis=1)
     wide = wide.reindex(in_order(list(wide.index)))
     return wide.rename(index=label).rename_axis(index="AUC at 5 years", columns=None).fillna("")
 
@@ -148,14 +171,15 @@ def only(wide: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
 
 
 def with_p(wide: pd.DataFrame, resampled: Resampled, *, chief: str) -> pd.DataFrame:
-    """A readable table with the difference of each model from the chief one, and its P."""
+    """A readable table with the difference of each model from the chief one, and its P, exploratory but for the primary one."""
     found: dict[str, tuple[str, str]] = {}
     for model in resampled.point:
         if model != chief and chief in resampled.point:
             gap = resampled.difference(chief, model)
-            p = "< 0.001" if gap.p < 0.001 else f"{gap.p:.3f}"
-            found[label(model)] = (f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})", p)
-    extra = pd.DataFrame.from_dict(found, orient="index", columns=[f"{label(chief)} minus this", "P"])
+            p = "" if gap.note else p_text(gap.p).removeprefix("= ")
+            named = " (primary)" if p and role(chief, model) == "primary" else ""
+            found[label(model)] = (gap.signed, f"{p}{named}")
+    extra = pd.DataFrame.from_dict(found, orient="index", columns=[f"{label(chief)} minus this", EXPLORATORY_P])
     return wide.join(extra).fillna("")
 
 
@@ -163,7 +187,8 @@ def threshold_text(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers at thresholds as people read them: one row a threshold, one column a measure, value (interval)."""
     if table.empty:
         return pd.DataFrame()
-    text = table.assign(text=[f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in table.itertuples()])
+    texts = [Estimate(r.value, r.low, r.high, note=r.note).text(".2f") for r in table.itertuples()]
+    text = table.assign(text=texts)
     wide = text.pivot(index="threshold", columns="measure", values="text")
     return wide.reindex(columns=list(dict.fromkeys(table["measure"]))).rename_axis(columns=None)
 
@@ -173,7 +198,7 @@ def gains_readable(gains: pd.DataFrame) -> pd.DataFrame:
     if gains.empty:
         return pd.DataFrame()
     text = gains.assign(
-        gain=[f"{r.difference:+.3f} ({r.low:+.3f} to {r.high:+.3f})" for r in gains.itertuples()],
+        gain=[Estimate(r.difference, r.low, r.high, note=r.note).signed for r in gains.itertuples()],
         comparison=[f"{label(r.model)} minus {policy_label(r.other)}" for r in gains.itertuples()],
     )
     wide = text.pivot(index=["series", "threshold"], columns="comparison", values="gain")

@@ -51,11 +51,11 @@ def evaluate(series: Series) -> Everything:
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
     calibrated = appraisal.calibration_of([series], model=OURS, groups=3, **few)
     survival = appraisal.survival_of(
-        [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], endpoint=METASTASIS, tried=tried
+        [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, tried=tried
     )
     decisions = appraisal.decisions_of(series, [OURS, CLINICAL], **few)
     thresholds = appraisal.thresholds_of(series, OURS, thresholds=[0.4], **few)
-    moved = appraisal.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, **few)
+    moved = appraisal.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, tried=tried)
     return Everything(
         judged, subgroups, in_time, numbers, weighting, calibrated, survival, decisions, thresholds, moved, str(tried)
     )

@@ -191,7 +191,7 @@ def test_risk_groups_are_cut_on_training_and_counted_at_risk(patients):
     cut = cut_off(patients["risk"], high_risk_share=0.3)
     split = grouped(patients, cut=cut)
     assert (split["group"] == HIGH).mean() == pytest.approx(0.3, abs=0.02)
-    found = curves(split, months_shown=[0.0, 24.0, 60.0], endpoint=METASTASIS)
+    found = curves(split, months_shown=[0.0, 24.0, 60.0], tests=True, endpoint=METASTASIS)
     for name in (HIGH, LOW):
         own = split[split["group"] == name]
         assert found.at_risk.loc[name].tolist() == [int((own["mfs_months"] >= time).sum()) for time in (0, 24, 60)]
@@ -202,7 +202,9 @@ def test_risk_groups_are_cut_on_training_and_counted_at_risk(patients):
 
 
 def test_one_empty_group_leaves_one_curve_and_no_p(patients):
-    found = curves(grouped(patients.assign(risk=0.9), cut=0.5), months_shown=[0.0, 60.0], endpoint=METASTASIS)
+    found = curves(
+        grouped(patients.assign(risk=0.9), cut=0.5), months_shown=[0.0, 60.0], tests=True, endpoint=METASTASIS
+    )
     assert list(found.at_risk.index) == [HIGH]
     assert np.isnan(found.p)
 
@@ -210,7 +212,10 @@ def test_one_empty_group_leaves_one_curve_and_no_p(patients):
 def test_curves_count_both_events_and_test_both_ways(patients):
     patients["mfs_event"] = np.where(np.arange(len(patients)) % 11 == 0, 2, patients["mfs_event"])
     found = curves(
-        grouped(patients.assign(risk=patients["size_mm"]), cut=80.0), months_shown=[0.0, 60.0], endpoint=METASTASIS
+        grouped(patients.assign(risk=patients["size_mm"]), cut=80.0),
+        months_shown=[0.0, 60.0],
+        tests=True,
+        endpoint=METASTASIS,
     )
     both = found.incidence.groupby(["group", "event"])["risk"].max().unstack()
     assert (both["death without metastasis"] > 0).all()

@@ -6,8 +6,23 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.attainable import share_attained
+from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.bootstrap import LEAST, Estimate, Resampled, percentile_interval, resample_auc, too_few
+from sarcnet.evaluation.bootstrap import (
+    LEAST,
+    Estimate,
+    Resampled,
+    percentile_interval,
+    resample_auc,
+    resample_counts,
+    too_few,
+)
+from sarcnet.evaluation.calibration import calibrate
+from sarcnet.evaluation.decision import at_threshold, threshold_table
+from sarcnet.evaluation.delong import delong
+from sarcnet.evaluation.proportions import effective_number, wilson
+from sarcnet.evaluation.reclassification import moves
 
 HORIZON = 60.0
 
@@ -85,7 +100,7 @@ def test_resamples_without_spread_give_no_interval():
         {"a": risk}, followup, horizon_months=HORIZON, samples=200, level=0.95, rng=rng(1, "apart")
     ).estimate("a")
     assert np.isnan(found.low)
-    assert str(found) == "1.000 (the same in all resamples: no interval)"
+    assert str(found) == "1.000 (no spread in the resamples: no interval)"
 
 
 @pytest.mark.parametrize("n", [12, 25, 40, 80])
@@ -107,3 +122,87 @@ def test_an_interval_is_widened_to_hold_a_biased_estimate():
     draws = np.linspace(0.07, 0.12, 200)
     assert percentile_interval(0.062, draws, tails=(0.025, 0.975))[0] == 0.062
     assert str(Estimate(0.5, 0.4, 0.6)) == "0.500 (0.400 to 0.600)"
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "low", "high"), [(0.0, 10, 0.0, 0.2775), (1.0, 10, 0.7225, 1.0), (0.7, 50, 0.5625, 0.8090)]
+)
+def test_wilson_s_interval_is_the_textbook_s(share, n, low, high):
+    """Against binomtest(...).proportion_ci(method="wilson") of SciPy."""
+    found = wilson(share, n, level=0.95)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_patients_of_unequal_weight_count_as_fewer():
+    assert effective_number(np.array([1.0, 1, 1, 0])) == pytest.approx(3)
+    assert effective_number(np.array([3.0, 1, 1, 1])) == pytest.approx(36 / 12)
+
+
+def test_sensitivity_of_1_has_an_interval_with_a_width():
+    found = at_threshold(
+        np.array([0.9, 0.8, 0.7, 0.2]), case=np.array([1.0, 1, 1, 0]), control=np.array([0.0, 0, 0, 1]), threshold=0.5,
+        level=0.95,
+    )  # fmt: skip
+    assert found["sensitivity"].value == 1
+    assert found["sensitivity"].low == pytest.approx(0.4385, abs=1e-4)
+    assert found["sensitivity"].high == 1
+
+
+def estimates(risk: np.ndarray, followup: Followup, *, seed: int) -> dict[str, Estimate]:
+    """What every function that gives an estimate with an interval says of one small data set; impossible ones are left out."""
+    tried, generator = Attempts(), np.random.default_rng(seed)
+    counts = resample_counts(followup.centre, samples=50, rng=generator)
+    setting = {"horizon_months": HORIZON, "level": 0.95}
+    noisy = np.clip(risk + generator.normal(0, 0.2, len(risk)), 0.01, 0.99)
+    found: dict[str, Estimate] = {}
+    risks = {"a": risk[:, None], "b": noisy[:, None], "oracle": np.sqrt(risk)[:, None]}
+    resampled = tried("auc", resample_auc, risks, followup, samples=50, rng=generator, **setting)
+    if resampled is not None:
+        found["auc"], found["difference"] = resampled.estimate("a"), resampled.difference("a", "b")
+        found["percentile"] = resampled.estimate("a", method="percentile")
+        found["minus"] = resampled.minus(resampled, model="a")
+        found["share"] = share_attained(resampled, model="a", base="b", oracle="oracle")
+    for competing in (True, False):
+        made = tried("calibration", calibrate, risk, followup, competing=competing, counts=counts, **setting)
+        if made is not None:
+            found |= {f"{name}, {competing}": getattr(made, name) for name in ("intercept", "slope", "ici")}
+    moved = tried("moves", moves, noisy > 0.5, risk > 0.5, followup, **setting)
+    if moved is not None:
+        found["moved, cases"], found["moved, controls"] = moved.cases, moved.controls
+    for name, other in (("DeLong", None), ("DeLong, difference", noisy)):
+        made = tried("DeLong", delong, risk, followup, other=other, **setting)
+        if made is not None:
+            found[name] = made
+    table = tried("thresholds", threshold_table, risk, followup, thresholds=[0.2, 0.6], counts=counts, **setting)
+    if table is not None:
+        rows = table.itertuples()
+        found |= {f"{r.measure}, {r.threshold}": Estimate(r.value, r.low, r.high, note=r.note) for r in rows}
+    return found
+
+
+@pytest.mark.parametrize("n", [6, 13, 24, 45, 70])
+def test_no_estimate_lies_outside_its_interval_and_no_interval_has_no_width(n):
+    seen = set()
+    for seed in range(40):
+        generator = np.random.default_rng(10_000 * n + seed)
+        rate = np.exp(generator.normal(size=n)) / 90
+        metastasis, lost = generator.exponential(1 / rate), generator.uniform(10, 150, n)
+        death = generator.exponential(300, n)
+        months = np.minimum(np.minimum(metastasis, death), lost)
+        event = np.select([months == metastasis, months == death], [1, 2], 0)
+        risk = 1 - np.exp(-rate * HORIZON)
+        if seed % 4 == 0:  # groups that are told apart without error
+            risk = np.where((event == 1) & (months <= HORIZON), 0.7, 0.1) + np.linspace(0, 0.05, n)
+        if seed % 4 == 1:  # few different risks
+            risk = np.round(risk * 4) / 4 * 0.9 + 0.05
+        centre = np.where(generator.random(n) < 0.4, "CLB", "IB")
+        for name, made in estimates(risk, Followup(months, event, centre), seed=seed).items():
+            seen.add(name)
+            if np.isnan([made.low, made.high]).any():
+                assert np.isnan([made.low, made.high]).all(), f"{name}, {seed}"
+                assert made.note, f"{name}, data set {seed}: {made}"
+            else:
+                assert made.low <= made.value + 1e-12, f"{name}, data set {seed}: {made}"
+                assert made.value <= made.high + 1e-12, f"{name}, data set {seed}: {made}"
+                assert made.high - made.low > 1e-6, f"{name}, data set {seed}: {made}"
+    assert len(seen) > 15

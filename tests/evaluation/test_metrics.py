@@ -19,7 +19,7 @@ from sarcnet.evaluation.bootstrap import resample_counts
 from sarcnet.evaluation.brier import accuracy_index, brier
 from sarcnet.evaluation.calibration import by_group, calibrate, line, smooth, smoother
 from sarcnet.evaluation.concordance import concordance
-from sarcnet.evaluation.decision import ALL, NONE, at_thresholds, decision_curve, threshold_table
+from sarcnet.evaluation.decision import ALL, NONE, at_threshold, decision_curve, threshold_table
 from sarcnet.evaluation.gray import gray_test
 from sarcnet.evaluation.metrics import brier_table
 from sarcnet.evaluation.series import Series
@@ -187,8 +187,9 @@ def test_thresholds_agree_with_their_slow_form(cohort, threshold):
 def test_counting_by_hand_when_nobody_is_lost():
     followup = Followup(np.array([10.0, 20, 70, 80, 30]), np.array([1, 1, 0, 0, 2]), np.array(["a"] * 5))
     case, control = weights(followup, horizon_months=HORIZON)
-    found = at_thresholds(np.array([0.9, 0.2, 0.8, 0.1, 0.3]), case=case, control=control, thresholds=[0.5])
-    assert {name: float(value[0, 0]) for name, value in found.items()} == pytest.approx(
+    risk = np.array([0.9, 0.2, 0.8, 0.1, 0.3])
+    found = at_threshold(risk, case=case[0], control=control[0], threshold=0.5, level=0.95)
+    assert {name: made.value for name, made in found.items()} == pytest.approx(
         {"sensitivity": 1 / 2, "specificity": 2 / 3, "PPV": 1 / 2, "NPV": 2 / 3, "called high risk": 2 / 5}
     )
 

@@ -43,7 +43,9 @@ def test_the_sentence_follows_the_intervals():
         ("validation", 0.3, "m", "clinical_only", 0.05, 0.01, 0.09),
         ("validation", 0.5, "m", "clinical_only", 0.0, -0.1, 0.1),
     ]
-    gains = pd.DataFrame(rows, columns=["series", "threshold", "model", "other", "difference", "low", "high"])
+    gains = pd.DataFrame(rows, columns=["series", "threshold", "model", "other", "difference", "low", "high"]).assign(
+        note=""
+    )
     assert "is higher at 30%" in gains_text(gains, level=0.95)
     turned = gains.assign(difference=-gains["difference"], low=-gains["high"], high=-gains["low"])
     assert "is lower at 30%" in gains_text(turned, level=0.95)

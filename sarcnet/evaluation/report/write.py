@@ -182,7 +182,10 @@ def _validation_series(training: Series, validation: Series, *, simulated: bool)
 
 def _estimate(rows: pd.DataFrame, *, series: str, model: str) -> str:
     own = rows[(rows["series"] == series) & (rows["model"] == model)]
-    return ABSENT if own.empty else str(Estimate(*own[["auc", "low", "high"]].iloc[0].astype(float)))
+    if own.empty:
+        return ABSENT
+    row = own.iloc[0]
+    return str(Estimate(row["auc"], row["low"], row["high"], note=row["note"]))
 
 
 def _calibration(calibrations: Calibrations, series: Series) -> str:
