@@ -55,7 +55,6 @@ from sarcnet.evaluation.attainable import attained_sentence, best_without_slide,
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.delong import delong_table
 from sarcnet.evaluation.judge import both, judge, weightings
-from sarcnet.evaluation.prespecified import non_inferiority_sentences, planned_differences, statements
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.settings import EvaluationSettings
 from sarcnet.evaluation.subgroups import judge_subgroups
@@ -63,6 +62,7 @@ from sarcnet.evaluation.subgroups import judge_subgroups
 # %%
 from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation import censoring, instability
+from sarcnet.evaluation.prespecified import non_inferiority_sentences, planned_differences, statements
 from sarcnet.evaluation.survival import cut_off
 from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
