@@ -390,6 +390,13 @@ display(numbers.round(3), weighting.round(3))
 # depends on them: for a series that was watched for less time they do not add up to its patients (last column, 1 is
 # right), and no result may rest on them.
 #
+# Concordance and Brier score with their intervals (BCa, patients resampled within hospitals), in each series:
+
+# %%
+accuracy = {item.name: metrics.accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
+display(*accuracy.values())
+
+# %% [markdown]
 # All these weights assume that within a hospital patients are lost at random. The next table drops that assumption: the
 # probability of remaining under observation follows a Cox model on age, grade and the predicted risk. If its row
 # differs much from the row above it, the results depend on why patients were lost.
@@ -585,6 +592,7 @@ files = {
     "calibration_of_every_model": told.agreement_table(agreed),
     "thresholds": at_thresholds, "net_benefit_gains": tables.gains_readable(gains).reset_index(),
     "instability": spread_of_risks.reset_index(), "censoring_sensitivity": sensitivity.reset_index(),
+    **{f"accuracy_{name}".replace("-", "_"): table for name, table in accuracy.items()},
     **{f"moves_from_{other}": found.table for other, found in moved.items()},
 }
 

@@ -24,15 +24,34 @@ from sarcnet.evaluation.auc import CENSORED, DEATH, Followup, check_risk, uncens
 def concordance(risk: np.ndarray, followup: Followup, *, upto_months: float, weighted: bool) -> float:
     """Uno's C (`weighted`) or Harrell's C of risks (n,) for metastases by `upto_months`.
 
-    Uno's leaves out the patients of centres that were not followed to that time (:meth:`Followup.is_judged`).
+    Raises:
+        SarcnetError: a risk is missing, or no pair can be compared.
+    """
+    once = np.ones((1, len(followup)))
+    return float(
+        resampled_concordance(risk[:, None], followup, counts=once, upto_months=upto_months, weighted=weighted)[0]
+    )
+
+
+def resampled_concordance(
+    risks: np.ndarray, followup: Followup, *, counts: np.ndarray, upto_months: float, weighted: bool
+) -> np.ndarray:
+    """(B,) concordance in B resamples, averaged over R repeats; the censoring is estimated once, on all patients.
+
+    Args:
+        risks: (n, R) predicted risks of n patients.
+        followup: of the n patients.
+        counts: (B, n) how often each patient counts in each resample.
+        upto_months: metastases up to this time are ranked.
+        weighted: whether pairs are weighted for censoring (Uno) or not (Harrell).
 
     Raises:
         SarcnetError: a risk is missing, or no pair can be compared.
     """
-    risk = check_risk(risk)
+    check_risk(risks.ravel())
     if weighted:
         judged = followup.is_judged(upto_months)
-        risk, followup = risk[judged], followup.select(judged)
+        risks, followup, counts = risks[judged], followup.select(judged), counts[:, judged]
     months, event = followup.months, followup.event
     cases = np.flatnonzero(followup.is_case(upto_months))
     later = months[None, :] > months[cases, None]  # (cases, n)
@@ -41,8 +60,13 @@ def concordance(risk: np.ndarray, followup: Followup, *, upto_months: float, wei
     if not (later | died).any():
         raise SarcnetError(f"No pair of {len(followup)} patients can be compared up to {upto_months:g} months.")
     pairs = _weights(followup, cases, later=later, died=died) if weighted else (later | died).astype(float)
-    above = (risk[cases, None] > risk[None, :]) + 0.5 * (risk[cases, None] == risk[None, :])
-    return float((pairs * above).sum() / pairs.sum())
+    above = np.zeros(pairs.shape)
+    for risk in risks.T:
+        above += (risk[cases, None] > risk[None, :]) + 0.5 * (risk[cases, None] == risk[None, :])
+    of_cases = counts[:, cases].astype(float)
+    won, all_pairs = (((of_cases @ table) * counts).sum(axis=1) for table in (pairs * above / risks.shape[1], pairs))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(all_pairs > 0, won / all_pairs, np.nan)
 
 
 def _weights(followup: Followup, cases: np.ndarray, *, later: np.ndarray, died: np.ndarray) -> np.ndarray:

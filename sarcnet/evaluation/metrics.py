@@ -9,11 +9,11 @@ import pandas as pd
 
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import Followup, auc, effective_number, naive_auc, weights
-from sarcnet.evaluation.bootstrap import resample_auc
-from sarcnet.evaluation.brier import accuracy_index, brier, brier_and_null, integrated
+from sarcnet.evaluation.auc import Followup, auc, check, check_probability, effective_number, naive_auc, weights
+from sarcnet.evaluation.bootstrap import Resampled, resample_auc, resample_counts
+from sarcnet.evaluation.brier import accuracy_index, brier, brier_and_null, integrated, weighted_brier
 from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.concordance import concordance
+from sarcnet.evaluation.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import in_order, label
 
@@ -70,6 +70,57 @@ def metrics_table(series: Series, *, horizon_months: float, tried: Attempts) -> 
             for name, values in found.items()
         }
     return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index=series.name)
+
+
+def accuracy_intervals(
+    series: Series, *, horizon_months: float, samples: int, level: float, seed: int, tried: Attempts
+) -> pd.DataFrame:
+    """Uno's C, Brier score and index of prediction accuracy of every model with bootstrap intervals (BCa).
+
+    Patients are resampled within hospitals; weights for censoring are estimated again in each resample, but for Uno's C
+    once. The grade is no probability and has a C only.
+
+    Returns:
+        One row per model, columns "Uno's C", "Brier score", "prediction accuracy": text, value with interval.
+    """
+    at = series.followup
+    strata = at.centre
+    drawn = resample_counts(strata, samples=samples, rng=rng(seed, "accuracy", series.name))
+    each_left_out = np.ones((len(at), len(at))) - np.eye(len(at))
+    rows = {}
+    for model in in_order(list(series.risks)):
+        ways = {"Uno's C": _uno} | (
+            {} if model == FNCLCC else {"Brier score": _brier, "prediction accuracy": _accuracy}
+        )
+        found = {}
+        for name, way in ways.items():
+            sets = [
+                tried(f"{series.name}, {name}", way, series.risks[model], at, counts=c, horizon_months=horizon_months)
+                for c in (np.ones((1, len(at))), drawn, each_left_out)
+            ]
+            if all(values is not None for values in sets):
+                point, draws, without = sets
+                sizes = int(at.is_case(horizon_months).sum()), int(at.is_control(horizon_months).sum())
+                spread = Resampled({name: float(point[0])}, {name: draws}, level, {name: without}, strata, *sizes)
+                found[name] = str(spread.estimate(name))
+        rows[label(model)] = found
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis(index=series.name)
+
+
+def _uno(risks: np.ndarray, at: Followup, *, counts: np.ndarray, horizon_months: float) -> np.ndarray:
+    return resampled_concordance(risks, at, counts=counts, upto_months=horizon_months, weighted=True)
+
+
+def _brier(risks: np.ndarray, at: Followup, *, counts: np.ndarray, horizon_months: float) -> np.ndarray:
+    check(at, horizon_months=horizon_months)
+    case, control = weights(at, horizon_months=horizon_months, counts=counts)
+    return np.mean([weighted_brier(check_probability(r), case=case, control=control) for r in risks.T], axis=0)
+
+
+def _accuracy(risks: np.ndarray, at: Followup, *, counts: np.ndarray, horizon_months: float) -> np.ndarray:
+    case, control = weights(at, horizon_months=horizon_months, counts=counts)
+    share = case.sum(axis=1) / (case.sum(axis=1) + control.sum(axis=1))  # its Brier score is share * (1 - share)
+    return 1 - _brier(risks, at, counts=counts, horizon_months=horizon_months) / (share * (1 - share))
 
 
 def auc_in_time(
