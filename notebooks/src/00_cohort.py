@@ -264,9 +264,10 @@ else:
 # **cellularity, nuclear area and anisokaryosis**. The last three are not in the grade: only an eye on the slide can
 # know them. Chemotherapy lowers the hazard (ratio 0.7) and is given to those at higher risk.
 #
-# Is that task as hard as the real one? We simulate many thousand patients without slides and compare the grade's and
-# the clinical model's AUC with the published intervals. The coefficients were set that way; **what our image model
-# achieves was never looked at in setting them**.
+# Is that task as hard as the real one? We simulate many thousand patients without slides and compare the AUCs of the
+# grade and of a Cox model refitted on the variables of the Sarculator's metastasis nomogram (size, grade, histotype)
+# with the published intervals. The coefficients were set that way; **what our image model achieves was never looked at
+# in setting them**.
 
 # %%
 if simulated:
@@ -279,9 +280,9 @@ else:
 
 # %% [markdown]
 # The *oracle* knows each patient's true risk; nobody can beat it, and it is still far from perfect, because chance
-# decides the rest. Between the clinical model and the oracle lies what a slide could add. How much each source could
-# tell *at best* can be computed here, since the truth is known: the expected true risk given what is seen is the best
-# score there is.
+# decides the rest. How much each source could tell *at best* can be computed here, since the truth is known: the
+# expected true risk given what is seen is the best score there is. What a slide could add is the step from the clinical
+# variables alone to clinical variables and true pathology.
 
 # %%
 if simulated:
@@ -291,7 +292,8 @@ if simulated:
 # %% [markdown]
 # A method that sees the slides perfectly, and nothing else, would reach the third line, and together with the clinical
 # variables the fourth. *Error* is what remains of chance in this simulation (standard error).
-# `python -m sarcnet.evaluation.studies` repeats both tables with more patients, and over fifty studies of 611.
+# `python -m sarcnet.evaluation.studies` repeats both tables with more patients, and over fifty studies of 611. Its report,
+# `docs/calibration.md`, sets 206 real patients of TCGA beside them.
 
 # %% [markdown]
 # ## What we found

@@ -307,18 +307,18 @@ if len(table):
                  f"series, with {interval_level:.0%} bootstrap intervals, and the paper's numbers on real patients.")
 
 # %% [markdown]
-# Read a panel from below: the oracle marks the ceiling, the grade the floor that clinicians have today. The room
-# between the clinical score and the oracle is what a slide model can win; how much of it the models reach is the
-# result.
+# Read a panel from below: the oracle marks the ceiling, the grade the floor that clinicians have today. Above the Cox
+# models and *clinical only*, which see no slide, lies what a model with slides can win.
 #
 # **Controls.** Some simulated cohorts are made so that something must *not* be found. A method that finds it there
-# finds too much everywhere.
+# finds too much everywhere. That nothing is there is shown by an upper bound below a margin, for with few patients every
+# interval reaches zero. Where the interval is too wide for that, the table says how many patients it would take.
 
 # %%
 card = stage.produced("00_cohort/control.json")
 control = json.loads(stage.input("00_cohort/control.json").read_text())["control"] if card else "none"
 if control != "none" and resampled:
-    kept = controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"))
+    kept = controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"), n=len(crossed))
     display(Markdown(f"This cohort is the control `{control}`. {controls.PROMISES[control]}"), kept.style)
 else:
     display(Markdown("This cohort is no control; `make reproduce PROFILE=no_signal` (or shuffled, confounded) runs one."))
