@@ -134,8 +134,6 @@ stage.write_table("shapley.parquet", counted.table)
 display(Markdown(shapley.sentence(counted)))
 
 # %% [markdown]
-# Where both order the tiles alike, a heat map may be read either way.
-#
 # ## 3 · Heat maps
 #
 # For each hospital the patients with the highest and the lowest image score. Red tiles raised the score, blue ones
@@ -146,11 +144,11 @@ display(Markdown(shapley.sentence(counted)))
 geometry = tile_geometry(feature_files)
 files = {path.rpartition("/")[2]: file for path, file in stage.inputs("00_cohort/slides/*/*").items()}
 shown = heatmap.ends_of_image_score(explained.patients, count=patients_shown)
-maps = []
+horizon_months, maps = model.protocol.horizon_months, []
 for _, patient in shown.iterrows():
     tiles = explained.tiles[explained.tiles["patient_id"] == patient["patient_id"]]
     slide_id = heatmap.main_slide(tiles)
-    title = heatmap.patient_title(patient, tiles=tiles, slide_id=slide_id)
+    title = heatmap.patient_title(patient, tiles=tiles, slide_id=slide_id, horizon_months=horizon_months)
     there = tiles[tiles["slide_id"] == slide_id]
     maps.append(heatmap.make_heatmap(there, file=files[slide_id], geometry=geometry[slide_id], title=title))
 
@@ -159,7 +157,7 @@ for _, patient in shown.iterrows():
 
 # %%
 worth = response.points_per_log_odds(model, judged, use=strangers)
-figure = figures.draw_heatmaps(maps, points_per_log_odds=worth)
+figure = figures.draw_heatmaps(maps, horizon_months=horizon_months, points_per_log_odds=worth)
 stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {explained_model}, "
              "for the patients of each hospital with the highest and lowest image score.")
 
@@ -168,7 +166,8 @@ stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each 
 # one colour says that the model judges the tumour (or the stain!) as a whole. The black line is the outline of the tissue.
 #
 # **Would any network draw such maps?** We shuffle the trained weights, from the last layer down to the first, and see how
-# like the maps remain (Adebayo et al. 2018); and we let the tiles of a patient swap their features, which must move the map.
+# like the maps remain (Adebayo et al. 2018); and we let the tiles of a patient swap their features, which ought to move
+# the map.
 
 # %%
 alike = sanity.similarity(model, judged, use=strangers, repeats=3, rng=stage.rng("interpret", "sanity"))
@@ -232,14 +231,15 @@ has_truth = stage.produced("00_cohort/truth/patients.parquet")
 true_curves = None
 if has_truth:
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
-    true_curves = response.true_response(clinic, truth, variables=variables, horizon_months=model.protocol.horizon_months,
+    true_curves = response.true_response(clinic, truth, variables=variables, horizon_months=horizon_months,
                                          outcome=endpoint.name)
-figure = figures_response.draw_response(curves, true_curves, level=interval_level)
+figure = figures_response.draw_response(curves, true_curves, level=interval_level, horizon_months=horizon_months)
+truth_shown = ", and the true one of those variables that are in the hazard" if has_truth else ""
 stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}, caption="Mean risk when everybody has the "
-             "same value of one clinical variable: the model's, and the true one of those variables that are in the hazard.")
+             f"same value of one clinical variable: the model's{truth_shown}.")
 
 # %% [markdown]
-# The grade has no true curve: it is a pathologist's reading of what lies behind it. Where slide and clinic are
+# A grade never has a true curve: it is a pathologist's reading of what lies behind it. Where slide and clinic are
 # added (late fusion), the whole model can be written as a **nomogram**: look up the points of each row, add them, read the
 # risk below.
 
@@ -247,14 +247,15 @@ stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}
 if model.network.shape.fusion == "late":
     points = nomogram.nomogram(model, judged, clinic, variables=variables)
     axes = pd.concat(points.axes, names=["row"]).reset_index("row")
-    figure = figures_response.draw_nomogram(points, endpoint=endpoint)
+    figure = figures_response.draw_nomogram(points, endpoint=endpoint, horizon_months=horizon_months)
     stage.figure("F12_nomogram", figure, data={"axes": axes, "risks": points.risks}, caption="The model as a nomogram: mean "
                  "of all its networks. Not for clinical use.")
 else:
     display(Markdown("Slide and clinic are not added in this model, so it has no nomogram."))
 
 # %% [markdown]
-# The widest row has 100 points. It is drawn to be understood, not to be used: no patient is to be treated by it.
+# In a nomogram the widest row has 100 points. It is drawn to be understood, not to be used: no patient is to be treated
+# by it.
 #
 # ## 6 · Against the truth
 #
@@ -434,7 +435,7 @@ if has_truth:
 if has_truth:
     answers = counterfactual.respond(
         model, patients, made, painted, folds=folds, truth=truth, ages=known.set_index("patient_id")["age_years"],
-        horizon_months=model.protocol.horizon_months,
+        horizon_months=horizon_months,
     )
     responses = counterfactual.responses(answers, **resampling, rng=stage.rng("interpret", "counterfactual"))
     slopes = counterfactual.slopes(answers, **resampling, rng=stage.rng("interpret", "slopes"))
@@ -446,9 +447,9 @@ if has_truth:
 
 # %%
 if has_truth:
-    figure = figures_response.draw_counterfactual(responses, level=interval_level)
+    figure = figures_response.draw_counterfactual(responses, level=interval_level, horizon_months=horizon_months)
     stage.figure("F15_counterfactual", figure, data={"responses": responses, "slopes": slopes},
-                 caption="Change of the 5-year risk when one knob of the same tumour is turned: the model's and the true one.")
+                 caption="Change of the risk when one knob of the same tumour is turned: the model's and the true one.")
     for row in slopes.itertuples():
         stage.number(f"knob_{row.knob}", row.slope, low=row.low, high=row.high, n=row.n, unit="log-odds a standard unit")
     display(Markdown("\n".join(f"- {line}" for line in counterfactual.verdicts(slopes))))
@@ -473,9 +474,8 @@ from sarcnet.interpret import patient_report
 pages = patient_report.make_pages(
     explained, list(shown["patient_id"]), registry=clinic, maps=dict(zip(shown["patient_id"], maps, strict=True)),
     see=lambda rows: see_tiles(rows, files=files, geometry=geometry),
-    true_risks=truth.set_index("patient_id")["risk_5y_true"] if has_truth else None,
-    kind=stage.data_kind, model=explained_model, horizon_months=model.protocol.horizon_months, level=interval_level,
-    endpoint=endpoint,
+    true_risks=response.true_risks(clinic, truth, horizon_months=horizon_months, outcome=endpoint.name) if has_truth else None,
+    kind=stage.data_kind, model=explained_model, horizon_months=horizon_months, level=interval_level, endpoint=endpoint,
 )
 for path in patient_report.write_pages(pages, folder=stage.dir / "reports"):
     stage.output(f"reports/{path.name}", path=path)
@@ -543,10 +543,10 @@ if has_truth:
                  caption="Review of tiles by simulated readers: agreement, and correlation with the contributions.")
 
 # %% [markdown]
-# Left, black ticks are the κ that the readers' error implies; about one interval in twenty may miss its tick. The same
-# tile twice is seen seldom, hence the long bars: ask for more repeats if this matters to you. Right, tiles come from
-# both ends on purpose, so the correlation says *which* patterns the model reacts to and not how much of the score they
-# explain. These readers are simulated: the figure shows that the instrument works, not what pathologists see.
+# Left, black ticks are the κ that the simulated readers' error implies; a few intervals may miss their tick by chance,
+# and more than a few would be a fault of the instrument. The bars of one reader against himself depend on the number of
+# repeats. Right, tiles come from both ends on purpose, so the correlation says *which* patterns the model reacts to and
+# not how much of the score they explain. Simulated readers say whether the instrument works, not what pathologists see.
 
 # %% [markdown]
 # ## 12 · QuPath
@@ -631,7 +631,7 @@ for verdict in said:
 
 # %%
 if has_truth:
-    seen = {verdict.pattern: "goes with the score" in verdict.answer for verdict in said}
+    seen = {verdict.pattern: verdict.effect for verdict in said}
     asked_for = {"nuclear_area": seen["atypia"], "cellularity": seen["cellularity"], "anisokaryosis": seen["anisokaryosis"]}
     display(Markdown("\n".join(f"- {line}" for line in counterfactual.conclusions(slopes, associated=asked_for))))
 else:
@@ -639,9 +639,9 @@ else:
 
 # %% [markdown]
 # **Limits.** A contribution says what moved the model, not what causes metastasis. Within patients, patterns that go
-# together in a tile cannot be told apart by such a comparison, and a tile of 112 µm holds too few nuclei to measure
-# variation well. The P values are corrected for looking at four patterns, the intervals are not. On real slides there
-# is no truth to count; a blinded review by pathologists takes its place.
+# together in a tile cannot be told apart by such a comparison, and the variation of nuclei within a tile is measured on
+# few of them. The P values are corrected for the number of patterns looked at, the intervals are not. On real slides
+# there is no truth to count; a blinded review by pathologists takes its place.
 #
 # **Next.** Run the same seven notebooks on your own slides: the README says how.
 

@@ -31,6 +31,7 @@ PATTERNS = {
     "anisokaryosis_cv": ("anisokaryosis", "coefficient of variation of the nuclear area"),
     "necrosis_fraction": ("necrosis", "share of the tile"),
 }
+P_MAX = 0.05
 LIVING = (TUMOUR, MYXOID)
 LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
 TUMOUR_CLASSES = ("tumour", "mitosis")
@@ -232,7 +233,11 @@ def _spoken(p: float) -> str:
 
 
 def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
-    """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?"""
+    """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?
+
+    "A reaction" needs a P below P_MAX after Holm, an interval without zero, and an effect that at most P_MAX of the
+    shuffled networks reach.
+    """
     said = []
     for row in found.itertuples():
         name, what = PATTERNS[row.pattern]
@@ -242,10 +247,15 @@ def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
             said.append(f"**{name}** ({what}) cannot be judged: {row.n} patients have enough tiles and nuclei.")
         elif row.low <= 0 <= row.high:
             said.append(f"**{name}** ({what}): {size}; the interval includes zero, so no reaction is shown.")
+        elif row.p >= P_MAX:
+            corrected = f"P {_spoken(row.p)} for {len(found)} patterns"
+            said.append(f"**{name}** ({what}): {size}; {corrected}, so no reaction is shown.")
         else:
             way = "more" if row.effect > 0 else "less"
+            meaning = "a reaction" if beyond <= P_MAX else "so it says nothing of what was learnt"
             said.append(
                 f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; P {_spoken(row.p)} for "
-                f"{len(found)} patterns; of {len(reference)} networks with shuffled weights {beyond:.0%} react as strongly."
+                f"{len(found)} patterns; {beyond:.0%} of {len(reference)} networks with shuffled weights do so as strongly, "
+                f"{meaning}."
             )
     return said

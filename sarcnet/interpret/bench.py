@@ -88,7 +88,7 @@ def draw_map(model: TrainedStack, slide: Giant, *, to: Path) -> pd.DataFrame:
     """Features to PNG, the steps of notebook 06; the tiles with their contributions."""
     tiles = contributions(model, slide.patient).tiles
     drawn = make_heatmap(tiles, file=slide.file, geometry=slide.geometry, title="simulated noise")
-    draw_heatmaps([drawn], points_per_log_odds=20.0).savefig(to)
+    draw_heatmaps([drawn], horizon_months=60.0, points_per_log_odds=20.0).savefig(to)
     return tiles
 
 

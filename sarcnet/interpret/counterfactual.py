@@ -148,17 +148,23 @@ def verdicts(found: pd.DataFrame) -> list[str]:
         elif not row.truth:
             said.append(f"**{name}**: {size}; the risk moves, though no fate hangs on it.")
         else:
-            said.append(f"**{name}**: {size}; {row.slope / row.truth:.0%} of the true {row.truth:+.2f}.")
+            share = row.slope / row.truth
+            said.append(
+                f"**{name}**: {size}; {share:.0%} of the true {row.truth:+.2f}."
+                if share > 0
+                else f"**{name}**: {size}; against the true {row.truth:+.2f}."
+            )
     return said
 
 
-def conclusions(found: pd.DataFrame, *, associated: Mapping[str, bool]) -> list[str]:
+def conclusions(found: pd.DataFrame, *, associated: Mapping[str, float | None]) -> list[str]:
     """Whether the model really uses each pattern: what the experiment says goes before what tiles suggest.
 
-    found: from `slopes`. associated: by knob, whether tiles that raise the score show more of the pattern.
+    found: from `slopes`. associated: by knob, how much more of the pattern tiles that raise the score show; None where
+    none is shown.
     """
     said = []
-    for knob, seen in associated.items():
+    for knob, effect in associated.items():
         row = found.set_index("knob").loc[knob]
         bounds = f"({row['low']:+.2f} to {row['high']:+.2f})"
         size = f"{row['slope']:+.2f} {bounds} log-odds a standard unit in {row['n']:.0f} tumours"
@@ -166,14 +172,17 @@ def conclusions(found: pd.DataFrame, *, associated: Mapping[str, bool]) -> list[
             answer, why = "not tested", "too few tumours could be painted again"
         elif row["low"] > 0 or row["high"] < 0:
             share = row["slope"] / row["truth"] if row["truth"] else np.nan
-            answer = "used" if not share < HARDLY else "hardly used"
-            why = f"turned alone it moves the risk by {size}" + (
-                "" if np.isnan(share) else f", {share:.0%} of the truth"
-            )
+            answer = "used the wrong way" if share < 0 else "hardly used" if share < HARDLY else "used"
+            why = f"turned alone it moves the risk by {size}"
+            if share < 0:
+                why += f", against the true {row['truth']:+.2f}"
+            elif share > 0:
+                why += f", {share:.0%} of the truth"
         else:
             answer = "not shown to be used"
-            why = f"turned alone it moves the risk by {size}" + (
-                "; tiles with more of it raise the score, but so does what goes along with it" if seen else ""
-            )
+            why = f"turned alone it moves the risk by {size}"
+            if effect is not None:
+                way = "more" if effect > 0 else "less"
+                why += f"; tiles that raise the score show {way} of it, so something that goes along with it may count"
         said.append(f"**{KNOBS[knob]}: {answer}**, {why}.")
     return said

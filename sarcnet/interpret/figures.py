@@ -21,7 +21,9 @@ BAR_UM = 200.0
 PER_ROW = 4
 
 
-def draw_heatmaps(maps: Sequence[HeatMap], *, points_per_log_odds: float | None = None) -> Figure:
+def draw_heatmaps(
+    maps: Sequence[HeatMap], *, horizon_months: float, points_per_log_odds: float | None = None
+) -> Figure:
     """Each slide above the same slide with its tiles' contributions; one scale for all, symmetric about zero.
 
     The scale ends where 98 % of the tiled area does, so that one extreme tile does not bleach all others; the arrows of
@@ -51,7 +53,7 @@ def draw_heatmaps(maps: Sequence[HeatMap], *, points_per_log_odds: float | None 
     bar.set_label("contribution of a tile, log-odds")
     if points_per_log_odds is not None:
         worth = points_per_log_odds
-        bar.set_label("contribution of a tile, log-odds\n(percentage points of 5-year risk)")
+        bar.set_label(f"contribution of a tile, log-odds\n(percentage points of {horizon_months / 12:g}-year risk)")
         bar.ax.yaxis.set_major_formatter(lambda v, _: f"{_signed(v)} ({v * worth:+.1f})".replace("-", "−"))
     return figure
 

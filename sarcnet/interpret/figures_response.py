@@ -24,8 +24,8 @@ NAMES = {
 }
 
 
-def draw_counterfactual(found: pd.DataFrame, *, level: float) -> Figure:
-    """Mean change of the 5-year risk when one knob is turned: the model's with its interval, and the true one.
+def draw_counterfactual(found: pd.DataFrame, *, level: float, horizon_months: float) -> Figure:
+    """Mean change of the risk at the horizon when one knob is turned: the model's with its interval, and the true one.
 
     found: from :func:`sarcnet.interpret.counterfactual.responses`.
     """
@@ -49,7 +49,7 @@ def draw_counterfactual(found: pd.DataFrame, *, level: float) -> Figure:
         ax.set_title(TITLES[name], fontsize="small")
         ax.grid(axis="y", alpha=0.3)
     for ax in axes[:, 0]:
-        ax.set_ylabel("change of 5-year risk\n(percentage points)")
+        ax.set_ylabel(f"change of {horizon_months / 12:g}-year risk\n(percentage points)")
     for ax in axes[-1]:
         ax.set_xlabel("turned by (standard units)")
     axes[0][0].legend(fontsize="x-small", loc="upper left")
@@ -61,7 +61,7 @@ def _name(variable: str) -> str:
     return NAMES.get(variable, variable.replace("_", " "))
 
 
-def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: float) -> Figure:
+def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: float, horizon_months: float) -> Figure:
     """Mean predicted risk when everybody has the same value of one variable; the true one beside it, where it is known.
 
     curves, true: from :mod:`sarcnet.interpret.response`.
@@ -90,7 +90,7 @@ def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: flo
         ax.set_title(_name(name), fontsize="small")
         ax.grid(axis="y", alpha=0.3)
     for ax in axes[:, 0]:
-        ax.set_ylabel("mean 5-year risk (%)")
+        ax.set_ylabel(f"mean {horizon_months / 12:g}-year risk (%)")
     handles = [plt.Line2D([], [], color=MODEL, marker="o", label="model")]
     if true is not None and len(true):
         handles.append(plt.Line2D([], [], color=TRUTH, linestyle="--", label="true risk"))
@@ -99,7 +99,7 @@ def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: flo
     return figure
 
 
-def draw_nomogram(found: Nomogram, *, endpoint: Endpoint) -> Figure:
+def draw_nomogram(found: Nomogram, *, endpoint: Endpoint, horizon_months: float) -> Figure:
     """Add the points of every row; the sum on the scale below leads to the risk."""
     rows = list(found.axes)
     figure, (upper, lower) = plt.subplots(
@@ -116,7 +116,7 @@ def draw_nomogram(found: Nomogram, *, endpoint: Endpoint) -> Figure:
     ticks = np.arange(0, total + 1, step)
     _scale(lower, 0, ticks, [f"{v:g}" for v in ticks])
     _scale(lower, 1, found.risks["points"].to_numpy(float), [f"{100 * r:g} %" for r in found.risks["risk"]])
-    lower.set_yticks([0, 1], ["total points", f"5-year risk of {endpoint.event}"])
+    lower.set_yticks([0, 1], ["total points", f"{horizon_months / 12:g}-year risk of {endpoint.event}"])
     lower.set_ylim(1.6, -0.7)
     for ax in (upper, lower):
         ax.xaxis.set_visible(False)

@@ -95,13 +95,13 @@ def main_slide(tiles: pd.DataFrame) -> str:
     return str(counts.idxmax())
 
 
-def patient_title(patient: pd.Series, *, tiles: pd.DataFrame, slide_id: str) -> str:
+def patient_title(patient: pd.Series, *, tiles: pd.DataFrame, slide_id: str, horizon_months: float) -> str:
     """Three short lines for a heat map: who, the evaluated risk, and what the image added to the score."""
     slides = sorted(tiles["slide_id"].unique())
     which = f", slide {slides.index(slide_id) + 1} of {len(slides)}" if len(slides) > 1 else ""
     text = (
         f"{patient['patient_id']} ({patient['centre']}{which})\n"
-        f"5-year risk {patient['risk']:.0%}\n"
+        f"{horizon_months / 12:g}-year risk {patient['risk']:.0%}\n"
         f"image {patient['image']:+.2f}, clinic {patient['clinical']:+.2f}"
     )
     return text.replace(" -", " −")

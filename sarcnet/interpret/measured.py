@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sarcnet.interpret.against_truth import effects, effects_by_centre, gaps_by_patient
+from sarcnet.interpret.against_truth import P_MAX, effects, effects_by_centre, gaps_by_patient
 from sarcnet.interpret.morphometry import MEASURES
 
 CONFOUNDERS = ("necrosis_fraction", "stroma_fraction")
@@ -28,11 +28,11 @@ NAMED = {
     "cellularity": "cellularity_per_mm2",
     "anisokaryosis": "anisokaryosis_cv",
 }
-P_MAX, PATIENTS_MIN = 0.05, 10
+PATIENTS_MIN = 10
 #: (plain effect shown, adjusted effect shown and, where both are, on the same side)
 ANSWERS = {
     (True, True): "goes with the score",
-    (True, False): "goes with the score, as necrosis and stroma do",
+    (True, False): "goes with the score, not shown beyond necrosis and stroma",
     (False, True): "shown only with necrosis and stroma taken out",
     (False, False): "not shown",
 }
@@ -111,11 +111,14 @@ def without(tiles: pd.DataFrame, *, patterns: Sequence[str], confounders: Sequen
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one pattern that the paper names: `answer` in one or two words, and a sentence with the numbers."""
+    """What is said of one pattern that the paper names: `answer` in one or two words, a sentence with the numbers, and
+    `effect` in standard deviations, None unless it goes with the score.
+    """
 
     pattern: str
     answer: str
     sentence: str
+    effect: float | None = None
 
 
 def verdicts(
@@ -182,7 +185,7 @@ def _verdict(
     if known is not None and not np.isnan(known["r2"]):
         low, high = known["low"], known["high"]
         sentence += f". A probe reads it from the features with R² {known['r2']:.2f} ({low:.2f} to {high:.2f})"
-    return Verdict(name, answer, sentence + ".")
+    return Verdict(name, answer, sentence + ".", float(plain["effect"]) if shown else None)
 
 
 def _interval(row: pd.Series) -> str:

@@ -28,7 +28,7 @@ from sarcnet.interpret.heatmap import HeatMap
 from sarcnet.interpret.overlay import colour_limit, coloured
 from sarcnet.interpret.tiles import SeenTile
 
-ALIKE = 40  # patients of similar risk, or all there are
+ALIKE, ALIKE_MIN = 40, 10  # patients of similar risk; at most half of all others, or they are not the similar ones
 TILE_PX, MAP_PX = 150, 420
 UNITS = {"age_years": "years", "size_mm": "mm"}
 WARNING = "Not for clinical use."
@@ -52,9 +52,12 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Alike:
-    """Of `n` patients with a predicted risk from `low_risk` to `high_risk`, the share with metastasis and its interval."""
+    """Of the `n` patients out of `of` whose predicted risk, from `low_risk` to `high_risk`, is nearest: the share with
+    metastasis and its interval.
+    """
 
     n: int
+    of: int
     low_risk: float
     high_risk: float
     observed: float
@@ -65,7 +68,8 @@ class Alike:
 def patients_alike(
     risks: pd.DataFrame, outcomes: pd.DataFrame, *, risk: float, horizon_months: float, level: float, apart: str
 ) -> Alike | None:
-    """What has become of those whose predicted risk is nearest to `risk`; None with fewer than ten of them.
+    """What has become of those whose predicted risk is nearest to `risk`: ALIKE, or half of all others; None if
+    that is fewer than ALIKE_MIN.
 
     Aalen and Johansen's incidence at the horizon, death competing.
 
@@ -80,12 +84,12 @@ def patients_alike(
     others = risks.loc[risks["patient_id"] != apart, ["patient_id", "risk"]]
     joined = others.merge(outcomes, on="patient_id").dropna(subset=["mfs_months", "mfs_event"])
     gap = (joined["risk"] - risk).abs()
-    near = joined.loc[gap.sort_values(kind="stable").index[:ALIKE]]
-    if len(near) < 10:
+    near = joined.loc[gap.sort_values(kind="stable").index[: min(ALIKE, len(joined) // 2)]]
+    if len(near) < ALIKE_MIN:
         return None
     found = at(curve(Followup.of(near), competing=True, level=level), horizon_months)
     ends = near["risk"].min(), near["risk"].max()
-    return Alike(len(near), *map(float, ends), *(float(found[name]) for name in ("risk", "low", "high")))
+    return Alike(len(near), len(joined), *map(float, ends), *(float(found[name]) for name in ("risk", "low", "high")))
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,9 @@ class Page:
         else:
             a = self.alike
             said = (
-                f"Of the {a.n} patients with the most similar predicted risk ({a.low_risk:.0%} to {a.high_risk:.0%}), "
-                f"{a.observed:.0%} {self.endpoint.had} by then ({self.level:.0%} interval {a.low:.0%} to {a.high:.0%})."
+                f"Of the {a.n} patients with the most similar predicted risk ({a.low_risk:.0%} to {a.high_risk:.0%}; out of "
+                f"{a.of} others with a known outcome), {a.observed:.0%} {self.endpoint.had} by then "
+                f"({self.level:.0%} interval {a.low:.0%} to {a.high:.0%})."
             )
         if self.true_risk is not None:
             said += f" This patient is simulated, so the true risk is known: {self.true_risk:.0%}."

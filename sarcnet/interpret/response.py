@@ -135,6 +135,14 @@ def true_response(
     return pd.DataFrame(rows, columns=["variable", "value", "risk"])
 
 
+def true_risks(table: pd.DataFrame, truth: pd.DataFrame, *, horizon_months: float, outcome: OutcomeName) -> pd.Series:
+    """True risk of the outcome by the horizon, by patient_id; table: patient_id and age_years."""
+    eta = truth.set_index("patient_id").loc[table["patient_id"], "linear_predictor"].to_numpy(float)
+    years = table["age_years"].to_numpy(float)
+    risk = true_risk(eta, age_years=years, horizon_years=horizon_months / 12, outcome=outcome)
+    return pd.Series(risk, index=table["patient_id"].to_numpy())
+
+
 def _term(variable: str, values: pd.Series) -> np.ndarray:
     """(n,) log hazard ratio that a variable has in the truth; NaN where it is not recorded."""
     if variable == "age_years":

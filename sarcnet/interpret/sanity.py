@@ -103,7 +103,9 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentence(found: pd.DataFrame, *, alike: float = 0.3) -> str:
-    """Whether maps of networks all of whose weights were shuffled resemble the trained one's."""
+    """Whether maps of networks all of whose weights were shuffled resemble the trained one's, and whether the map moves
+    when tiles swap their features.
+    """
     last = [check for check in found["check"].unique() if check != SWAPPED][-1]
     likeness = found.loc[found["check"] == last, "correlation"].mean()
     if np.isnan(likeness):
@@ -113,6 +115,13 @@ def sentence(found: pd.DataFrame, *, alike: float = 0.3) -> str:
         if abs(likeness) < alike
         else "part of what the maps show would be there without any learning: read them with care"
     )
+    swapped = found.loc[found["check"] == SWAPPED, "correlation"].mean()
+    moves = (
+        "the map moves with the features"
+        if abs(swapped) < alike
+        else "the map hardly moves, so it shows little of them"
+    )
     return (
-        f"With all weights shuffled, maps resemble the trained one's by {likeness:+.2f} (rank correlation): {verdict}."
+        f"With all weights shuffled, maps resemble the trained one's by {likeness:+.2f} (rank correlation): {verdict}. "
+        f"With the features of a patient's tiles swapped, by {swapped:+.2f}: {moves}."
     )

@@ -27,6 +27,7 @@ from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
 
 TILES_MAX = 12  # 4,096 bags
+ALIKE = 0.9  # rank correlation from which the two order tiles alike
 
 
 def shapley_values(worth: np.ndarray) -> np.ndarray:
@@ -117,9 +118,11 @@ def sentence(found: Compared) -> str:
     table = found.table
     if table.empty:
         return "No patient has enough tiles to count out Shapley values."
+    alike = table["rank_correlation"].median() >= ALIKE
     return (
         f"In {len(table)} bags of {found.parts.shape[1]} tiles, parts and Shapley values order the tiles alike with a rank "
         f"correlation of {table['rank_correlation'].median():.2f} in the middle and "
         f"{table['rank_correlation'].min():.2f} at worst; the largest gap is {table['largest_gap'].max():.3f} log-odds, "
-        f"where Shapley values spread by {table['spread'].median():.3f} within a bag."
+        f"where Shapley values spread by {table['spread'].median():.3f} within a bag. "
+        + ("A heat map may be read either way." if alike else "A heat map of parts must not be read as Shapley values.")
     )

@@ -16,11 +16,14 @@ from sarcnet.slides.units import Level0Px
 
 
 def extreme_tiles(tiles: pd.DataFrame, *, count: int, per_patient_max: int, highest: bool) -> pd.DataFrame:
-    """The `count` tiles of highest (or lowest) strength, at most `per_patient_max` of one patient, most extreme first.
+    """The `count` tiles that raise (or lower) the score most, at most `per_patient_max` of one patient, strongest first.
+
+    Fewer where fewer do: a tile that lowers the score is not shown among those that raise it.
 
     tiles: patient_id, slide_id, tile, strength, … (`Explanation.tiles`). Ties go by patient, slide and tile.
     """
-    ordered = tiles.sort_values(
+    pushing = tiles[(tiles["strength"] > 0) if highest else (tiles["strength"] < 0)]
+    ordered = pushing.sort_values(
         ["strength", "patient_id", "slide_id", "tile"], ascending=[not highest, True, True, True], kind="stable"
     )
     allowed = ordered.groupby("patient_id").cumcount() < per_patient_max

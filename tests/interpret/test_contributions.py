@@ -288,8 +288,33 @@ def test_verdicts_follow_the_intervals():
     said = verdicts(found, pd.DataFrame({"cellularity_per_mm2": [0.1, -0.9], "nuclear_area_um2": [0.0, 0.0]}))
     assert "show more of it" in said[0]
     assert "P < 0.001 for 2 patterns" in said[0]
-    assert "of 2 networks with shuffled weights 50% react as strongly" in said[0]
+    assert "50% of 2 networks with shuffled weights do so as strongly, so it says nothing of what was learnt" in said[0]
     assert "no reaction is shown" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("p", "random", "said", "not_said"),
+    [
+        (0.0004, 0.1, "a reaction", "no reaction"),
+        (0.0004, -0.9, "says nothing of what was learnt", "a reaction"),
+        (0.2, 0.1, "no reaction is shown", "a reaction"),
+    ],
+)
+def test_a_reaction_needs_a_corrected_p_and_more_than_shuffled_networks_show(p, random, said, not_said):
+    found = pd.DataFrame(
+        {"pattern": ["necrosis_fraction"], "effect": [0.8], "low": [0.5], "high": [1.1], "p": [p], "n": [30]}
+    )
+    (sentence,) = verdicts(found, pd.DataFrame({"necrosis_fraction": [random] * 20}))
+    assert said in sentence
+    assert not_said not in sentence
+
+
+def test_tiles_that_push_the_other_way_are_not_shown_at_an_end():
+    tiles = pd.DataFrame(
+        {"patient_id": list("abcd"), "slide_id": "s", "tile": range(4), "strength": [2.0, 1.0, -1.0, 0.0]}
+    )
+    assert extreme_tiles(tiles, count=4, per_patient_max=1, highest=True)["strength"].tolist() == [2.0, 1.0]
+    assert extreme_tiles(tiles, count=4, per_patient_max=1, highest=False)["strength"].tolist() == [-1.0]
 
 
 def test_shuffled_networks_are_drawn_from_the_generator_and_leave_the_trained_one_alone(trained):

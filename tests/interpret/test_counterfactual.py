@@ -143,13 +143,27 @@ def test_responses_and_slopes_are_found(table):
 
 def test_the_experiment_goes_before_what_tiles_suggest(table):
     slope = cf.slopes(table, samples=500, level=0.95, rng=np.random.default_rng(0))
-    said = cf.conclusions(slope, associated={"necrosis": True, "mitoses": True})
+    said = cf.conclusions(slope, associated={"necrosis": 0.5, "mitoses": 0.5})
     assert said[0].startswith("**necrosis: used**")
     assert "60% of the truth" in said[0]
     assert said[1] == "**mitoses: not tested**, too few tumours could be painted again."
     still = slope.assign(low=-0.1, high=0.1, slope=0.0)
-    (only,) = cf.conclusions(still, associated={"necrosis": True})
-    assert only.startswith("**necrosis: not shown to be used**")
-    assert "but so does what goes along with it" in only
-    (hardly,) = cf.conclusions(slope.assign(slope=0.02, low=0.01, high=0.03), associated={"anisokaryosis": True})
+    for effect, told in ((0.5, "tiles that raise the score show more of it"), (-0.5, "show less of it")):
+        (only,) = cf.conclusions(still, associated={"necrosis": effect})
+        assert only.startswith("**necrosis: not shown to be used**")
+        assert told in only
+    (alone,) = cf.conclusions(still, associated={"necrosis": None})
+    assert "tiles" not in alone
+    (hardly,) = cf.conclusions(slope.assign(slope=0.02, low=0.01, high=0.03), associated={"anisokaryosis": 0.5})
     assert "hardly used" in hardly
+
+
+def test_a_response_against_the_truth_is_called_so(table):
+    slope = cf.slopes(table, samples=500, level=0.95, rng=np.random.default_rng(0))
+    turned = slope[slope["knob"] == "necrosis"].assign(slope=-0.3, low=-0.4, high=-0.2)
+    (line,) = cf.conclusions(turned, associated={"necrosis": None})
+    assert line.startswith("**necrosis: used the wrong way**")
+    (line,) = cf.verdicts(turned)
+    assert "against the true +0.50" in line
+    (line,) = cf.verdicts(turned.assign(slope=0.3, low=0.2, high=0.4))
+    assert "60% of the true +0.50" in line

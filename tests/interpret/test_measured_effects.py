@@ -96,13 +96,13 @@ def table(**rows: tuple[float, float, float, float, int]) -> pd.DataFrame:
             (0.5, 0.3, 0.7, 0.001, 40),
             (0.0, -0.2, 0.2, 0.9, 40),
             0.1,
-            "goes with the score, as necrosis and stroma do",
+            "goes with the score, not shown beyond necrosis and stroma",
         ),
         (
             (0.5, 0.3, 0.7, 0.001, 40),
             (-0.4, -0.6, -0.2, 0.01, 40),
             0.1,
-            "goes with the score, as necrosis and stroma do",
+            "goes with the score, not shown beyond necrosis and stroma",
         ),
         ((0.5, 0.3, 0.7, 0.001, 40), (0.4, 0.2, 0.6, 0.4, 40), -0.6, "not shown"),
         ((0.1, -0.1, 0.3, 0.4, 40), (0.4, 0.2, 0.6, 0.01, 40), 0.0, "shown only with necrosis and stroma taken out"),
@@ -120,6 +120,7 @@ def test_the_answer_follows_the_numbers(plain, adjusted, shuffled, answer):
     assert [verdict.pattern for verdict in said] == list(NAMED)
     assert {verdict.answer for verdict in said} == {answer}
     assert all(answer in verdict.sentence for verdict in said)
+    assert {verdict.effect for verdict in said} == {plain[0] if "goes with" in answer else None}
 
 
 def test_the_truth_stands_in_the_sentence_where_it_is_known():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,12 +74,31 @@ def pages(explained: Explanation, registry: pd.DataFrame, chosen: list[str], **c
 
 def test_patients_alike_are_the_nearest_and_counted_right(explained, registry):
     found = report.patients_alike(explained.patients, registry, risk=0.10, horizon_months=60.0, level=0.95, apart="P10")
-    assert found.n == report.ALIKE
+    assert (found.n, found.of) == (29, 59)  # half of the others at most: all of them are not the most similar ones
     assert found.low_risk == 0.0
-    assert found.high_risk == pytest.approx(0.40)
-    events = [k for k in range(41) if k != 10 and k < 30 and k % 2 == 1]
-    assert found.observed == pytest.approx(len(events) / 40)  # nobody is lost, so it is a plain share
+    assert found.high_risk == pytest.approx(0.29)
+    events = [k for k in range(30) if k != 10 and k % 2 == 1]
+    assert found.observed == pytest.approx(len(events) / 29)  # nobody is lost, so it is a plain share
     assert found.low < found.observed < found.high
+
+
+@pytest.mark.parametrize(
+    ("known", "said"), [(21, "Of the 10 patients"), (60, "Of the 29 patients"), (200, "Of the 40")]
+)
+def test_the_most_similar_are_never_everybody(explained, registry, known, said):
+    rows = np.arange(known) % N
+    many = explained.patients.iloc[rows].assign(patient_id=[f"Q{k}" for k in range(known)])
+    outcomes = registry.iloc[rows].assign(patient_id=many["patient_id"].to_numpy())
+    clinical, tiles = explained.clinical.iloc[:0], explained.tiles.iloc[:0]
+    changed = replace(explained, patients=many, clinical=clinical, tiles=tiles)
+    html = pages(changed, outcomes, ["Q5"])[0].html()
+    assert said in html
+    assert f"out of {known - 1} others" in html
+
+
+def test_twenty_others_are_needed_to_speak_of_similar_ones(explained, registry):
+    few = registry.assign(mfs_months=registry["mfs_months"].where(registry.index < 20))
+    assert pages(explained, few, ["P05"])[0].alike is None  # 19 others
 
 
 def test_too_few_alike_is_said(explained, registry):

@@ -9,7 +9,7 @@ import torch
 
 from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.interpret import response
-from sarcnet.interpret.figures_response import draw_nomogram, draw_response
+from sarcnet.interpret.figures_response import draw_counterfactual, draw_nomogram, draw_response
 from sarcnet.interpret.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member
@@ -117,6 +117,29 @@ def test_truth_moves_only_with_what_is_in_the_hazard(cohort, table):
     assert (np.diff(size) > 0).all()
 
 
+def test_the_true_risk_is_that_of_the_horizon(cohort, table):
+    known = cohort.truth.set_index("patient_id")["risk_5y_true"]
+    five, three = (
+        response.true_risks(table, cohort.truth, horizon_months=months, outcome="metastasis") for months in (60.0, 36.0)
+    )
+    assert five.to_numpy() == pytest.approx(known.loc[five.index].to_numpy(), abs=1e-3)
+    assert (three < five).all()
+    assert (response.true_risks(table, cohort.truth, horizon_months=60.0, outcome="mfs") > five).all()
+
+
+def test_figures_name_the_horizon_of_the_model(model, patients, table):
+    curves = response.respond(model, patients, table, variables=["depth"], level=0.95)
+    points = nomogram(model, patients, table, variables=VARIABLES)
+    found = pd.DataFrame({"knob": "mitoses", "step": [-1.5, 1.5], "n": 4, "model": 0.0, "low": -0.1, "high": 0.1})
+    for months, said in ((36.0, "3-year risk"), (60.0, "5-year risk"), (18.0, "1.5-year risk")):
+        drawn = (
+            draw_response(curves, None, level=0.95, horizon_months=months).axes[0].get_ylabel(),
+            draw_nomogram(points, endpoint=METASTASIS, horizon_months=months).axes[1].get_yticklabels()[1].get_text(),
+            draw_counterfactual(found.assign(truth=0.0), level=0.95, horizon_months=months).axes[0].get_ylabel(),
+        )
+        assert all(said in text for text in drawn), drawn
+
+
 def test_points_of_the_nomogram_add_up_to_the_score(model, patients, table):
     found = nomogram(model, patients, table, variables=VARIABLES)
     assert max(axis["points"].max() for axis in found.axes.values()) == pytest.approx(100)
@@ -141,10 +164,8 @@ def test_points_of_the_nomogram_add_up_to_the_score(model, patients, table):
 def test_figures_are_drawn(model, patients, table, cohort):
     curves = response.respond(model, patients, table, variables=VARIABLES, level=0.95)
     true = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis")
-    assert len(draw_response(curves, true, level=0.95).axes) == 4
-    assert len(draw_response(curves, None, level=0.95).legends[0].get_texts()) == 1
-    texts = [
-        t.get_text()
-        for t in draw_nomogram(nomogram(model, patients, table, variables=VARIABLES), endpoint=METASTASIS).axes[0].texts
-    ]
+    assert len(draw_response(curves, true, level=0.95, horizon_months=60.0).axes) == 4
+    assert len(draw_response(curves, None, level=0.95, horizon_months=60.0).legends[0].get_texts()) == 1
+    points = nomogram(model, patients, table, variables=VARIABLES)
+    texts = [t.get_text() for t in draw_nomogram(points, endpoint=METASTASIS, horizon_months=60.0).axes[0].texts]
     assert "deep" in texts

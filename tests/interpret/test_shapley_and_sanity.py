@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sarcnet.interpret import sanity
+from sarcnet.interpret import sanity, shapley
 from sarcnet.interpret.shapley import Compared, compare_with_shapley, sentence, shapley_values
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member
@@ -77,6 +77,14 @@ def test_two_tiles_of_a_mean_by_hand(patients):
     assert found.values[:, 0] == pytest.approx((3 * one - other) / 4, abs=1e-5)
 
 
+def test_whether_parts_may_be_read_as_shapley_values_follows_the_numbers():
+    values = np.arange(16.0).reshape(2, 8)
+    same = shapley.Compared(values * 2, values, values.sum(axis=1))
+    turned = shapley.Compared(-values, values, values.sum(axis=1))
+    assert "may be read either way" in shapley.sentence(same)
+    assert "not be read as Shapley values" in shapley.sentence(turned)
+
+
 def test_nobody_with_enough_tiles_is_said():
     nobody = Compared(np.zeros((0, 5)), np.zeros((0, 5)), np.zeros(0))
     assert sentence(nobody).startswith("No patient has enough tiles")
@@ -110,6 +118,9 @@ def test_maps_follow_the_features_and_are_lost_with_the_weights(patients):
     assert sanity._alike(*[sanity._map(model, patients, use=use)] * 2) == (pytest.approx(1.0), N - 1)
     assert "show what was learnt" in sanity.sentence(found)
     assert "read them with care" in sanity.sentence(found.assign(correlation=0.9))
+    assert "the map moves with the features" in sanity.sentence(found)
+    stays = found["correlation"].where(found["check"] != sanity.SWAPPED, 0.8)
+    assert "the map hardly moves" in sanity.sentence(found.assign(correlation=stays))
     swapped = sanity.swapped_tiles(patients, rng=np.random.default_rng(5))
     for k in range(N):  # the same features, in other places
         assert np.array_equal(np.sort(patients.bags.of(k), axis=0), np.sort(swapped.bags.of(k), axis=0))
