@@ -118,11 +118,12 @@ def sentence(found: Compared) -> str:
     table = found.table
     if table.empty:
         return "No patient has enough tiles to count out Shapley values."
-    alike = table["rank_correlation"].median() >= ALIKE
+    alike = int((table["rank_correlation"] >= ALIKE).sum())
     return (
         f"In {len(table)} bags of {found.parts.shape[1]} tiles, parts and Shapley values order the tiles alike with a rank "
         f"correlation of {table['rank_correlation'].median():.2f} in the middle and "
         f"{table['rank_correlation'].min():.2f} at worst; the largest gap is {table['largest_gap'].max():.3f} log-odds, "
         f"where Shapley values spread by {table['spread'].median():.3f} within a bag. "
-        + ("A heat map may be read either way." if alike else "A heat map of parts must not be read as Shapley values.")
+        f"The map of parts may be read as one of Shapley values where the correlation is {ALIKE:g} or more: in {alike} of "
+        f"{len(table)} bags."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,7 @@ def test_only_networks_that_do_not_know_the_patient_answer(truth, monkeypatch):
     class Model:
         members = tuple(type("Member", (), {"repeat": 0, "fold": k})() for k in range(2))
         network = None
+        protocol = SimpleNamespace(outcome="metastasis")
 
     def scores(network, varied):
         mean = [varied.bags.of(k).mean() if len(varied.bags.of(k)) else 0.0 for k in range(len(varied))]

@@ -81,8 +81,8 @@ def test_whether_parts_may_be_read_as_shapley_values_follows_the_numbers():
     values = np.arange(16.0).reshape(2, 8)
     same = shapley.Compared(values * 2, values, values.sum(axis=1))
     turned = shapley.Compared(-values, values, values.sum(axis=1))
-    assert "may be read either way" in shapley.sentence(same)
-    assert "not be read as Shapley values" in shapley.sentence(turned)
+    assert "0.9 or more: in 2 of 2 bags" in shapley.sentence(same)
+    assert "0.9 or more: in 0 of 2 bags" in shapley.sentence(turned)
 
 
 def test_nobody_with_enough_tiles_is_said():
