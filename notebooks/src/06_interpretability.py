@@ -593,7 +593,8 @@ page = viewer.make_page(
     title=title, note=note,
 )
 viewer.write_page(stage.output("viewer.html"), page)
-viewer.show(page, instead=viewer.static_picture(maps[place], limit=limit, note=note))
+viewer.show(page, instead=viewer.static_picture(maps[place], limit=limit, note=note),
+            caption=f"{title}: contribution of each tile to the score, as the viewer shows it first. {note}.")
 
 # %% [markdown]
 # Go to the reddest tile and to the bluest one. Would you have told them apart without the colours? And are there tiles

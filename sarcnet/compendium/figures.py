@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import seaborn as sns
 
+from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.compendium.plain import plain
+from sarcnet.compendium.progress import in_kernel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,3 +74,28 @@ def save(figure: Figure, path: Path, *, data: Any, record: dict[str, Any]) -> tu
         figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
     write_json(numbers, {**record, "data": plain(data)})
     return png, numbers
+
+
+def show(figure: Figure, *, caption: str) -> None:
+    """Show a figure in a notebook, with its caption below and as alternative text, and close it; elsewhere only close it.
+
+    JupyterLab and the default template of nbconvert carry alternative texts in HTML only; other readers take the PNG.
+
+    Raises:
+        SarcnetError: the caption is empty.
+    """
+    if not caption.strip():
+        raise SarcnetError("A figure has no caption; say in a sentence what it shows.")
+    if in_kernel():
+        from IPython.display import display
+
+        packed = io.BytesIO()
+        figure.savefig(packed, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
+        picture, text = base64.b64encode(packed.getvalue()).decode(), html.escape(caption)
+        page = (
+            f'<figure style="margin: 0"><img src="data:image/png;base64,{picture}" alt="{text}">'
+            f"<figcaption><small>{text}</small></figcaption></figure>"
+        )
+        bundle = {"text/html": page, "image/png": picture, "text/plain": caption}
+        display(bundle, raw=True, metadata={"image/png": {"alt": caption}})
+    plt.close(figure)

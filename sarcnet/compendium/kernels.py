@@ -25,7 +25,7 @@ PROVISIONER = "sarcnet-forked"  # as in pyproject.toml
 KERNEL = ("ipykernel.kernelapp",)
 SLOW = {  # library -> what to import of it
     "pandas": "pandas",
-    "matplotlib": "matplotlib_inline.backend_inline",
+    "matplotlib": "matplotlib",  # no more of it: what hooks into IPython must be imported in the kernel itself
     "seaborn": "seaborn",
     "scipy": "scipy.stats",
     "sklearn": "sklearn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sarcnet.compendium.stage import read_record
+from sarcnet.compendium.freshness import read_record
 from sarcnet.compendium.study import Notebook, Study
 
 WITH_LOSSES = 3  # exit code: every stage finished, but some of what came in could not be used

@@ -46,21 +46,49 @@ class Parameter:
     comment: str
 
 
-def declared(cell: str) -> dict[str, Parameter]:
+def declared(cell: str, *, where: str) -> dict[str, Parameter]:
     """Parameters declared by the source of a parameters cell, by name, in order.
 
+    Args:
+        cell: the source.
+        where: which cell of which notebook it is, for the message.
+
     Raises:
-        SarcnetError: a line is not an annotated assignment of a literal.
+        SarcnetError: it is not Python, or a line is not an annotated assignment of a literal; names all such lines.
     """
+    faults = Faults()
+    heading = f"{where}: parameters are written 'name: type = value  # meaning', the value as a literal"
     lines = cell.splitlines()
+    try:
+        body = ast.parse(cell).body
+    except SyntaxError as error:
+        faults.add(f"line {error.lineno}: {error.msg}; found: {(error.text or '').strip()}")
+        faults.raise_if_any(heading)
+        raise  # pragma: no cover - raise_if_any always raises here
     found = {}
-    for node in ast.parse(cell).body:
-        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None):
-            raise SarcnetError(f"Parameters are written 'name: type = value  # meaning'; found: {ast.unparse(node)}")
+    for node in body:
+        try:
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None):
+                raise ValueError("no assignment with a type")
+            value = ast.literal_eval(node.value)
+        except ValueError:
+            faults.add(f"line {node.lineno}; found: {ast.unparse(node)}")
+            continue
         comment = lines[(node.end_lineno or node.lineno) - 1][node.end_col_offset or 0 :].partition("#")[2].strip()
-        name = node.target.id
-        found[name] = Parameter(name, ast.unparse(node.annotation), ast.literal_eval(node.value), comment)
+        found[node.target.id] = Parameter(node.target.id, ast.unparse(node.annotation), value, comment)
+    faults.raise_if_any(heading)
     return found
+
+
+def injected(history: Iterable[str]) -> set[str]:
+    """Names that papermill gave to a running notebook: those assigned in the last cell that begins as its cell does.
+
+    Args:
+        history: sources of the cells that the kernel ran, IPython's `In`.
+    """
+    cells = [cell for cell in history if cell.startswith("# Parameters\n")]
+    assignments = [node for node in ast.parse(cells[-1]).body if isinstance(node, ast.Assign)] if cells else []
+    return {target.id for node in assignments for target in node.targets if isinstance(target, ast.Name)}
 
 
 class _Loader(yaml.SafeLoader):
@@ -182,13 +210,7 @@ def check_profile(
             values out of range: all of them at once.
     """
     faults = Faults()
-    owners: dict[str, list[str]] = {}
-    for stage, (parameters, _) in notebooks.items():
-        for parameter in parameters:
-            owners.setdefault(parameter, []).append(stage)
-    for key in values:
-        if key not in owners:
-            faults.add(f"{key} is not a parameter of any notebook{_nearest(key, owners)}")
+    _add_unknown(faults, values, {stage: parameters for stage, (parameters, _) in notebooks.items()})
     for parameters, settings in notebooks.values():
         merged = {parameter.name: parameter.default for parameter in parameters.values()}
         merged.update({key: value for key, value in values.items() if key in parameters})
@@ -198,6 +220,32 @@ def check_profile(
             for sentence in sentences(error, settings):
                 faults.add(sentence)
     faults.raise_if_any(f"{name} cannot be used")
+
+
+def refuse_unknown(names: Iterable[str], notebooks: Mapping[str, Iterable[str]], *, heading: str) -> None:
+    """Refuse names that no notebook declares.
+
+    Args:
+        names: the names to look at.
+        notebooks: for each stage the names of its parameters.
+        heading: beginning of the message.
+
+    Raises:
+        SarcnetError: naming every unknown name, the nearest known one and the notebooks that declare it.
+    """
+    faults = Faults()
+    _add_unknown(faults, names, notebooks)
+    faults.raise_if_any(heading)
+
+
+def _add_unknown(faults: Faults, names: Iterable[str], notebooks: Mapping[str, Iterable[str]]) -> None:
+    owners: dict[str, list[str]] = {}
+    for stage, parameters in notebooks.items():
+        for parameter in parameters:
+            owners.setdefault(parameter, []).append(stage)
+    for name in sorted(names):
+        if name not in owners:
+            faults.add(f"{name} is not a parameter of any notebook{_nearest(name, owners)}")
 
 
 def _nearest(key: str, owners: Mapping[str, Iterable[str]]) -> str:

@@ -12,11 +12,20 @@ Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0
 
 
+def in_kernel() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return get_ipython() is not None
+
+
 def headless() -> bool:
     """Whether nobody watches: under the runner, under papermill, or with output sent to a file."""
     if os.environ.get("SARCNET_HEADLESS"):
         return True
-    if "ipykernel" in sys.modules:
+    if in_kernel():
         from IPython import get_ipython
 
         kernel = getattr(get_ipython(), "kernel", None)

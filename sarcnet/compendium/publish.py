@@ -10,9 +10,9 @@ from typing import Any
 
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import HashBook, atomic_path, write_json
+from sarcnet.compendium.freshness import read_record
 from sarcnet.compendium.paths import resolve, root, shown
 from sarcnet.compendium.readme import renew
-from sarcnet.compendium.stage import read_record
 from sarcnet.compendium.study import Notebook, Study
 
 RESULTS = "results.json"

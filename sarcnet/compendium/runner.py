@@ -22,18 +22,19 @@ from typing import Any
 
 import psutil
 
+from sarcnet.compendium.executed import executed_path, relink
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, write_json
+from sarcnet.compendium.freshness import RECORD, read_record
 from sarcnet.compendium.kernels import PROVISIONER, warm
 from sarcnet.compendium.losses import WITH_LOSSES, closing, losses, unforeseen
 from sarcnet.compendium.manifest import Manifest
 from sarcnet.compendium.modules import libraries
 from sarcnet.compendium.paths import root, shown
-from sarcnet.compendium.stage import RECORD, read_record
 from sarcnet.compendium.study import RECEIPT, Notebook, Study, receipt_for
 from sarcnet.compendium.terminal import Terminal, duration
 
-EXECUTED, PARTIAL, LOG = "executed.ipynb", "executed.part.ipynb", "kernel.log"
+LOG = "kernel.log"
 ENVIRONMENT = {
     "SARCNET_HEADLESS": "1",
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -127,12 +128,19 @@ def run(
             manifest.stage(notebook.name, status="ok", wall_s=round(wall_s, 1), **facts)
             terminal.line(f"{notebook.name}: done in {duration(wall_s)}, peak memory {facts['peak_memory_gb']:.1f} GB")
         book.save()
+        sources = [item.path for item in study.notebooks]
+        for source in sources:
+            executed = executed_path(study.run_dir, source.stem)
+            if executed.exists():  # notebooks linked to before they ran lead to the source so far
+                relink(executed, written_in=executed.parent, sources=sources, run_dir=study.run_dir)
         lost = losses(study, notebooks)
         for name, listed in lost.items():
             manifest.stage(name, left_out=listed)
         manifest.finish("finished with losses" if unforeseen(lost) else "ok")
         terminal.line(f"{study.profile}: {len(notebooks)} stages finished in {duration(time.monotonic() - begin)}.")
-        terminal.line(f"Notebooks as executed, tables and figures: {shown(study.run_dir)}/<stage>/")
+        terminal.line(
+            f"Executed notebooks (<stage>.executed.ipynb), tables and figures: {shown(study.run_dir)}/<stage>/"
+        )
         for line in closing(lost):
             terminal.line(line)
     return WITH_LOSSES if unforeseen(lost) else 0
@@ -174,11 +182,11 @@ def execute(
     folder = study.run_dir / notebook.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in (RECORD, RECEIPT, PARTIAL, LOG):
-            (folder / stale).unlink(missing_ok=True)
+        partial, executed = partial_path(study, notebook), executed_path(study.run_dir, notebook.name)
+        for stale in (folder / RECORD, folder / RECEIPT, folder / LOG, partial):
+            stale.unlink(missing_ok=True)
     except OSError as error:
         raise Failure("failed", f"{shown(folder)} cannot be written ({error.strerror}).") from None
-    partial = folder / PARTIAL
     progress = folder / "progress.txt"
     progress.write_text("")
     with kernel_environment(progress, forked=forked), Watch(terminal, progress) as watch:
@@ -213,16 +221,23 @@ def execute(
         (folder / RECORD).unlink(missing_ok=True)
         raise failure
     forget_folders(partial)
-    os.replace(partial, folder / EXECUTED)
+    os.replace(partial, executed)
+    sources = [item.path for item in study.notebooks]
+    relink(executed, written_in=notebook.path.parent, sources=sources, run_dir=study.run_dir)
     write_json(folder / RECEIPT, receipt_for(notebook, folder))
     record = read_record(folder)
     assert record is not None
     return {
         "peak_memory_gb": round(watch.peak_gb, 2),
-        "kernel_start_s": kernel_start_s(folder / EXECUTED),
-        "slowest_cells": slowest(folder / EXECUTED),
+        "kernel_start_s": kernel_start_s(executed),
+        "slowest_cells": slowest(executed),
         "outputs": len(record["outputs"]),
     }
+
+
+def partial_path(study: Study, notebook: Notebook) -> Path:
+    """Where a notebook lies that did not finish."""
+    return executed_path(study.run_dir, notebook.name).with_suffix(".part.ipynb")
 
 
 def stop_where_the_kernel_leaves(*, execute_reply: Mapping[str, Any], **_: Any) -> None:
@@ -291,7 +306,7 @@ def report(study: Study, notebook: Notebook, failure: Failure, terminal: Termina
     """Five lines that say what failed, where, why, what to read and how to go on."""
     profile = study.profile if study.profile_path.parent == root() / "papermill_params" else shown(study.profile_path)
     where = f"cell {failure.cell}: {failure.line}" if failure.cell else "before the first cell"
-    partial = study.run_dir / notebook.name / PARTIAL
+    partial = partial_path(study, notebook)
     terminal.line(f"{notebook.name}: {failure.status}")
     terminal.line(f"  where   {where}")
     terminal.line(f"  error   {failure.error}")

@@ -7,7 +7,6 @@ alone prove nothing: an interrupted notebook leaves files too.
 from __future__ import annotations
 
 import fnmatch
-import json
 import platform
 import resource
 import sys
@@ -19,26 +18,19 @@ from typing import TYPE_CHECKING, Any, Generic
 from sarcnet.compendium import seeds
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.files import HashBook, atomic_path, write_json
+from sarcnet.compendium.freshness import RECORD, Records
 from sarcnet.compendium.modules import loaded_modules
-from sarcnet.compendium.params import AnySettings, validated
+from sarcnet.compendium.params import AnySettings, injected, refuse_unknown, validated
 from sarcnet.compendium.paths import resolve, shown
 from sarcnet.compendium.plain import plain
+from sarcnet.compendium.progress import in_kernel
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
-RECORD = "stage.json"
 DATA_KINDS = {"simulated": "Simulated data", "public": "Public data", "private": "Private data"}
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The `stage.json` of a finished stage, or None when the stage is not finished."""
-    try:
-        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
 
 
 class Stage(Generic[AnySettings]):
@@ -58,8 +50,9 @@ class Stage(Generic[AnySettings]):
         self._figures: dict[str, str] = {}
         self._left_out: list[dict[str, Any]] = []
         self._seeds: set[str] = set()
-        self._records: dict[str, dict[str, Any]] = {}
         self._book = HashBook(self.run_dir / "hashes.json")
+        self._records = Records(self.run_dir, self._book)
+        self._checked: set[str] = set()
         self._begin = time.monotonic()
 
     @classmethod
@@ -72,8 +65,15 @@ class Stage(Generic[AnySettings]):
             cell: where the parameters are, in a notebook ``vars()``.
 
         Raises:
-            SarcnetError: a parameter is missing, of the wrong type or out of range; the folder cannot be written.
+            SarcnetError: a parameter is missing, of the wrong type or out of range; papermill was given a name that no
+                notebook declares; the folder cannot be written.
         """
+        unknown = injected(cell.get("In", ())) - settings.model_fields.keys()
+        if unknown:
+            from sarcnet.compendium.study import all_notebooks
+
+            owners = {item.name: item.parameters for item in all_notebooks()}
+            refuse_unknown(unknown, owners, heading=f"{name} cannot start with the parameters given to papermill")
         stage = cls(name, validated(settings, cell))
         try:
             stage.dir.mkdir(parents=True, exist_ok=True)
@@ -101,8 +101,9 @@ class Stage(Generic[AnySettings]):
         """Path of an earlier stage's output, for example ``input("00_cohort/slides.parquet")``.
 
         Raises:
-            SarcnetError: that stage is not finished, has no such output, the file is missing or was changed since, or
-                this stage is not among its allowed readers. The message says which notebook to run.
+            SarcnetError: that stage is not finished, has no such output, the file is missing or was changed since,
+                something that it or an earlier stage read was changed since, or this stage is not among its allowed
+                readers. The message says which notebook to run.
         """
         producer, _, name = reference.partition("/")
         record = self._record(producer)
@@ -163,15 +164,20 @@ class Stage(Generic[AnySettings]):
         return dict(self._record(producer)["parameters"])
 
     def _record(self, producer: str) -> dict[str, Any]:
-        if producer not in self._records:
-            record = read_record(self.run_dir / producer)
-            if record is None:
-                raise SarcnetError(
-                    f"{self.name} needs {producer}, which has not finished in {shown(self.run_dir)}; run notebook "
-                    f"{producer} first, or `make reproduce UPTO={producer}`."
-                )
-            self._records[producer] = record
-        return self._records[producer]
+        record = self._records.get(producer)
+        if record is None:
+            raise SarcnetError(
+                f"{self.name} needs {producer}, which has not finished in {shown(self.run_dir)}; run notebook "
+                f"{producer} first, or `make reproduce UPTO={producer}`."
+            )
+        if producer not in self._checked and (stale := self._records.stale_upstream(producer)):
+            stage, reason = stale
+            raise SarcnetError(
+                f"{self.name} needs {producer}, but {stage} would run again, because {reason}; run notebook {stage} and "
+                f"those after it again, or `make reproduce FROM={stage}`."
+            )
+        self._checked.add(producer)
+        return record
 
     # What goes out
 
@@ -220,7 +226,17 @@ class Stage(Generic[AnySettings]):
         self._numbers[name] = plain({"value": value, "low": low, "high": high, "n": n, "unit": unit})
 
     def figure(self, name: str, figure: Figure, *, data: Any, caption: str) -> None:
-        """Keep a figure as PNG with the numbers it shows as JSON, marked with the kind of data."""
+        """Show a figure with its caption, and keep it as PNG with the numbers it shows as JSON.
+
+        Args:
+            name: its name within this stage.
+            figure: marked here with the kind of data, shown once and then closed.
+            data: the numbers that it shows.
+            caption: plain text; stands below the figure and is its alternative text.
+
+        Raises:
+            SarcnetError: the caption is empty.
+        """
         from sarcnet.compendium import figures
 
         if self.data_kind:
@@ -229,6 +245,7 @@ class Stage(Generic[AnySettings]):
         for path in figures.save(figure, self.dir / "figures" / name, data=data, record=record):
             self.output(f"figures/{path.name}", path=path)
         self._figures[name] = caption
+        figures.show(figure, caption=caption)
 
     def left_out(
         self,
@@ -316,7 +333,7 @@ def _few(names: Mapping[str, Any]) -> str:
 
 
 def _say(text: str) -> None:
-    if "ipykernel" in sys.modules:
+    if in_kernel():
         from IPython.display import Markdown, display
 
         display(Markdown(text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import platform
@@ -14,11 +13,11 @@ from typing import Any
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, sha256
+from sarcnet.compendium.freshness import RECORD, Records, read_record
 from sarcnet.compendium.modules import module_hash
 from sarcnet.compendium.notebooks import code_digest, source_digest
 from sarcnet.compendium.params import Parameter, Settings, check_profile, declared, read_profile, settings_class
 from sarcnet.compendium.paths import resolve, root
-from sarcnet.compendium.stage import RECORD, read_record
 
 RECEIPT = "run.json"  # what the runner adds to a stage's own record: code, lock, Python
 
@@ -44,7 +43,7 @@ class Notebook:
     def parameters(self) -> dict[str, Parameter]:
         for cell in self.content["cells"]:
             if "parameters" in cell["metadata"].get("tags", []):
-                return declared("".join(cell["source"]))
+                return declared("".join(cell["source"]), where=f"{self.path.name}, cell tagged 'parameters'")
         raise SarcnetError(f"{self.path.name} has no cell tagged 'parameters'.")
 
     @cached_property
@@ -77,6 +76,11 @@ class Notebook:
             )
 
 
+def all_notebooks() -> tuple[Notebook, ...]:
+    """The notebooks of the study, in order."""
+    return tuple(Notebook(path) for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+
+
 @dataclass(frozen=True)
 class Study:
     """All notebooks under one profile."""
@@ -98,7 +102,7 @@ class Study:
         if not path.is_file():
             known = ", ".join(sorted(item.stem for item in folder.glob("*.yaml")))
             raise SarcnetError(f"There is no profile {profile}; there are {known}, or give the path of a .yaml file.")
-        notebooks = tuple(Notebook(item) for item in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+        notebooks = all_notebooks()
         if not notebooks:
             raise SarcnetError(f"There are no notebooks in {root() / 'notebooks'}; run `make notebooks`.")
         for notebook in notebooks:
@@ -139,24 +143,8 @@ class Study:
         for name, digest in record["modules"].items():
             if module_hash(name) != digest:
                 return f"{name} changed"
-        return self._stale_input(record, book) or stale_output(record, book) or stale_base(receipt)
-
-    def _stale_input(self, record: dict[str, Any], book: HashBook) -> str | None:
-        for reference, digest in record["inputs"].items():
-            producer, _, name = reference.partition("/")
-            outputs = (read_record(self.run_dir / producer) or {"outputs": {}})["outputs"]
-            if outputs.get(name, {}).get("sha256") != digest:
-                return f"its input {reference} changed"
-        for pattern, names in record["patterns"].items():
-            producer, _, wanted = pattern.partition("/")
-            outputs = (read_record(self.run_dir / producer) or {"outputs": {}})["outputs"]
-            if sorted(fnmatch.filter(outputs, wanted)) != names:
-                return f"its inputs {pattern} are others now"
-        for source, digest in record["sources"].items():
-            path = resolve(source)
-            if not path.exists() or book.sha256(path) != digest:
-                return f"{source} changed"
-        return None
+        stale_input = Records(self.run_dir, book).stale_input(record)
+        return stale_input or stale_output(record, book) or stale_base(receipt)
 
 
 def stale_output(record: dict[str, Any], book: HashBook) -> str | None:

@@ -16,9 +16,9 @@ from sarcnet.cohort.endpoint import FILE as OUTCOME_FILE
 from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.freshness import read_record
 from sarcnet.compendium.params import AnySettings, validated
 from sarcnet.compendium.paths import resolve, shown
-from sarcnet.compendium.stage import read_record
 from sarcnet.compendium.study import Study
 from sarcnet.features.encoders import encoder_named
 from sarcnet.features.settings import FeaturesSettings

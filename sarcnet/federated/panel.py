@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import io
-import os
 from collections.abc import Sequence
 
 import ipywidgets
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sarcnet.compendium.figures import hospital_colours
+from sarcnet.compendium.progress import headless
 from sarcnet.federated.figures import DIRECTIONS, FEDERATED, MIB
 
 SERVER_AT, HOSPITALS_AT, KEY_AT = 0.95, 0.34, 0.04  # heights in the picture
@@ -165,7 +165,7 @@ class Rounds:
 
 def round_panel(rounds: Rounds) -> ipywidgets.Widget | Markdown:
     """A slider over the rounds and the picture of one; a sentence instead where nobody is there to move it."""
-    return Markdown(HEADLESS) if os.environ.get("SARCNET_HEADLESS") else Panel(rounds).box
+    return Markdown(HEADLESS) if headless() else Panel(rounds).box
 
 
 class Panel:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.freshness import read_record
 from sarcnet.compendium.paths import resolve, shown
-from sarcnet.compendium.stage import read_record
 from sarcnet.interpret.geometry import TileGeometry, tile_geometry
 
 STAGES = ("00_cohort", "02_features", "06_interpretability")

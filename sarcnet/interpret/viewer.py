@@ -20,8 +20,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from sarcnet.compendium import figures
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.compendium.figures import mark
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.progress import headless
 from sarcnet.interpret.geometry import TileGeometry
@@ -160,14 +160,14 @@ def static_picture(heatmap: HeatMap, *, limit: float, note: str) -> Figure:
     mappable = ScalarMappable(norm=Normalize(-limit, limit), cmap=COLOURS)
     label = "contribution of a tile (log-odds)"
     figure.colorbar(mappable, ax=ax, label=label, shrink=0.6, extend="both")
-    mark(figure, note)
+    figures.mark(figure, note)
     return figure
 
 
-def show(page: str, *, instead: Figure, height_px: int = HEIGHT_PX) -> None:
-    """Show the page to whoever sits before the notebook, and the figure `instead` where nobody does."""
+def show(page: str, *, instead: Figure, caption: str, height_px: int = HEIGHT_PX) -> None:
+    """Show the page to whoever sits before the notebook, and the figure `instead` with its caption where nobody does."""
     if headless():
-        display(instead)
+        figures.show(instead, caption=caption)
     else:
         display(in_notebook(page, height_px=height_px))
-    plt.close(instead)
+        plt.close(instead)

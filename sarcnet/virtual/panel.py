@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from IPython.display import Markdown
 from PIL import Image
 
 from sarcnet.cohort.schema import HISTOTYPES
+from sarcnet.compendium.progress import headless
 from sarcnet.virtual.centres import CENTRES
 from sarcnet.virtual.knobs import KNOBS, field, medium_look
 
@@ -31,7 +31,7 @@ def knob_panel(values: pd.DataFrame, *, seed: int) -> ipywidgets.Widget | Markdo
         values: percentiles of the knobs, as of :func:`sarcnet.virtual.knobs.knob_values`; the sliders' ends.
         seed: root of the layout, which stays the same whatever is turned.
     """
-    return Markdown(HEADLESS) if os.environ.get("SARCNET_HEADLESS") else Panel(values, seed=seed).box
+    return Markdown(HEADLESS) if headless() else Panel(values, seed=seed).box
 
 
 class Panel:

@@ -118,7 +118,8 @@ class Toy:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "SARCNET_ROOT": str(self.root), "PYTHONPATH": str(self.root)}
+        path = os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
+        return {**os.environ, "SARCNET_ROOT": str(self.root), "PYTHONPATH": path}
 
     def stage(self, name: str) -> Path:
         return self.root / "runs" / "toy" / name
@@ -138,6 +139,11 @@ def build(root: Path) -> Toy:
     for name in BODIES:
         toy.write(name)
     return toy
+
+
+@pytest.fixture(scope="session")
+def build_toy() -> Callable[[Path], Toy]:
+    return build
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_first_run_finishes_every_stage_and_says_why(finished):
     own = {"toy/__init__.py", "toy/plots.py", "toy/settings.py"}
     shaping = {"sarcnet/__init__.py", "sarcnet/compendium/seeds.py", "sarcnet/compendium/figures.py"}
     assert own | {"sarcnet/__init__.py"} <= set(record["modules"]) <= own | shaping
-    assert (finished.stage("02_three") / "executed.ipynb").exists()
+    assert (finished.stage("02_three") / "02_three.executed.ipynb").exists()
 
 
 def test_kernel_is_this_interpreter(fresh):
@@ -185,13 +185,13 @@ def test_a_fault_is_reported_and_nothing_finished_is_lost(fresh, fault):
     assert manifest["stages"]["01_two"]["status"] == status
     assert "02_three" not in manifest["stages"]
     assert not (fresh.stage("01_two") / "stage.json").exists()
-    assert (fresh.stage("01_two") / "executed.part.ipynb").exists()
+    assert (fresh.stage("01_two") / "01_two.executed.part.ipynb").exists()
 
     fresh.write("01_two")
     outcome = fresh.run()
     assert outcome.returncode == 0
     assert reasons(outcome.stdout)["00_one"] == "up to date"
-    assert not (fresh.stage("01_two") / "executed.part.ipynb").exists()
+    assert not (fresh.stage("01_two") / "01_two.executed.part.ipynb").exists()
 
 
 def test_a_run_that_failed_before_starts_again_there(done):

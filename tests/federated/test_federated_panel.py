@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from IPython.display import Markdown
 
+from sarcnet.federated import panel as module
 from sarcnet.federated.panel import Panel, Rounds, round_panel
 
 MIB = 2**20
@@ -101,9 +102,9 @@ def test_names_cannot_bring_markup(rounds):
 
 
 def test_headless_gets_a_sentence(rounds, monkeypatch):
-    monkeypatch.setenv("SARCNET_HEADLESS", "1")
+    monkeypatch.setattr(module, "headless", lambda: True)
     assert isinstance(round_panel(rounds), Markdown)
-    monkeypatch.delenv("SARCNET_HEADLESS")
+    monkeypatch.setattr(module, "headless", lambda: False)
     assert not isinstance(round_panel(rounds), Markdown)
     figure = rounds.strip([1, 3])
     assert len(figure.axes) == 3

@@ -115,14 +115,15 @@ def test_titles_cannot_break_out_of_script_or_frame(slide):
 
 
 def test_a_figure_takes_the_place_of_the_viewer_where_nobody_looks(slide, monkeypatch):
-    said = []
+    said, drawn = [], []
     monkeypatch.setattr(viewer, "display", said.append)
+    monkeypatch.setattr(viewer.figures, "show", lambda *given, **named: drawn.append((*given, named)))
     page, figure = make(slide, tiles_of(), bytes_max=100_000), plt.figure()
     for alone in (True, False):
         monkeypatch.setattr(viewer, "headless", lambda alone=alone: alone)
-        viewer.show(page, instead=figure)
-    assert said[0] is figure
-    assert said[1].data.startswith("<iframe srcdoc=")
+        viewer.show(page, instead=figure, caption="Contributions.")
+    assert drawn == [(figure, {"caption": "Contributions."})]
+    assert said[0].data.startswith("<iframe srcdoc=")
     assert not plt.fignum_exists(figure.number)
 
 

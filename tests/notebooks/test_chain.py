@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,8 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from PIL import Image
 
+from sarcnet.compendium.executed import RELATIVE_LINK, executed_path
 from sarcnet.compendium.study import Study
 from sarcnet.federated.commands import make_protocol
 
@@ -67,7 +72,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def executed(first: Run) -> Iterator[tuple[str, dict]]:
     for name in STAGES:
-        yield name, json.loads((first.stage(name) / "executed.ipynb").read_text())
+        yield name, json.loads(executed_path(first.folder / "run", name).read_text())
 
 
 def test_all_seven_stages_close(first):
@@ -121,6 +126,48 @@ def test_every_figure_is_drawn_and_says_that_its_data_are_simulated(first):
         pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
         assert len(np.unique(pixels[:: max(1, len(pixels) // 20_000)], axis=0)) > 3, f"{path.name} is empty"
         assert json.loads(path.with_suffix(".json").read_text())["data_kind"] == "simulated"
+
+
+def test_every_figure_kept_is_shown_with_its_caption(first):
+    """Once each, in order; the last notebook shows one more, in the place of the viewer."""
+    for name, notebook in executed(first):
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        assert not any("<Figure size" in "".join(out.get("data", {}).get("text/plain", "")) for out in outputs), name
+        pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+        captions = [output["metadata"].get("image/png", {}).get("alt", "") for output in pictures]
+        kept = first.record(name)["figures"]
+        viewers = sum("".join(cell["source"]).count("viewer.show(") for cell in notebook["cells"])
+        assert captions[: len(kept)] == list(kept.values()), name
+        assert len(captions) == len(kept) + viewers, name
+        assert all(captions), name
+        for output, caption in zip(pictures, captions, strict=True):
+            page = BeautifulSoup("".join(output["data"]["text/html"]), "html.parser")
+            assert (page.img["alt"], page.figcaption.text) == (caption, caption), name
+            assert Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))).width > 100, name
+    assert viewers == 1
+
+
+def links(name: str, notebook: dict) -> Iterator[str]:
+    """Relative links in text and outputs of a notebook."""
+    for cell in notebook["cells"]:
+        texts = ["".join(cell["source"])] if cell["cell_type"] == "markdown" else []
+        for output in cell.get("outputs", []):
+            texts += ["".join(output.get("data", {}).get(kind, "")) for kind in ("text/markdown", "text/html")]
+        for text in texts:
+            yield from RELATIVE_LINK.findall(text)
+            yield from re.findall(r"""<a [^>]*href=["'](?![a-z]+:|#)([^"'#]+)""", text)
+
+
+def test_links_of_executed_notebooks_and_reports_lead_somewhere(first):
+    found = {name: list(links(name, notebook)) for name, notebook in executed(first)}
+    for name, targets in found.items():
+        for target in targets:
+            assert (first.stage(name) / target).is_file(), f"{name} links to {target}"
+    assert any(target.endswith(".executed.ipynb") for targets in found.values() for target in targets)
+    report = first.stage("05_evaluation") / "report"
+    targets = {target for path in report.glob("*.md") for target in RELATIVE_LINK.findall(path.read_text())}
+    assert any(target.endswith(".executed.ipynb") for target in targets)
+    assert [target for target in sorted(targets) if not (report / target).is_file()] == []
 
 
 def test_validation_outcomes_were_opened_by_the_evaluation_only(first):

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from sarcnet.compendium.freshness import read_record
 from sarcnet.compendium.params import Settings
-from sarcnet.compendium.stage import Stage, read_record
+from sarcnet.compendium.stage import Stage
 
 PROGRAM = """
 import json, math, os, sys

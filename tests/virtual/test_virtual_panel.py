@@ -58,8 +58,10 @@ def test_sliders_span_the_cohort_and_say_their_unit(panel):
 
 
 def test_without_anybody_to_move_them_there_is_a_sentence(monkeypatch):
-    monkeypatch.setenv("SARCNET_HEADLESS", "1")
+    monkeypatch.setattr(module, "headless", lambda: True)
     assert isinstance(module.knob_panel(VALUES, seed=7), Markdown)
+    monkeypatch.setattr(module, "headless", lambda: False)
+    assert not isinstance(module.knob_panel(VALUES, seed=7), Markdown)
 
 
 def test_mitoses_are_looked_for_where_there_are_most():

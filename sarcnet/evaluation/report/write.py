@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.compendium.executed import executed_path
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
@@ -268,7 +269,8 @@ def checklist(items: Sequence[Item], known: Mapping[str, str]) -> str:
     """A checklist as a Markdown table: item, topic, answer, and the section of the executed notebook that holds it."""
     rows = []
     for item in items:
-        links = [f'[{name[:2]}](../../{name}/executed.ipynb), "{heading}"' for name, heading in item.where]
+        places = {name: executed_path("../..", name).as_posix() for name, _ in item.where}
+        links = [f'[{name[:2]}]({places[name]}), "{heading}"' for name, heading in item.where]
         rows.append([item.number, item.topic, filled(item.answer, known), "; ".join(links) or "—"])
     return markdown_table(["item", "topic", "answer", "where"], rows)
 
