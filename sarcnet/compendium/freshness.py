@@ -63,8 +63,8 @@ class Records:
         while waiting:
             name = waiting.pop()
             closure.add(name)
-            record = self.get(name) or {"inputs": {}, "patterns": {}}
-            producers = {reference.partition("/")[0] for reference in (*record["inputs"], *record["patterns"])}
+            found = self.get(name) or {"inputs": {}, "patterns": {}}
+            producers = {reference.partition("/")[0] for reference in (*found["inputs"], *found["patterns"])}
             waiting.extend(producers - closure)
         for name in sorted(closure):
             record = self.get(name)
