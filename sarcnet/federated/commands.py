@@ -15,8 +15,8 @@ import pandas as pd
 from sarcnet.cohort.endpoint import FILE as OUTCOME_FILE
 from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.compendium.faults import Faults, SarcnetError
-from sarcnet.compendium.files import atomic_path
-from sarcnet.compendium.freshness import read_record
+from sarcnet.compendium.files import HashBook, atomic_path
+from sarcnet.compendium.freshness import Records
 from sarcnet.compendium.params import AnySettings, validated
 from sarcnet.compendium.paths import resolve, shown
 from sarcnet.compendium.study import Study
@@ -43,21 +43,23 @@ def run_lay(study: Study, *, centre: str | None, into: Path) -> int:
     centre: name of the hospital; None where the run has one only.
 
     Raises:
-        SarcnetError: a notebook has not finished, another centre or none is named, the folder holds something else, or
-            the patients do not fill the folds.
+        SarcnetError: a notebook has not finished or is stale, another centre or none is named, the folder holds something
+            else, or the patients do not fill the folds.
     """
-    records = {name: read_record(study.run_dir / name) for name in NEEDED}
+    known = Records(study.run_dir, HashBook(study.run_dir / "hashes.json"))
     faults = Faults()
-    for name, record in records.items():
-        if record is None:
+    for name in NEEDED:
+        if stale := known.stale_upstream(name):
+            stage, reason = stale
             faults.add(
-                f"{name} has not finished in {shown(study.run_dir)}: run `sarcnet run {study.profile} --upto {NEEDED[-1]}`."
+                f"{stage} of {shown(study.run_dir)} would run, because {reason}: run `sarcnet run {study.profile} --upto "
+                f"{NEEDED[-1]}`."
             )
     if into.is_dir() and (others := sorted(path.name for path in into.iterdir() if path.name not in CONTENT)):
         faults.add(f"{into} holds {others[0]}, which is no part of a hospital's folder: name a new or empty folder.")
     faults.raise_if_any("The hospital's folder cannot be laid")
     outputs = {
-        key: resolve(output["path"]) for record in records.values() for key, output in (record or {})["outputs"].items()
+        key: resolve(output["path"]) for name in NEEDED for key, output in (known.get(name) or {})["outputs"].items()
     }
     training = pd.read_parquet(outputs["training.parquet"]).dropna(subset=["mfs_months", "mfs_event"])
     centres = sorted(training["centre"].unique())

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.compendium.faults import Faults
-from sarcnet.compendium.freshness import read_record
+from sarcnet.compendium.files import HashBook
+from sarcnet.compendium.freshness import Records
 from sarcnet.compendium.paths import resolve, shown
 from sarcnet.interpret.geometry import TileGeometry, tile_geometry
 
@@ -37,13 +38,17 @@ def read_finished(run_dir: Path) -> FinishedRun:
     """Open the run whose notebooks 00, 02 and 06 have finished in `run_dir`.
 
     Raises:
-        SarcnetError: naming every notebook that has not finished, and every table that is gone.
+        SarcnetError: naming every notebook that has not finished or is stale, and every table that is gone.
     """
     faults = Faults()
-    records = {name: read_record(run_dir / name) for name in STAGES}
-    for name, record in records.items():
-        if record is None:
-            faults.add(f"{name} has not finished in {shown(run_dir)}: run it first, or `make reproduce UPTO={name}`.")
+    known = Records(run_dir, HashBook(run_dir / "hashes.json"))
+    for name in STAGES:
+        if stale := known.stale_upstream(name):
+            stage, reason = stale
+            faults.add(
+                f"{stage} of {shown(run_dir)} would run, because {reason}: run it first, or `make reproduce UPTO={name}`."
+            )
+    records = {name: known.get(name) for name in STAGES}
     faults.raise_if_any("There is nothing to show of this run")
     outputs = {
         name: {key: resolve(output["path"]) for key, output in (record or {})["outputs"].items()}

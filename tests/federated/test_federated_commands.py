@@ -41,7 +41,8 @@ def finish(study: Study, name: str, outputs: dict[str, Path]) -> None:
     """Leave the record of a finished notebook."""
     folder = study.run_dir / name
     folder.mkdir(parents=True)
-    record = {"outputs": {key: {"path": str(path), "sha256": "-"} for key, path in outputs.items()}}
+    written = {key: {"path": str(path), "sha256": "-"} for key, path in outputs.items()}
+    record = {"inputs": {}, "patterns": {}, "sources": {}, "outputs": written}
     (folder / "stage.json").write_text(json.dumps(record))
 
 
@@ -163,4 +164,4 @@ def test_the_command_line_reaches_both(monkeypatch, tmp_path, capsys):
     absent = tmp_path / "smoke.yaml"
     absent.write_text(f"run_dir: {tmp_path / 'nothing'}\n")
     assert cli.main(["hospital", "lay", str(absent), "--into", str(tmp_path / "laid")]) == 2
-    assert "00_cohort has not finished" in capsys.readouterr().err
+    assert "nothing would run, because it has not finished yet" in capsys.readouterr().err
