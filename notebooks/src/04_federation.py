@@ -275,7 +275,7 @@ some = by_round[by_round["round"].isin({1 + (ended - 1) * part // 4 for part in 
 at_rounds = some.assign(model=[f"after round {number:02d}" for number in some["round"]])
 judged = series("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
 calibrated = agreements([judged], horizon_months=protocol.horizon_months, level=0.95, tried=tried)
-numbers = agreement_table(calibrated).set_index("model").drop(columns=["series", "n", "metastases"])
+numbers = agreement_table(calibrated).set_index("model").drop(columns=["series", "n", "events"])
 display(numbers, Markdown(str(tried)))
 
 # %%

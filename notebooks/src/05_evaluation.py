@@ -49,6 +49,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.compendium.files import sha256
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
 from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
@@ -57,12 +58,12 @@ from sarcnet.evaluation.delong import delong_table
 from sarcnet.evaluation.judge import both, judge, weightings
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.settings import EvaluationSettings
-from sarcnet.evaluation.subgroups import judge_subgroups
 
 # %%
 from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation import censoring, instability
 from sarcnet.evaluation.prespecified import non_inferiority_sentences, planned_differences, statements
+from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.evaluation.survival import cut_off
 from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time  # the only module here that loads a network
 from sarcnet.features.store import count_tiles
@@ -81,7 +82,9 @@ tried = Attempts()  # keeps a sentence for whatever these patients cannot tell
 # %%
 protocol = json.loads(stage.input("03_model/protocol.json").read_text())
 horizon_months, endpoint = protocol["horizon_months"], endpoint_named(protocol["outcome"])
-display(Markdown(endpoint.note))
+analysis_plan = sha256(stage.source("docs/statistical-analysis-plan.md"))
+display(Markdown(f"{endpoint.note}\n\nThe comparisons are those of this compendium's [statistical analysis plan]"
+                 f"(../docs/statistical-analysis-plan.md), SHA-256 `{analysis_plan}`, which the record of this run holds."))
 training = pd.read_parquet(stage.input("00_cohort/training.parquet"))
 known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
 folds = pd.read_parquet(stage.input("03_model/folds.parquet"))
@@ -430,7 +433,8 @@ spread_of_risks.round(3)
 # replaced by pseudo-values, whose mean is right (Andersen et al. 2003; van Geloven et al., BMJ 2022).
 
 # %%
-calibrated = appraisal.calibration_of(everyone, model=model, horizon_months=horizon_months, groups=calibration_groups, **few)
+calibrated = appraisal.calibration_of(everyone, model=model, horizon_months=horizon_months, endpoint=endpoint,
+                                      groups=calibration_groups, **few)
 if calibrated.lived:
     spread = {item.name: item.with_risk(model) for item in everyone}
     figure = figures_risk.draw_calibration(calibrated, spread, horizon_months=horizon_months, level=interval_level,

@@ -59,13 +59,14 @@ class Calibrations:
     lived: dict[str, Calibration]
     net: dict[str, Calibration]
     groups: dict[str, pd.DataFrame]
+    death: str = "competes"  # what it is for `lived`
 
     @property
     def table(self) -> pd.DataFrame:
         """One row a series and way to treat death: mean predicted, observed, intercept, slope, ICI (text with interval)."""
         rows = [
             (name, how, f"{c.predicted:.3f}", f"{c.observed:.3f}", str(c.intercept), str(c.slope), str(c.ici))
-            for how, found in (("competes", self.lived), ("censored", self.net))
+            for how, found in ((self.death, self.lived), ("censored", self.net))
             for name, c in found.items()
         ]
         columns = ["series", "death", "predicted (mean)", "observed", "intercept (0)", "slope (1)", "ICI (0)"]
@@ -77,6 +78,7 @@ def calibration_of(
     *,
     model: str,
     horizon_months: float,
+    endpoint: Endpoint,
     groups: int,
     samples: int,
     level: float,
@@ -84,11 +86,12 @@ def calibration_of(
     tried: Attempts,
 ) -> Calibrations:
     """Calibration of `model` (its mean risk over the repeats) in each series; `tried` gets a sentence for what is not."""
-    found = Calibrations({}, {}, {})
+    found = Calibrations({}, {}, {}, death="competes" if endpoint.competing else "is an event")
+    ways = [(True, found.lived), (False, found.net)] if endpoint.competing else [(True, found.lived)]
     for series in (item for item in everyone if model in item.risks and len(item)):
         risk, followup = series.with_risk(model)["risk"].to_numpy(float), series.followup
         counts = resample_counts(followup.centre, samples=samples, rng=rng(seed, "calibration", series.name))
-        for competing, kept in ((True, found.lived), (False, found.net)):
+        for competing, kept in ways:
             made = tried(
                 f"{series.name}, calibration",
                 calibrate,

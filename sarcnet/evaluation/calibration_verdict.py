@@ -37,7 +37,7 @@ class Agreement:
     series: str
     model: str
     n: int
-    metastases: int
+    events: int
     predicted: float
     observed: float
     ratio: Estimate
@@ -73,7 +73,7 @@ def agreement(series: Series, model: str, *, horizon_months: float, level: float
         series=series.name,
         model=model,
         n=len(followup),
-        metastases=cases,
+        events=cases,
         predicted=float(risk.mean()),
         observed=float(observed.mean()),
         ratio=Estimate(ratio, ratio * np.exp(-width), ratio * np.exp(width)),
@@ -111,7 +111,7 @@ def agreement_table(found: Sequence[Agreement]) -> pd.DataFrame:
             "series": made.series,
             "model": label(made.model),
             "n": made.n,
-            "metastases": made.metastases,
+            "events": made.events,
             "predicted (mean)": f"{made.predicted:.3f}",
             "observed": f"{made.observed:.3f}",
             "O/E (1)": _text(made.ratio, made),
@@ -140,11 +140,13 @@ def _bound(value: float) -> str:
 def verdict(made: Agreement) -> str:
     """One model in one series, in a few sentences; what they say follows from the intervals."""
     lead = (
-        f"{label(made.model)}, {made.series} (n = {made.n}, {made.metastases} metastases): mean predicted risk "
+        f"{label(made.model)}, {made.series} (n = {made.n}, {made.events} events): mean predicted risk "
         f"{made.predicted:.3f}, observed {made.observed:.3f}"
     )
     if not made.enough:
-        return f"{lead}. Fewer than {LEAST} metastases, or patients known to be free of one: too few to judge the calibration."
+        return (
+            f"{lead}. Fewer than {LEAST} events, or patients known to be free of one: too few to judge the calibration."
+        )
     level = _judged(
         made.ratio,
         low="the risks are too high on average (the model **overestimates**)",

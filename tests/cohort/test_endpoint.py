@@ -127,7 +127,8 @@ def test_figures_of_the_evaluation_name_the_event(patients, endpoint):
     )
     check_words(words(figures_risk.draw_survival(survival, **shared)), endpoint)
     few = {"samples": 40, "level": 0.95, "seed": 1, "tried": tried}
-    found = appraisal.calibration_of([series], model="sarcnet_fedavg", horizon_months=60.0, groups=3, **few)
+    found = appraisal.calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
+    assert list(found.table["death"]) == (["competes", "censored"] if endpoint is METASTASIS else ["is an event"])
     spread = {series.name: series.with_risk("sarcnet_fedavg")}
     check_words(words(figures_risk.draw_calibration(found, spread, level=0.95, **shared)), endpoint)
     curve = appraisal.decisions_of(series, ["sarcnet_fedavg"], horizon_months=60.0, **few)

@@ -49,7 +49,7 @@ def evaluate(series: Series) -> Everything:
     )
     numbers = metrics.metrics_table(series, horizon_months=HORIZON, tried=tried)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
-    calibrated = appraisal.calibration_of([series], model=OURS, groups=3, **few)
+    calibrated = appraisal.calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
     survival = appraisal.survival_of(
         [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, tried=tried
     )

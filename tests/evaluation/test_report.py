@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation import report, tables
 from sarcnet.evaluation.appraisal import Calibrations, calibration_of
@@ -86,7 +87,7 @@ def test_tripod_has_its_27_items_in_order():
 
 def test_another_run_gives_another_report(training, tmp_path):
     counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
-    made = calibration_of([training], model="sarcnet_fedavg", groups=3, tried=Attempts(), **counts)
+    made = calibration_of([training], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, tried=Attempts(), **counts)
     found = resample_auc(
         training.risks, training.followup, horizon_months=60.0, samples=60, level=0.95, rng=np.random.default_rng(1)
     )
@@ -179,7 +180,9 @@ def test_each_series_has_its_own_calibration_in_the_report(training, tmp_path):
     counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
     bold = {"sarcnet_fedavg": np.clip(1.6 * (training.risks["sarcnet_fedavg"] - 0.5) + 0.5, 0.01, 0.99)}
     later = Series("validation", training.patients, bold)
-    made = calibration_of([training, later], model="sarcnet_fedavg", groups=3, tried=Attempts(), **counts)
+    made = calibration_of(
+        [training, later], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, tried=Attempts(), **counts
+    )
     slopes = [str(made.lived[name].slope) for name in ("cross-validation", "validation")]
     assert slopes[0] != slopes[1]
     paths = report.write_report(tmp_path, known(training, calibrations=made, validation=later))
