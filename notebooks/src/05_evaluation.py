@@ -29,8 +29,8 @@
 #
 # The published study reports cross-validated AUCs of 0.797 (95 % interval 0.762–0.833) for SarcNet, 0.778
 # (0.743–0.814) for the Sarculator and 0.706 (0.670–0.743) for the grade, and says of the validation series only that
-# SarcNet was "still on-par" (abstract, Scientific Reports, 21 October 2025). Those are real patients; ours are named
-# on every figure.
+# SarcNet was "still on-par" (abstract, Scientific Reports, 21 October 2025). Its outcome is called 5-year metastasis-free
+# survival; whether death counts is not said. Those are real patients; ours are named on every figure.
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run

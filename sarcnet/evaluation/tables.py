@@ -28,9 +28,9 @@ PAPER = {
     "fnclcc_grade": Estimate(0.706, 0.670, 0.743),
 }
 PAPER_NOTE = (
-    "Paper: cross-validated AUC on 611 real patients, as given in the abstract, which does not say "
-    "which of the Sarculator's two nomograms was used; ours is a Cox model refitted on the variables of the Sarculator's "
-    "metastasis nomogram: size, grade and histotype."
+    "Paper: cross-validated AUC for 5-year metastasis-free survival of 611 real patients, as given in the abstract, which says "
+    "neither whether death counts as an event nor which of the Sarculator's two nomograms was used; our comparator is a Cox "
+    "model refitted on the variables of the Sarculator's metastasis nomogram: size, grade and histotype."
 )
 FEDERATED, POOLED, CLINICAL_COMPARATOR = "sarcnet_fedavg", "sarcnet_pooled", "sarculator_variables"
 PRIMARY = (FEDERATED, CLINICAL_COMPARATOR)  # docs/statistical-analysis-plan.md
