@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
     titles = headings(table)
     names = list(titles)
     figure, axes = plt.subplots(
-        1, len(names), figsize=(5.2 + 3.2 * (len(names) - 1), 0.42 * len(models) + 1.8), sharey=True
+        1, len(names), figsize=(6.2 + 3.6 * (len(names) - 1), 0.42 * len(models) + 2.0), sharey=True
     )
     for ax, name in zip(np.atleast_1d(axes), names, strict=True):
         own = table[table["series"] == name].set_index("model")
@@ -37,7 +39,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
                 ax.plot([paper.low, paper.high], [place + 0.28] * 2, color=THEIRS, linewidth=1.5)
                 ax.plot(paper.value, place + 0.28, "D", color=THEIRS, markersize=4.5)
         ax.axvline(0.5, color="0.6", linewidth=1, linestyle=":")
-        ax.set_title(titles[name])
+        ax.set_title(titles[name].replace(", n", "\nn", 1))
         ax.set_xlabel("AUC at 5 years (95 % interval)")
         ax.set_xlim(min(0.45, table[["low", "auc"]].min().min() - 0.02), 1.02)
         ax.grid(axis="x", alpha=0.3)
@@ -98,9 +100,9 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
     left.set_yticks(places, ticks)
     left.invert_yaxis()
     left.set(xlabel=f"AUC at 5 years ({level:.0%} interval)", title=label(model))
-    right.set(xlabel="difference in AUC", title=f"minus {label(other)}")
+    right.set(xlabel="difference in AUC", title=textwrap.fill(f"minus {label(other)}", 32))
     if len(tests):
-        right.text(1.02, 1.01, "same in all?\n(exploratory)", transform=right.transAxes, va="bottom")
+        right.text(1.02, 1.01, "same in all?\nexploratory", transform=right.transAxes, va="bottom")
     left.text(-0.03, 1.01, "subgroup (patients, events)", transform=left.transAxes, ha="right", va="bottom")
     for ax in (left, right):
         ax.grid(axis="x", alpha=0.3)

@@ -21,7 +21,7 @@ from sarcnet.evaluation.prespecified import (
     primary_sentence,
     statements,
 )
-from sarcnet.evaluation.series import series
+from sarcnet.evaluation.series import Series, series
 from sarcnet.evaluation.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED
 
 HORIZON, MARGIN = 60.0, 0.0095
@@ -219,3 +219,30 @@ def test_few_patients_have_no_interval_in_table_and_figure():
     figure = draw_forest(table)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "too few for an interval" in legend
+
+
+def test_groups_of_cross_validated_risks_are_shown_without_p_also_in_the_figure(cohort):
+    from sarcnet.cohort.endpoint import METASTASIS
+    from sarcnet.evaluation.appraisal import survival_of
+    from sarcnet.evaluation.attempts import Attempts
+    from sarcnet.evaluation.figures_risk import draw_survival
+
+    risk, followup = cohort(160, seed=4)
+    patients = pd.DataFrame(
+        {
+            "patient_id": [f"P{i}" for i in range(160)],
+            "centre": followup.centre,
+            "mfs_months": followup.months,
+            "mfs_event": followup.event,
+        }
+    )
+    everyone = [Series(name, patients, {FEDERATED: risk[:, None]}) for name in ("cross-validation", "validation")]
+    found = survival_of(
+        everyone, model=FEDERATED, cut=0.5, months_shown=[0.0, 60.0], tested=["validation"], endpoint=METASTASIS,
+        tried=Attempts(),
+    )  # fmt: skip
+    titles = [ax.get_title() for ax in draw_survival(found, horizon_months=HORIZON, endpoint=METASTASIS).axes]
+    assert titles[0] == "cross-validation, n = 160"
+    assert " P " in titles[1]
+    assert "Gray's test P" in titles[3]
+    assert titles[2] == ""

@@ -102,7 +102,8 @@ def facts(
         "auc_by_centre": "; ".join(by_centre),
         "calibration_cv": _calibration(calibrations, training),
         "calibration_validation": _calibration(calibrations, validation),
-        "heterogeneity": "; ".join(f"{row.variable} P = {row.p:.2f}" for row in tests.itertuples()) or ABSENT,
+        "heterogeneity": "; ".join(f"{row.variable} P = {row.p:.2f} (exploratory)" for row in tests.itertuples())
+        or ABSENT,
         "verdict": verdict,
         **_of_kind(simulated=kind == "simulated"),
         **_validation_series(training, validation, simulated=kind == "simulated"),
