@@ -3,8 +3,8 @@ r"""Cox's proportional hazards model with a ridge penalty that cross-validation 
 The weights maximise :math:`\ell(\beta) / n - \lambda \lVert\beta\rVert^2 / 2`, with :math:`\ell` the log partial
 likelihood (ties after Breslow) and the columns standardised: the scale of lifelines' `penalizer`. The penalty is the one
 with the largest cross-validated partial likelihood :math:`\sum_k \ell(\beta_{-k}) - \ell_{-k}(\beta_{-k})` (Verweij and
-van Houwelingen, Statistics in Medicine 1993;12:2305-14). One choice takes thirty fits: about 3 s with lifelines, 0.03 s
-here, and an evaluation makes several hundred choices.
+van Houwelingen, Statistics in Medicine 1993;12:2305-14). One choice takes thirty fits: for 611 patients and nine columns
+about 1.4 s with lifelines and 0.02 s here, and an evaluation makes several hundred choices.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def fit(x: np.ndarray, *, months: np.ndarray, event: np.ndarray, generator: np.r
     penalty = chosen_penalty(x, months=months, event=event, generator=generator) if x.shape[1] else PENALTIES[0]
     data = _Sorted(x, months, event)
     weights = data.maximised(penalty, start=np.zeros(x.shape[1]))
-    first, at_risk = data.risk_sets(weights)
     times, place = np.unique(data.months[data.event], return_inverse=True)
-    increments = np.bincount(place, weights=1 / at_risk[first[data.event]], minlength=len(times))
+    increments = np.bincount(place, weights=1 / data.at_risk(weights)[data.event], minlength=len(times))
     return Cox(weights, penalty, times, increments)
 
 
@@ -79,14 +78,13 @@ class _Sorted:
         self.x, self.months, self.event = x[order], months[order], event[order].astype(bool)
         self.last = np.searchsorted(-self.months, -self.months, side="right") - 1  # of each group of equal times
 
-    def risk_sets(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) row at which each patient's risk set ends, and (n,) running sum of the relative hazards."""
-        return self.last, np.cumsum(np.exp(self.x @ weights))
+    def at_risk(self, weights: np.ndarray) -> np.ndarray:
+        """(n,) sum of the relative hazards of those at risk when each patient's follow-up ends."""
+        return np.cumsum(np.exp(self.x @ weights))[self.last]
 
     def log_likelihood(self, weights: np.ndarray) -> float:
         """Log partial likelihood."""
-        last, at_risk = self.risk_sets(weights)
-        return float((self.x @ weights - np.log(at_risk[last]))[self.event].sum())
+        return float((self.x @ weights - np.log(self.at_risk(weights)))[self.event].sum())
 
     def maximised(self, penalty: float, *, start: np.ndarray) -> np.ndarray:
         """(p,) weights by Newton's method; a step that does not help is halved."""
