@@ -33,7 +33,7 @@
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run
 seed: int = 2025  # seed of the run
-rounds: int = 15  # how often the hospitals' models are averaged
+rounds: int = 30  # how often the hospitals' models are averaged
 local_epochs: int = 2  # passes over its own patients a hospital makes in one round
 federation_engine: str = "ray"  # ray (Flower's simulation) or inprocess (the same app without Ray, for smoke runs)
 message_dtype: str = "float16"  # type of a round's weights as they travel: float16 (half the bytes) or float32 (exact)
