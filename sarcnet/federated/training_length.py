@@ -6,14 +6,7 @@ simulates cohorts of the demo's size with the product's own stages (`sarcnet run
 of notebooks 03 and 04 on each, and writes docs/training-length.md. A second group joins all these patients, of training
 and validation series, to one cohort, whose size is near that of the published study's 611.
 
-The rule, set down before any of these cohorts was looked at: of the lengths in `LENGTHS` (rounds of `local_epochs` epochs, or
-epochs) take the shortest at which, on the patients left out of training and in the mean over the cohorts,
-
-- the calibration slope lies between 0.9 and 1.1, and
-- the Brier score at the horizon is at most 0.002 above its smallest value over all lengths.
-
-Equal epochs are no equal progress. A hospital takes as many optimiser steps in an epoch as it has batches, fewer than the
-pooled training, whose batches hold the patients of all hospitals; and AdamW starts anew in each round.
+The rule (`RULE`) was set down before any of these cohorts was looked at.
 """
 
 from __future__ import annotations
@@ -60,6 +53,12 @@ EPOCHS = (30, 40, 50, 60, 70, 80, 90, 100, 110, 120)
 LENGTHS = {"demo": (ROUNDS, EPOCHS), "study": (ROUNDS[:4], EPOCHS[:4])}  # large cohorts take more steps in an epoch
 SLOPE = (0.9, 1.1)
 BRIER_MARGIN = 0.002
+RULE = f"""**The rule**, fixed before these cohorts were looked at: of the lengths in the tables take the shortest at which, for
+patients left out of training and in the mean over the cohorts,
+
+- the calibration slope lies between {SLOPE[0]:g} and {SLOPE[1]:g}, and
+- the Brier score at the horizon is at most {BRIER_MARGIN:g} above its smallest value over all lengths.
+"""
 FEDERATED = "sarcnet_fedavg"
 
 
@@ -207,13 +206,14 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def page(table: pd.DataFrame, *, seeds: Sequence[int], local_epochs: int, sizes: dict[str, str]) -> str:
     """docs/training-length.md. sizes: group → its patients, in words."""
-    rule = (__doc__ or "").partition("The rule, ")[2].partition("Equal epochs")
     lines = [
         "# How long to train\n",
         "Written by `python -m sarcnet.federated.training_length`; do not edit. Everything here is **simulated**: cohorts of "
         f"the seeds {', '.join(map(str, seeds))}, none of which is a profile's own.\n",
-        f"**The rule** {rule[0].strip()}\n",
-        f"A round has {local_epochs} local epochs. {rule[1]}{rule[2].strip()}\n",
+        RULE,
+        f"A round has {local_epochs} local epochs. Equally many epochs are not equal progress: a hospital takes as many training "
+        "steps in an epoch as it has batches, fewer than the pooled training, whose batches hold the patients of all "
+        "hospitals; and AdamW starts anew in each round.\n",
         "Each row is a mean over cohorts, of risks for patients left out, each the mean over the repeats; *range* is from the "
         "smallest slope of a cohort to the largest. A slope above 1 means risks that lie too close to each other.\n",
     ]
