@@ -276,7 +276,7 @@ at_rounds = some.assign(model=[f"after round {number:02d}" for number in some["r
 judged = series("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
 calibrated = agreements([judged], horizon_months=protocol.horizon_months, level=0.95, tried=tried)
 numbers = agreement_table(calibrated).set_index("model").drop(columns=["series", "n", "events"])
-display(numbers, Markdown(str(tried)))
+display(numbers)
 
 # %%
 finished = [made for made in calibrated if not made.model.startswith("after round")]

@@ -109,7 +109,9 @@ def train_all(
         (places / f"{name}.h5").symlink_to(path.resolve())
     bags = read_bags(sorted(places.glob("*.h5")), slides=cohort.slides, patient_ids=list(cohort.patients["patient_id"]))
     centres = sorted(set(cohort.patients["centre"]))
-    protocol = Protocol.of(settings, centres=centres, encoder=bags.encoder, feature_dim=bags.feature_dim)
+    protocol = Protocol.of(
+        settings, outcome="metastasis", centres=centres, encoder=bags.encoder, feature_dim=bags.feature_dim
+    )
     patients = assemble_patients(
         cohort.patients,
         bags=bags,
@@ -211,8 +213,8 @@ def page(table: pd.DataFrame, *, seeds: Sequence[int], local_epochs: int, sizes:
         "Written by `python -m sarcnet.federated.training_length`; do not edit. Everything here is **simulated**: cohorts of "
         f"the seeds {', '.join(map(str, seeds))}, none of which is a profile's own.\n",
         RULE,
-        f"A round has {local_epochs} local epochs. Equally many epochs are not equal progress: a hospital takes as many training "
-        "steps in an epoch as it has batches, fewer than the pooled training, whose batches hold the patients of all "
+        f"A round has {local_epochs} local epochs. Equally many epochs are not equal progress: a hospital takes as many "
+        "training steps in an epoch as it has batches, fewer than the pooled training, whose batches hold the patients of all "
         "hospitals; and AdamW starts anew in each round.\n",
         "Each row is a mean over cohorts, of risks for patients left out, each the mean over the repeats; *range* is from the "
         "smallest slope of a cohort to the largest. A slope above 1 means risks that lie too close to each other.\n",

@@ -71,7 +71,7 @@ def test_a_model_looked_at_on_the_way_is_the_model_of_a_shorter_training(cohort,
         rounds=(1, 2), epochs=(2, 3), local_epochs=1, message_dtype="float32",
     ).set_index(["model", "length"])  # fmt: skip
     protocol = dataclasses.replace(
-        Protocol.of(settings, centres=["CLB", "IB"], encoder="random", feature_dim=11), epochs=2
+        Protocol.of(settings, outcome="metastasis", centres=["CLB", "IB"], encoder="random", feature_dim=11), epochs=2
     )
     short = cross_validate(
         protocol, patients=cohort.patients(protocol), folds=cohort.folds(protocol), variant=Variant("sarcnet_pooled")
