@@ -47,11 +47,12 @@ from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
 from sarcnet.features import pictures
 from sarcnet.features.encoders import encoder_named, resolution_notes
-from sarcnet.features.extraction import Extraction, extract_cohort, slides_to_encode
+from sarcnet.features.extraction import Extraction, extract_cohort
 from sarcnet.features.projection import two_axes
 from sarcnet.features.runtime import runtime_for
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.shift import centre_share, tell_hospitals
+from sarcnet.features.worklist import slides_to_encode
 from sarcnet.slides import failures
 
 stage = Stage.open("02_features", FeaturesSettings, vars())
@@ -90,12 +91,13 @@ Markdown("\n\n".join(notes) or f"{network.name} suits tiles of {tile['tile_px']:
 #
 # A slide can have thousands of tiles that tell the same story. Where there are more than `tiles_per_slide_max`, we
 # draw that many at random, by a generator named after the slide: the same slide always gets the same tiles, whatever
-# the other slides are. No kind of tissue is preferred, so that the average of the drawn tiles estimates the average
-# of the slide.
+# the other slides are, and a larger `tiles_per_slide_max` adds tiles to those of a smaller one. No kind of tissue is
+# preferred, so that the average of the drawn tiles estimates the average of the slide.
 #
-# Each thread reads a batch of tiles and encodes it, so no core waits for another. Finished slides are not encoded
-# again, nor finished batches of a slide that was interrupted: kill this notebook at any moment and run it again, and
-# the files come out the same to the byte.
+# Each thread reads a batch of tiles and encodes it, so no core waits for another. A tile that was encoded in an earlier
+# run is not encoded again unless its slide, its size, the encoder or the code changed, nor are finished batches of a
+# slide that was interrupted: kill this notebook at any moment and run it again, and the files come out the same to the
+# byte.
 
 # %%
 files = stage.inputs("00_cohort/slides/*/*")
@@ -116,11 +118,12 @@ outcome = pd.DataFrame(list(track(rows, total=len(report), what="slides")))
 
 # %%
 done = outcome[outcome["status"] == "ok"]
-new = outcome[~outcome["resumed"]]
+new = done[done["n_encoded"] > done["n_resumed"]]
+kept = int(done["n_resumed"].sum())
 display(pictures.time_table(new).rename(index={"read": "read and decode"}))
 Markdown(
     f"{len(done)} of {len(report)} slides, {done['n_encoded'].sum():,} tiles of {network.dim:,} numbers; "
-    f"{len(new)} slides were encoded now, {len(outcome) - len(new)} had been before. "
+    f"{done['n_encoded'].sum() - kept:,} tiles were encoded now, on {len(new)} slides; {kept:,} had been before. "
     f"{int(done['n_unreadable'].sum())} tiles could not be read."
 )
 

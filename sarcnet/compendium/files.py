@@ -52,7 +52,8 @@ def sha256(path: str | Path) -> str:
 class HashBook:
     """Checksums of files, remembered by path, size and time of change, so that big slides are read once.
 
-    A file whose size and modification time (ns) are as remembered is taken to be unchanged.
+    The time only saves reading: a file whose size and modification time (ns) are as remembered is taken to be
+    unchanged; any other is read again and, if its contents are the same, has the same checksum.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -71,11 +72,11 @@ class HashBook:
         status = path.stat()
         mark = [status.st_size, status.st_mtime_ns]
         known = self._known.get(str(path))
-        if known is None or known[:2] != mark:
+        if known is None or known[:-1] != mark:
             known = [*mark, sha256(path)]
             self._known[str(path)] = known
             self._dirty = True
-        return known[2]
+        return known[-1]
 
     def save(self) -> None:
         """Write the book when something was added."""

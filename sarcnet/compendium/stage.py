@@ -75,6 +75,7 @@ class Stage(Generic[AnySettings]):
             owners = {item.name: item.parameters for item in all_notebooks()}
             refuse_unknown(unknown, owners, heading=f"{name} cannot start with the parameters given to papermill")
         stage = cls(name, validated(settings, cell))
+        loaded_modules()  # takes down the code as it is now: an edit while the notebook runs is not what made the result
         try:
             stage.dir.mkdir(parents=True, exist_ok=True)
             (stage.dir / RECORD).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Any
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, sha256
 from sarcnet.compendium.freshness import RECORD, Records, read_record
-from sarcnet.compendium.modules import module_hash
+from sarcnet.compendium.modules import is_unchanged
 from sarcnet.compendium.notebooks import code_digest, source_digest
 from sarcnet.compendium.params import Parameter, Settings, check_profile, declared, read_profile, settings_class
 from sarcnet.compendium.paths import resolve, root
@@ -141,7 +141,7 @@ class Study:
             if old != new:
                 return f"{name} changed from {old} to {new}"
         for name, digest in record["modules"].items():
-            if module_hash(name) != digest:
+            if not is_unchanged(name, digest):
                 return f"{name} changed"
         stale_input = Records(self.run_dir, book).stale_input(record)
         return stale_input or stale_output(record, book) or stale_base(receipt)

@@ -36,8 +36,8 @@ from sarcnet.evaluation.studies import HORIZON_MONTHS, SIZES
 from sarcnet.evaluation.subgroups import judge_subgroups
 from sarcnet.model.crossval import make_folds
 from sarcnet.virtual.calibration import mass_patients
-from sarcnet.virtual.cohort import simulate_cohort
 from sarcnet.virtual.information import expected_auc
+from sarcnet.virtual.simulated import simulate_cohort
 
 GRADE, COX, GAP = "FNCLCC grade", "fixed Cox model", "their difference"
 CROSSED, FOLD_MEAN = "cross-validated Cox model", "cross-validated Cox model, mean over folds"

@@ -5,13 +5,12 @@ patients and outcomes, no slides) and computes what notebook 05 computes: the cr
 for censoring, of the FNCLCC grade, of the Cox model refitted on the variables of the Sarculator's metastasis
 nomogram, and of the oracle. The targets for the first two are the intervals of the abstract (Scientific Reports, 21
 October 2025). SarcNet's own result is no input. ``make calibration`` writes the report to docs/calibration.md; a test
-tells when the simulation was changed since.
+tells when the code that made it was changed since.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sarcnet.compendium.cache_keys import code_key
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.compendium.plain import plain
 from sarcnet.compendium.seeds import sequence
@@ -28,10 +28,10 @@ from sarcnet.evaluation.real_patients import NO_SIZE, RECORD, concordances, cour
 from sarcnet.evaluation.series import series
 from sarcnet.evaluation.tables import PAPER, label
 from sarcnet.model.crossval import make_folds
-from sarcnet.virtual import calibration, centres, draws, observer, outcome, pathology, patients
+from sarcnet.virtual import calibration, outcome
 from sarcnet.virtual.calibration import TARGETS, mass_patients
-from sarcnet.virtual.cohort import simulate_cohort
 from sarcnet.virtual.information import information
+from sarcnet.virtual.simulated import simulate_cohort
 
 SIZES = {"CLB": {"training": 221}, "IB": {"training": 390}}
 HORIZON_MONTHS = 60.0
@@ -62,7 +62,7 @@ GOALS = {  # lowest and highest value of the mean over studies
     "myxofibrosarcoma": (0.14, 0.22),
     "MPNST": (0.03, 0.07),
 }
-SIMULATION = (calibration, centres, draws, observer, outcome, pathology, patients)
+CODE = ("sarcnet.evaluation.studies",)  # what makes the report, with all that it imports
 REPORT = """# Calibration of the virtual cohort
 
 Written by `make calibration` (`python -m sarcnet.evaluation.studies`); do not edit. Everything here is **simulated** but
@@ -158,11 +158,8 @@ def missed(found: pd.DataFrame) -> list[str]:
 
 
 def simulation_digest() -> str:
-    """Digest of the code that makes patients and outcomes: a report made by other code is stale."""
-    digest = hashlib.sha256()
-    for module in SIMULATION:
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()[:16]
+    """Digest of the code that makes patients and outcomes and judges them: a report made by other code is stale."""
+    return code_key(*CODE)[:16]
 
 
 def gap_sentences(found: pd.DataFrame, real: dict[str, Any]) -> list[str]:

@@ -22,9 +22,10 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.compendium.stage import Stage
 from sarcnet.compendium.study import Study
 from sarcnet.features.encoders import encoder_named, resolution_notes
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort, slides_to_encode
+from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
 from sarcnet.features.runtime import EncoderRuntime, runtime_for
 from sarcnet.features.settings import FeaturesSettings
+from sarcnet.features.worklist import slides_to_encode
 from sarcnet.slides.machines import command, require_part
 from sarcnet.slides.study import SECONDS_MAX, fault_of
 from sarcnet.slides.unit import failed
@@ -73,7 +74,12 @@ def _runtime(name: str) -> EncoderRuntime:
 
 
 def _lost(slide: SlideTiles, lost: Lost) -> dict[str, object]:
-    return {"slide_id": slide.slide_id, "n_encoded": 0, **failed(fault_of(slide.path, lost, SECONDS_MAX))}
+    return {
+        "slide_id": slide.slide_id,
+        "n_encoded": 0,
+        "n_resumed": 0,
+        **failed(fault_of(slide.path, lost, SECONDS_MAX)),
+    }
 
 
 def prepared(profile: str, *, jobs: int | None = None) -> tuple[Encoding, list[SlideTiles]]:

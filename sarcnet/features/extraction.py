@@ -5,40 +5,44 @@ share the same cores there is no separate reader for the encoder to wait for: Op
 work outside Python's lock. (An encoder on a graphics card takes one batch at a time; the other threads read ahead.)
 
 Finished slides are not encoded again, nor are finished batches of a slide that was interrupted: each is kept in a
-journal until the slide's file is written. A lock for each slide lets several processes share one folder; it is the
-system's own and is gone when its process dies.
+journal until the slide's file is written. Where a finished slide is to have other tiles than before, those that it has
+are taken from its file, and only the others are encoded. A lock for each slide lets several processes share one folder;
+it is the system's own and is gone when its process dies.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from sarcnet.features import choice, journal, runtime, store
+from sarcnet.compendium.cache_keys import code_key, file_key, unit_key
 from sarcnet.features.choice import choose_tiles
 from sarcnet.features.journal import Journal
 from sarcnet.features.runtime import EncoderRuntime
-from sarcnet.features.settings import FeaturesSettings
-from sarcnet.features.store import is_done, write_features
-from sarcnet.slides import jpeg_tiles, opening, reading, resampling
-from sarcnet.slides.identity import code_identity, file_identity, unit_key
+from sarcnet.features.store import kept_tiles, read_rows, write_features
+from sarcnet.slides import resampling
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
 from sarcnet.slides.resampling import resample
-from sarcnet.slides.study import slide_files
 from sarcnet.slides.units import TilePx, Um
 
-_CODE = (choice, journal, jpeg_tiles, opening, reading, resampling, runtime, store)
+if TYPE_CHECKING:
+    from sarcnet.features.settings import FeaturesSettings
+
+CODE = ("sarcnet.features.extraction",)  # what makes the features of a slide, with all that it imports
+PIECE = 1024  # rows of an earlier file that are copied at once
 Generator = Callable[[str], np.random.Generator]
 STEPS = ("read", "resize", "encode", "write", "wait")
 """Where time goes; `read` is reading and decoding, which are one call; `wait` is what threads stood idle.
@@ -56,26 +60,6 @@ class SlideTiles:
     mpp: float
     tiles: pd.DataFrame
     mpp_source: str = "not recorded"
-
-
-def slides_to_encode(
-    report: pd.DataFrame, tiles: pd.DataFrame, slides: pd.DataFrame, *, recorded: Mapping[str, Path]
-) -> list[SlideTiles]:
-    """The slides that notebook 01 could tile, with their files.
-
-    Args:
-        report: notebook 01's slide report (slide_id, status, mpp, mpp_source).
-        tiles: notebook 01's tiles.
-        slides: notebook 00's slides (slide_id, file).
-        recorded: the slide files that notebook 00 vouches for.
-    """
-    files = slide_files(slides, recorded=recorded)
-    by_slide = {slide_id: part.reset_index(drop=True) for slide_id, part in tiles.groupby("slide_id")}
-    ok = report[report["status"] == "ok"]
-    return [
-        SlideTiles(slide_id, files[slide_id], float(mpp), by_slide[slide_id], mpp_source)
-        for slide_id, mpp, mpp_source in zip(ok["slide_id"], ok["mpp"], ok["mpp_source"], strict=True)
-    ]
 
 
 @dataclass(frozen=True)
@@ -121,13 +105,16 @@ class _Job:
     slide: SlideTiles
     chosen: pd.DataFrame
     path: Path
+    tile_key: str
     key: str
     lock: FileLock
+    kept: np.ndarray  # (n,) for each chosen tile its row in the slide's present file, -1 for none
     fault: SlideFault | None = None
     resumed: bool = False
     busy_elsewhere: bool = False
     journal: Journal | None = None
     batches_resumed: int = 0
+    tiles_resumed: int = 0
     reader: TileReader | None = None
     batches: list[Future[dict[str, float]]] = field(default_factory=list)
 
@@ -193,32 +180,45 @@ def _ready(job: _Job) -> bool:
     return not job.busy_elsewhere and all(batch.done() for batch in job.batches)
 
 
-def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, encoder: EncoderRuntime, extraction: Extraction) -> str:
-    """Key of one slide's features: slide file, µm/px, tiles chosen, encoder's weights, runtime and code."""
-    corners = np.column_stack([chosen[name] for name in ("tile", "x_px", "y_px")]).astype(np.int64)  # (n, 3)
+def tile_key(slide: SlideTiles, *, encoder: EncoderRuntime, extraction: Extraction) -> str:
+    """Key of all that shapes the features of a tile besides its place: contents of the slide file, µm/px, size of the
+    tile, encoder's weights and settings, libraries and code. Which tiles are encoded with it does not matter, nor how
+    many at once."""
+    network = encoder.encoder
+    hub = network.hub and (network.hub.library, dict(network.hub.options), network.hub.swiglu)
     return unit_key(
         {
-            "file": file_identity(slide.path),
+            "file": file_key(slide.path),
             "mpp": slide.mpp,
-            "tiles": hashlib.sha256(corners.tobytes()).hexdigest(),
             "tile": (extraction.tile_um, extraction.tile_px),
-            "batch": extraction.batch_tiles,
             "encoder": encoder.identity,
+            "network": (network.mean, network.std, network.pooling, hub),
             "resampled_by": resampling.RESAMPLED_BY,
-            "code": code_identity(_CODE),
+            "code": code_key(*CODE),
         }
     )
+
+
+def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, tile_key: str) -> str:
+    """Key of one slide's file: the key of its tiles' features, which tiles they are, and who gave the µm/px."""
+    places = np.column_stack([chosen[name] for name in ("tile", "x_px", "y_px")]).astype(np.int64)  # (n, 3)
+    return unit_key({"each": tile_key, "tiles": _digest(places), "mpp_source": slide.mpp_source})
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def _prepare(
     slide: SlideTiles, generator: Generator, encoder: EncoderRuntime, extraction: Extraction, folder: Path
 ) -> _Job:
     chosen = choose_tiles(slide.tiles, at_most=extraction.tiles_max, rng=generator(slide.slide_id))
-    key = feature_key(slide, chosen, encoder=encoder, extraction=extraction)
+    each = tile_key(slide, encoder=encoder, extraction=extraction)
+    key = feature_key(slide, chosen, tile_key=each)
     work = _work(folder)
     work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work / f"{slide.slide_id}.lock", thread_local=False)
-    return _Job(slide, chosen, folder / f"{slide.slide_id}.h5", key, lock)
+    return _Job(slide, chosen, folder / f"{slide.slide_id}.h5", each, key, lock, np.full(len(chosen), -1))
 
 
 def _work(folder: Path) -> Path:
@@ -241,10 +241,10 @@ def _start(
     except Timeout:
         job.busy_elsewhere = True
         return job
-    if is_done(job.path, key=job.key):
-        job.resumed = True
+    _look_for_kept(job)
+    missing = np.flatnonzero(job.kept < 0)
+    if job.resumed or not len(missing):
         return job
-    job.path.unlink(missing_ok=True)
     try:
         handle, info = open_slide(job.slide.path, mpp_override=job.slide.mpp)
     except SlideFault as fault:
@@ -252,13 +252,31 @@ def _start(
         return job
     read_plan = plan(info, tile_um=Um(extraction.tile_um), tile_px=TilePx(extraction.tile_px))
     job.reader = TileReader(handle, info, read_plan)
-    job.journal = Journal(_work(job.path.parent) / f"{job.slide.slide_id}-{job.key}.journal")
+    batches = _batches(missing, at_most=extraction.batch_tiles)
+    name = unit_key({"key": job.key, "missing": _digest(missing), "batches": len(batches)})
+    job.journal = Journal(_work(job.path.parent) / f"{job.slide.slide_id}-{name}.journal")
     job.batches_resumed = len(job.journal)
+    job.tiles_resumed += len(job.journal.rows())
     corners = _corners(job.chosen).astype(float)
-    for batch, rows in enumerate(_batches(len(corners), at_most=extraction.batch_tiles)):
+    for batch, rows in enumerate(batches):
         if batch not in job.journal:
             job.batches.append(pool.submit(_encode, job.reader, corners, batch, rows, encoder, job.journal, meter))
     return job
+
+
+def _look_for_kept(job: _Job) -> None:
+    """See what the slide's present file has of the chosen tiles; a file that has nothing for us is removed.
+
+    A file that lacks chosen tiles, because they could not be read, is not finished: the slide may have been repaired.
+    """
+    found = kept_tiles(job.path, tile_key=job.tile_key)
+    if found is None:
+        job.path.unlink(missing_ok=True)
+        return
+    there = pd.MultiIndex.from_arrays(found.coords.T)
+    job.kept = there.get_indexer(pd.MultiIndex.from_arrays(_corners(job.chosen).astype(np.int64).T))
+    job.tiles_resumed = int((job.kept >= 0).sum())
+    job.resumed = found.key == job.key and job.tiles_resumed == len(job.chosen)
 
 
 def _corners(tiles: pd.DataFrame) -> np.ndarray:
@@ -266,10 +284,10 @@ def _corners(tiles: pd.DataFrame) -> np.ndarray:
     return np.column_stack([tiles["x_px"], tiles["y_px"]])
 
 
-def _batches(tiles: int, *, at_most: int) -> list[np.ndarray]:
+def _batches(tiles: np.ndarray, *, at_most: int) -> list[np.ndarray]:
     """Rows of each batch, in order. All are of one size, give or take a tile: of a small slide a last batch of four would
     leave a thread idle while another still has eight to do."""
-    return np.array_split(np.arange(tiles), -(-tiles // at_most)) if tiles else []
+    return np.array_split(tiles, -(-len(tiles) // at_most))
 
 
 def _encode(
@@ -321,40 +339,65 @@ def _finish(job: _Job, encoder: EncoderRuntime, extraction: Extraction, meter: _
 def _written(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict[str, object]:
     row: dict[str, object] = {"slide_id": job.slide.slide_id, "status": "ok", "cause": "", "advice": ""}
     row |= {"n_tiles": len(job.slide.tiles), "n_encoded": len(job.chosen), "n_unreadable": 0, "resumed": job.resumed}
-    row |= {"batches_resumed": job.batches_resumed} | {f"seconds_{step}": 0.0 for step in STEPS}
+    row |= {"batches_resumed": job.batches_resumed, "n_resumed": job.tiles_resumed}
+    row |= {f"seconds_{step}": 0.0 for step in STEPS}
     if job.resumed:
-        encoded = store.count_tiles(job.path)
-        return row | {"n_encoded": encoded, "n_unreadable": len(job.chosen) - encoded}
+        return row
     seconds = [future.result() for future in job.batches]
-    rows = job.journal.rows() if job.journal is not None else np.empty(0, np.int64)
+    new = job.journal.rows() if job.journal is not None else np.empty(0, np.int64)
+    rows = np.sort(np.concatenate([new, np.flatnonzero(job.kept >= 0)]))
     if job.fault is None and len(rows) == 0:
         job.fault = SlideFault(
             f"No tile of {job.slide.path.name} can be decoded.", "Copy the slide again from the scanner."
         )
-    if job.fault is not None or job.journal is None:
-        fault = job.fault or SlideFault(f"{job.slide.path.name} was not opened.", "Run 02_features again.")
-        return row | {"status": "failed", "cause": fault.cause, "advice": fault.advice, "n_encoded": 0}
+    if job.fault is not None:
+        job.path.unlink(missing_ok=True)
+        failed = {"status": "failed", "cause": job.fault.cause, "advice": job.fault.advice}
+        return row | failed | {"n_encoded": 0, "n_resumed": 0}
     start = time.perf_counter()
     write_features(
         job.path,
-        features=(features for _, features in job.journal.blocks()),
+        features=_features(job),
         coords=_corners(job.chosen)[rows],
         tiles=job.chosen["tile"].to_numpy()[rows],
         attrs=_attributes(job, encoder, extraction),
         coords_attrs=_places(job.slide, extraction),
     )
-    for stale in job.journal.path.parent.glob(f"{job.slide.slide_id}-*.journal"):
-        if stale != job.journal.path:
+    own = f"{glob.escape(job.slide.slide_id)}-{'[0-9a-f]' * 24}.journal"  # of S1, not of S1-b
+    for stale in _work(job.path.parent).glob(own):
+        if job.journal is None or stale != job.journal.path:
             stale.unlink(missing_ok=True)  # of other parameters or another file
     row |= {f"seconds_{step}": sum(batch[step] for batch in seconds) for step in STEPS}
     row["seconds_write"] = sum(batch["write"] for batch in seconds) + time.perf_counter() - start
     return row | {"n_encoded": len(rows), "n_unreadable": len(job.chosen) - len(rows)}
 
 
+def _features(job: _Job) -> Iterator[np.ndarray]:
+    """Features (k, d) in the order of the chosen tiles, those of the present file and those encoded now, in pieces."""
+    old = np.flatnonzero(job.kept >= 0)
+    at = 0
+    for rows, features in job.journal.blocks() if job.journal is not None else ():
+        if len(rows):
+            before, behind = np.searchsorted(old, [rows[0], rows[-1]])
+            yield from _copied(job, old[at:before])
+            between = old[before:behind]
+            order = np.argsort(np.concatenate([rows, between]))
+            yield np.concatenate([features, *_copied(job, between)])[order]
+            at = behind
+    yield from _copied(job, old[at:])
+
+
+def _copied(job: _Job, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Features of these chosen tiles from the present file."""
+    for first in range(0, len(rows), PIECE):
+        yield read_rows(job.path, job.kept[rows[first : first + PIECE]])
+
+
 def _attributes(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict[str, object]:
     return {
         "slide_id": job.slide.slide_id,
         "key": job.key,
+        "tile_key": job.tile_key,
         "encoder": encoder.encoder.name,
         "encoder_identity": " ".join(encoder.identity),
         "tile_um": extraction.tile_um,

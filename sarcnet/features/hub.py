@@ -45,7 +45,9 @@ class HubRuntime:
         torch = _library("torch")
         self.encoder = encoder
         folder = encoder_folder(encoder)
-        self.identity: tuple[str, ...] = (encoder.name, encoder.pooling, _sha256(folder), f"torch {torch.__version__}")
+        maker = _library(_hub(encoder).library)
+        libraries = f"torch {torch.__version__}, {maker.__name__} {getattr(maker, '__version__', '')}"
+        self.identity: tuple[str, ...] = (encoder.name, encoder.pooling, _sha256(folder), libraries)
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
@@ -133,16 +135,16 @@ def _hub(encoder: Encoder) -> Hub:
 
 
 def _sha256(folder: Path) -> str:
-    """Over all weight files: what a feature file must remember."""
+    """Over all files that make the network, weights, configuration and code: what a feature file must remember."""
     digest = hashlib.sha256()
-    files = sorted({path for pattern in WEIGHTS for path in folder.glob(pattern)})
-    if not files:
+    files = sorted({path for pattern in FILES for path in folder.glob(pattern)})
+    if not any(path.match(pattern) for path in files for pattern in WEIGHTS):
         raise SarcnetError(
             f"The folder {folder.name} holds no weights (*.safetensors or *.bin): copy the model's files."
         )
     for path in files:
         with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from sarcnet.compendium.cache_keys import code_key, unit_key
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import atomic_path
 
 WEIGHTS_SHA256 = "2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197"
-GRAPH_VERSION = 1  # raise when the graph below changes: it is part of the cached file's name
+CODE = ("sarcnet.features.mobilenetv2",)  # what spells out the graph
 OPSET = 17
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """(expansion, channels out, repeats, stride of the first), table 2 of the paper."""
@@ -77,8 +78,10 @@ def cache_folder() -> Path:
 
 
 def onnx_graph(*, mean: tuple[float, ...], std: tuple[float, ...]) -> Path:
-    """Path of the ONNX graph in the cache, written on first use (temp + rename: two processes may do so at once)."""
-    path = cache_folder() / f"mobilenetv2_imagenet-{WEIGHTS_SHA256[:16]}-v{GRAPH_VERSION}.onnx"
+    """Path of the ONNX graph in the cache, written on first use (temp + rename: two processes may do so at once). Its name
+    holds the key of all that shapes it."""
+    made_by = unit_key({"weights": WEIGHTS_SHA256, "mean": mean, "std": std, "code": code_key(*CODE)})
+    path = cache_folder() / f"mobilenetv2_imagenet-{WEIGHTS_SHA256[:16]}-{made_by}.onnx"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         content = build_graph(load_weights(), mean=mean, std=std)

@@ -25,11 +25,11 @@ MARKERS = ("o", "^", "s", "D", "v")
 
 
 def time_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of all threads by step, their share, and milliseconds a tile; empty when nothing was encoded now."""
+    """Seconds of all threads by step, their share, and milliseconds for each tile that was encoded now."""
     seconds = pd.Series({step: float(rows[f"seconds_{step}"].sum()) for step in STEPS}, name="seconds")
     table = seconds.to_frame()
     table["share"] = table["seconds"] / max(seconds.sum(), 1e-9)
-    table["ms a tile"] = 1000 * table["seconds"] / max(int(rows["n_encoded"].sum()), 1)
+    table["ms a tile"] = 1000 * table["seconds"] / max(int((rows["n_encoded"] - rows["n_resumed"]).sum()), 1)
     return table.round(2)
 
 

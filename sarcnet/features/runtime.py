@@ -7,6 +7,7 @@ same tile gives the same bytes, whatever the number of jobs.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,12 @@ from sarcnet.features.encoder import Encoder
 
 
 class EncoderRuntime(Protocol):
-    """`identity` names all that shapes the features: encoder, weights, graph, library."""
+    """`identity` names all that shapes the features besides our code: encoder, weights, graph, library.
+
+    Features are kept tile by tile, so those of a tile must not depend on the tiles that are encoded with it. With the
+    built-in encoder they agree to the bit. With torch they agree to its rounding only, since sums may run in another order
+    for another number of tiles: what is kept may differ in the last bits of float16.
+    """
 
     encoder: Encoder
     identity: tuple[str, ...]
@@ -50,15 +56,15 @@ class Runtime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        graph = encoder.onnx()
+        graph = encoder.onnx().read_bytes()
         self.encoder = encoder
         self.identity: tuple[str, ...] = (
             encoder.name,
             encoder.weights(),
-            graph.name,
+            hashlib.sha256(graph).hexdigest(),
             f"onnxruntime {onnxruntime.__version__}",
         )
-        self._session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def encode(self, tiles: np.ndarray) -> np.ndarray:
         """(n, tile_px, tile_px, 3) uint8 RGB -> (n, dim) float32."""

@@ -106,27 +106,39 @@ def read_features(path: Path) -> FeatureFile:
     return FeatureFile(features, coords, tiles, attrs)
 
 
-def is_done(path: Path, *, key: str) -> bool:
-    """Is this slide's file there, whole, and made from the same input with the same settings? Read piece by piece."""
+@dataclass(frozen=True)
+class Kept:
+    """What an earlier run left of a slide: the key of the file, and `coords` (n, 2) of its tiles."""
+
+    key: str
+    coords: np.ndarray
+
+
+def kept_tiles(path: Path, *, tile_key: str) -> Kept | None:
+    """What can be taken from a slide's file: None unless it is there, whole, and its tiles were encoded under this key.
+    Read piece by piece."""
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("key") != key:
-                return False
+            if file.attrs.get("tile_key") != tile_key:
+                return None
             digest = hashlib.sha256()
             for name in ("features", "coords", "tiles"):
                 data = file[name]
                 step = max(1, CHUNK_BYTES // max(1, data[:1].nbytes))
                 for first in range(0, len(data), step):
                     digest.update(data[first : first + step].tobytes())
-            return bool(file.attrs.get("contents_sha256") == digest.hexdigest())
+            if file.attrs.get("contents_sha256") != digest.hexdigest():
+                return None
+            return Kept(str(file.attrs["key"]), np.asarray(file["coords"]))
     except (OSError, KeyError, RuntimeError):
-        return False
+        return None
 
 
-def count_tiles(path: Path) -> int:
-    """Number of tiles in a feature file."""
+def read_rows(path: Path, rows: np.ndarray) -> np.ndarray:
+    """(k, d) float16: these rows (k,) of a file's features, k of at least 1."""
+    first = int(rows.min())
     with h5py.File(path, "r") as file:
-        return len(file["coords"])
+        return np.asarray(file["features"][first : int(rows.max()) + 1])[rows - first]
 
 
 def _checksum(*arrays: np.ndarray) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from flwr.app import Context, Message
 from flwr.clientapp.typing import Mod
 
-from sarcnet.federated.client_app import data_path, make_client_app
+from sarcnet.federated.client_app import make_client_app
 from sarcnet.federated.hospital import read_centre
+from sarcnet.federated.local_training import data_path
 from sarcnet.federated.records import from_record, to_record
 
 SPOILING = "sarcnet.federated.drill_client"  # the module that the bundle of a drill names

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from sarcnet.compendium.cache_keys import code_key
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.federated.recipe import Recipe
 from sarcnet.federated.secure_sum import check as check_hospitals
-from sarcnet.model import network
 from sarcnet.model.crossval import Member, make_members
 from sarcnet.model.protocol import Protocol
 
 #: Error code of a hospital that could not do what it was asked; Flower's own codes are below 1000.
 CANNOT_ANSWER = 1000
+#: What shapes the rounds, with all that it imports: training at the hospitals and averaging at the server.
+CODE = ("sarcnet.federated.local_training", "sarcnet.federated.server_app")
 
 
 class FederationError(SarcnetError):
@@ -92,13 +94,13 @@ class Plan:
     def key(self, statistics: Mapping[str, np.ndarray]) -> str:
         """16 letters that change with anything that shapes the rounds.
 
-        That is the protocol, the hospitals, the local epochs, the code of model and federation and, by the sums of
+        That is the protocol, the hospitals, the local epochs, the code that trains and averages and, by the sums of
         round 0, the patients. Not the number of rounds: a longer training goes on from a shorter one.
         """
         agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
         agreed |= {"recipe": self.recipe.to_dict(), "message_dtype": self.message_dtype}
         agreed["secure_sum"] = self.secure_sum
-        digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + _code())
+        digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + code_key(*CODE).encode())
         for name in sorted(statistics):
             digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())
         return digest.hexdigest()[:16]
@@ -107,13 +109,3 @@ class Plan:
 def read_protocol_file(path: Path) -> Protocol:
     """The protocol as notebook 03 left it (JSON)."""
     return Protocol.from_dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _code() -> bytes:
-    """Digest of the modules that train and average."""
-    digest = hashlib.sha256()
-    for package in (Path(__file__).parent, Path(network.__file__).parent):
-        for path in sorted(package.glob("*.py")):
-            if path.stem not in ("figures", "settings"):
-                digest.update(path.read_bytes())
-    return digest.digest()

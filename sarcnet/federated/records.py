@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord
 
-from sarcnet.federated.evaluation_sums import RISK_BINS, RISK_GROUPS
+from sarcnet.federated.heldout_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.recipe import Recipe
 from sarcnet.model.aggregators import AGGREGATORS

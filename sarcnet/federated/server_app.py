@@ -21,7 +21,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from sarcnet.compendium.progress import track
 from sarcnet.federated.checkpoint import FinishedRound, load_rounds, save_round
-from sarcnet.federated.evaluation_sums import EvaluationSums
+from sarcnet.federated.heldout_sums import EvaluationSums
 from sarcnet.federated.ledger import sizes
 from sarcnet.federated.plan import Plan
 from sarcnet.federated.postbox import Postbox

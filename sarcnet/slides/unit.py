@@ -18,25 +18,13 @@ import numpy as np
 import openslide
 from PIL import Image
 
+from sarcnet.compendium.cache_keys import code_key, file_key, time_stamps, unit_key
 from sarcnet.compendium.files import atomic_path, sha256
-from sarcnet.slides import (
-    grid,
-    jpeg_tiles,
-    opening,
-    overview,
-    pyramid,
-    quality,
-    reading,
-    resampling,
-    thumbnail,
-    tiling,
-    tissue,
-)
-from sarcnet.slides.identity import code_identity, file_identity, unit_key
+from sarcnet.slides import resampling
 from sarcnet.slides.opening import READ_ERRORS, SlideFault, require_inside, without_folder
 from sarcnet.slides.tiling import TiledSlide, TileRules, tile_slide
 
-_CODE = (grid, jpeg_tiles, opening, overview, pyramid, quality, reading, resampling, thumbnail, tiling, tissue)
+CODE = ("sarcnet.slides.unit",)  # what makes the tiles of a slide, with all that it imports
 PALETTE_COLOURS = 192
 PNG_EFFORT = 1  # of 9; 6, the usual, takes three times as long for 5 % less
 
@@ -64,14 +52,14 @@ class SlideResult:
 
 
 def slide_key(path: Path, *, rules: TileRules, mpp_override: float) -> str:
-    """Key of one slide's result: the file, every rule, the override and the code."""
+    """Key of one slide's result: the contents of the file, every rule, the override and the code."""
     return unit_key(
         {
-            "file": file_identity(path),
+            "file": file_key(path),
             "rules": asdict(rules),
             "mpp": mpp_override,
             "resampled_by": resampling.RESAMPLED_BY,
-            "code": code_identity(_CODE),
+            "code": code_key(*CODE),
         }
     )
 
@@ -96,12 +84,14 @@ def run_slide(
         return SlideResult(slide_id, failed(fault), None, resumed=False)
     unit = place.work / f"{slide_id}-{slide_key(path, rules=rules, mpp_override=mpp_override)}"
     picture = place.pictures / f"{slide_id}.png"
-    if (done := _resumed(slide_id, unit, picture)) is not None:
+    stamps = time_stamps(path)
+    if (done := _resumed(slide_id, unit, picture, stamps)) is not None:
         return done
     picture.unlink(missing_ok=True)
     report, columns = _attempt(path, rules, mpp_override, unit, picture)
     with atomic_path(_report_of(unit)) as part:
-        part.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+        kept = {"report": report, "time_stamps": stamps}
+        part.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
     return SlideResult(slide_id, report, columns, resumed=False)
 
 
@@ -139,9 +129,15 @@ def _write(tiled: TiledSlide, unit: Path, picture: Path) -> dict[str, object]:
     return {"status": "ok", "cause": "", "advice": "", **plain, "picture_sha256": sha256(picture)}
 
 
-def _resumed(slide_id: str, unit: Path, picture: Path) -> SlideResult | None:
+def _resumed(slide_id: str, unit: Path, picture: Path, stamps: list[int]) -> SlideResult | None:
+    """What was done, unless the file was damaged then and its time stamps are others now: a copy that was repaired in
+    the middle has the same key."""
     try:
-        report = json.loads(_report_of(unit).read_text(encoding="utf-8"))
+        kept = json.loads(_report_of(unit).read_text(encoding="utf-8"))
+        report = kept["report"]
+        damaged = report["status"] != "ok" or report["n_rejected_unreadable"] > 0
+        if damaged and kept["time_stamps"] != stamps:
+            return None
         if report["status"] != "ok":
             picture.unlink(missing_ok=True)
             return SlideResult(slide_id, report, None, resumed=True)
@@ -149,7 +145,7 @@ def _resumed(slide_id: str, unit: Path, picture: Path) -> SlideResult | None:
             return None
         with np.load(_tiles_of(unit), allow_pickle=False) as columns:
             return SlideResult(slide_id, report, dict(columns), resumed=True)
-    except (OSError, ValueError, KeyError, EOFError):  # not there, or not whole: made anew
+    except (OSError, ValueError, KeyError, TypeError, EOFError):  # not there, or not whole: made anew
         return None
 
 

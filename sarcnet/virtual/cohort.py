@@ -8,45 +8,21 @@ is painted and written last. The folder itself is the matter of `sarcnet.virtual
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import joblib
 import pandas as pd
-import pyvips
 
 from sarcnet.cohort.read import stack
 from sarcnet.cohort.schema import HISTOTYPES, KNOWN_FAILURES, SLIDE_COLUMNS
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path, sha256, write_json
 from sarcnet.compendium.seeds import rng
-from sarcnet.virtual import (
-    adipose,
-    artefacts,
-    brush,
-    centres,
-    layout,
-    light,
-    mitoses,
-    nuclei,
-    pyramid,
-    render,
-    stain,
-    strokes,
-    textures,
-    vessels,
-)
-from sarcnet.virtual import (
-    regions as region_maps,
-)
-from sarcnet.virtual.artefacts import BLANK, Artefact, settle, truth_table
-from sarcnet.virtual.centres import Scanner, virtual_centre
+from sarcnet.virtual.artefacts import BLANK, settle, truth_table
+from sarcnet.virtual.centres import virtual_centre
 from sarcnet.virtual.cohort_folder import (
-    SVS,
-    TIFF,
     TRUTH,
     artefacts_path,
     claim,
@@ -55,62 +31,13 @@ from sarcnet.virtual.cohort_folder import (
     sweep,
     truth_path,
 )
-from sarcnet.virtual.controls import Control, controlled, stain_strength
+from sarcnet.virtual.controls import Control, stain_strength
 from sarcnet.virtual.nuclei import Look
-from sarcnet.virtual.patients import VirtualPatients, virtual_patients
-from sarcnet.virtual.pyramid import write_svs, write_tiff
-from sarcnet.virtual.regions import write_regions
-from sarcnet.virtual.render import render_slide
+from sarcnet.virtual.painting import SVS, TIFF, SlideOrder, paint
+from sarcnet.virtual.patients import VirtualPatients
+from sarcnet.virtual.simulated import simulate_cohort
 
-_CODE = (
-    *(adipose, artefacts, brush, centres, layout, light, mitoses, nuclei, pyramid, region_maps, render, stain),
-    *(strokes, textures, vessels),
-)
 THIRD_SLIDE = 1 / 3  # share of the patients with several slides who have three
-
-
-@dataclass(frozen=True)
-class SlideOrder:
-    """One slide to paint: all that shapes it, and where it goes."""
-
-    slide_id: str
-    patient_id: str
-    centre: str
-    look: Look
-    scanner: Scanner
-    seed: int
-    width_um: float
-    height_um: float
-    artefact: Artefact | None = None
-    stain_strength: float = 1.0
-    container: str = SVS
-
-    def key(self) -> str:
-        """Name of the result: every parameter and the painting code."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
-        for module in _CODE:
-            digest.update(Path(str(module.__file__)).read_bytes())
-        return digest.hexdigest()
-
-
-def simulate_cohort(
-    seed: int, *, counts: Mapping[str, Mapping[str, int]], control: Control = "none"
-) -> dict[str, VirtualPatients]:
-    """Patients of every centre, training before validation.
-
-    Args:
-        seed: root of all randomness.
-        counts: patients by centre and series, for example {"CLB": {"training": 221, "validation": 93}}.
-        control: what must not be found in it; see :mod:`sarcnet.virtual.controls`.
-    """
-    cohort = {}
-    for name, series in counts.items():
-        parts = []
-        for part, count in series.items():
-            drawn = virtual_patients(seed, centre=virtual_centre(name), series=part, count=count)
-            parts.append(controlled(drawn, control=control, generator=rng(seed, "control", name, part)))
-        cohort[name] = VirtualPatients(stack([part.table for part in parts]), stack([part.truth for part in parts]))
-    return cohort
 
 
 def slide_orders(
@@ -279,32 +206,12 @@ def _refuse_impossible(
 def paint_order(folder: Path, *, order: SlideOrder) -> str:
     """Paint one slide and write its nuclei, unless both are there under the same key; returns the slide_id."""
     target = slide_path(folder, centre=order.centre, slide_id=order.slide_id, container=order.container)
-    truth = truth_path(folder, slide_id=order.slide_id)
+    truth, regions = (where(folder, slide_id=order.slide_id) for where in (truth_path, regions_path))
     receipt = truth.with_suffix(".json")
     if is_done(folder, order=order):
         return order.slide_id
     receipt.unlink(missing_ok=True)
-    pyvips.cache_set_max(0)  # a slide is never opened twice here; keep memory flat
-    slide = render_slide(
-        order.seed,
-        slide_id=order.slide_id,
-        look=order.look,
-        scanner=order.scanner,
-        width_um=order.width_um,
-        height_um=order.height_um,
-        artefact=order.artefact,
-        stain_strength=order.stain_strength,
-    )
-    scanner, picture = order.scanner, slide.picture
-    if order.container == TIFF:
-        write_tiff(target, picture=picture, mpp=scanner.mpp, quality=scanner.jpeg_quality)
-    else:
-        name = f"VIRTUAL-{order.centre}"
-        write_svs(target, picture=picture, mpp=scanner.mpp, quality=scanner.jpeg_quality, scanner_name=name)
-    with atomic_path(truth) as part:
-        slide.truth().to_parquet(part, index=False)
-    regions = regions_path(folder, slide_id=order.slide_id)
-    write_regions(regions, region=slide.layout.region)
+    paint(order, slide=target, truth=truth, regions=regions)
     write_json(receipt, {"key": order.key(), "sha256": [sha256(file) for file in (target, truth, regions)]})
     return order.slide_id
 

@@ -16,9 +16,9 @@ from sarcnet.cohort.schema import KNOWN_FAILURES
 from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import write_json
 from sarcnet.compendium.paths import shown
+from sarcnet.virtual.painting import SVS
 
 TRUTH = "truth"
-SVS, TIFF = "svs", "tiff"  # Aperio-style, and plain tiled pyramid
 MARK = "started_here.json"  # in truth/: this folder was made by `generate`
 
 

@@ -14,9 +14,10 @@ from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders
+from sarcnet.virtual.cohort import generate, slide_orders
 from sarcnet.virtual.cohort_folder import TRUTH, artefacts_path, regions_path, truth_path
 from sarcnet.virtual.settings import CohortSettings
+from sarcnet.virtual.simulated import simulate_cohort
 
 READERS = ("05_evaluation", "06_interpretability")
 CAPTION_KNOBS = (

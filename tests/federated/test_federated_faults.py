@@ -14,8 +14,9 @@ from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated import client_app as at_hospital
+from sarcnet.federated import local_training as at_hospital
 from sarcnet.federated import simulation
+from sarcnet.federated.client_app import app
 from sarcnet.federated.inprocess import InProcessGrid
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.postbox import Postbox
@@ -92,7 +93,7 @@ def test_a_hospital_that_does_not_answer_is_named_at_the_deadline(cohort, make_p
 
 
 def test_nobody_waits_for_a_hospital_that_never_connects(make_plan):
-    grid = InProcessGrid(at_hospital.app, nodes=1)
+    grid = InProcessGrid(app, nodes=1)
     with pytest.raises(FederationError, match=r"Only 1 of 2 hospitals connected within 0 s: start every node"):
         Postbox(grid).meet(make_plan().hospitals, deadline_s=0.2)
 
@@ -106,7 +107,7 @@ class Dead(InProcessGrid):
 
 def test_nobody_waits_for_an_engine_that_broke_down():
     stop = threading.Event()
-    postbox = Postbox(Dead(at_hospital.app, nodes=2), stop=stop)
+    postbox = Postbox(Dead(app, nodes=2), stop=stop)
     postbox.hospitals = {2: "CLB", 3: "IB"}
     threading.Timer(0.2, stop.set).start()
     started = time.monotonic()
@@ -118,7 +119,7 @@ def test_nobody_waits_for_an_engine_that_broke_down():
 
 
 def test_messages_cannot_pass_the_ledger_by(make_plan):
-    postbox = Postbox(InProcessGrid(at_hospital.app, nodes=1))
+    postbox = Postbox(InProcessGrid(app, nodes=1))
     with pytest.raises(NotImplementedError, match="ledger"):
         postbox.push_messages([])
     with pytest.raises(NotImplementedError, match="ledger"):
@@ -127,7 +128,7 @@ def test_messages_cannot_pass_the_ledger_by(make_plan):
 
 def test_a_node_without_a_folder_says_so(make_plan):
     with pytest.raises(FederationError, match="This node has no data-path in its node configuration"):
-        Postbox(InProcessGrid(at_hospital.app, nodes=2)).meet(make_plan().hospitals, deadline_s=5)
+        Postbox(InProcessGrid(app, nodes=2)).meet(make_plan().hospitals, deadline_s=5)
 
 
 def test_an_unknown_engine_is_refused(cohort, make_plan):
@@ -166,13 +167,13 @@ def test_a_node_that_does_not_come_back_ends_the_run_at_the_deadline(cohort, mak
 
 
 def test_arrays_of_another_shape_are_refused(cohort, make_plan, monkeypatch):
-    whole = at_hospital._reply
+    whole = at_hospital.reply
 
     def shorter(message, protocol, *, arrays, learning=None):
         arrays = dict(arrays) if learning is None else dict(arrays) | {"tile_bias": arrays["tile_bias"][:, :3]}
         return whole(message, protocol, arrays=arrays, learning=learning)
 
-    monkeypatch.setattr(at_hospital, "_reply", shorter)
+    monkeypatch.setattr(at_hospital, "reply", shorter)
     with pytest.raises(
         FederationError, match=r"CLB sent in round 1 arrays that do not fit .*tile_bias \(2, 3\) instead"
     ):
@@ -181,14 +182,14 @@ def test_arrays_of_another_shape_are_refused(cohort, make_plan, monkeypatch):
 
 @pytest.mark.parametrize("lie", [0.0, float("nan"), -5.0])
 def test_numbers_of_patients_that_cannot_be_are_refused(cohort, make_plan, monkeypatch, lie):
-    whole = at_hospital._reply
+    whole = at_hospital.reply
 
     def lies(message, protocol, *, arrays, learning=None):
         if learning is not None:
             learning = dict(learning) | {"patients": np.array([lie, 9.0])}
         return whole(message, protocol, arrays=arrays, learning=learning)
 
-    monkeypatch.setattr(at_hospital, "_reply", lies)
+    monkeypatch.setattr(at_hospital, "reply", lies)
     with pytest.raises(FederationError, match="Hospital CLB sent in round 1 the numbers of training patients"):
         federate(cohort, make_plan())
 

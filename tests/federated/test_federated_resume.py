@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sarcnet.federated import client_app as at_hospital
+from sarcnet.federated import local_training as at_hospital
 from sarcnet.federated.checkpoint import load_rounds, round_file
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.simulation import simulate

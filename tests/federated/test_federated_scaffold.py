@@ -123,7 +123,7 @@ def test_a_node_started_anew_within_a_run_says_what_it_lost(cohort, scaffold, mo
     fresh = federate(cohort, scaffold(rounds=3), "fresh")
     forgets = lambda control, context: None  # noqa: E731
     with monkeypatch.context() as patch:
-        patch.setattr("sarcnet.federated.client_app.keep_control", forgets)
+        patch.setattr("sarcnet.federated.local_training.keep_control", forgets)
         with pytest.raises(FederationError, match="round 2: This node was started anew"):
             federate(cohort, scaffold(rounds=3), "broken")
     resumed = federate(cohort, scaffold(rounds=3), "broken")

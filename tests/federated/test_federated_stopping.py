@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated import client_app as at_hospital
+from sarcnet.federated import local_training as at_hospital
 from sarcnet.federated.checkpoint import FinishedRound, load_rounds
 from sarcnet.federated.hospital import read_hospital
 from sarcnet.federated.plan import FederationError

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
 from sarcnet.slides.identity import file_identity
+
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
 from sarcnet.slides.units import Level0Px, TilePx, Um
