@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,8 +119,7 @@ class _Job:
     batches: list[Future[dict[str, float]]] = field(default_factory=list)
 
     def close(self, *, remove: bool = False) -> None:
-        for future in self.batches:
-            future.cancel()
+        wait([future for future in self.batches if not future.cancel()])  # a closed slide must not be read
         if self.journal is not None:
             self.journal.close(remove=remove)
         if self.reader is not None:

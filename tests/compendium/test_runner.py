@@ -27,7 +27,7 @@ def test_first_run_finishes_every_stage_and_says_why(finished):
     assert record["numbers"]["count"] == {"value": 8, "low": None, "high": None, "n": 4, "unit": "patients"}
     assert record["data_kind"] == "simulated"
     own = {"toy/__init__.py", "toy/plots.py", "toy/settings.py"}
-    shaping = {"sarcnet/__init__.py", "sarcnet/compendium/seeds.py", "sarcnet/compendium/figures.py"}
+    shaping = {"sarcnet/__init__.py", *(f"sarcnet/compendium/{name}.py" for name in ("seeds", "figures", "plain"))}
     assert own | {"sarcnet/__init__.py"} <= set(record["modules"]) <= own | shaping
     assert (finished.stage("02_three") / "02_three.executed.ipynb").exists()
 
@@ -111,6 +111,16 @@ CHANGES = {
         lambda toy: (toy.root / "toy/plots.py").write_text("def double(count):\n    return count * 2\n"),
         {"02_three": "toy/plots.py changed"},
     ),
+    "a comment and a docstring in a module of the last stage": (
+        lambda toy: (toy.root / "toy/plots.py").write_text(
+            '"""Plots."""\n\n' + (toy.root / "toy/plots.py").read_text() + "\n# a comment\n"
+        ),
+        {},
+    ),
+    "time stamps only, as after a copy": (
+        lambda toy: [os.utime(path, (1, 1)) for path in (toy.root / "runs").rglob("*.txt")],
+        {},
+    ),
     "the code of a notebook": (
         lambda toy: toy.write("01_two", 'stage.output("count.txt").write_text("4")\nstage.input("00_one/numbers.txt")'),
         {"01_two": "the code of 01_two.ipynb changed"},
@@ -151,6 +161,14 @@ def test_status_says_the_same_without_running(done):
     assert "00_one: up to date" in outcome.stdout
     assert "02_three: would run, because toy/plots.py changed" in outcome.stdout
     assert (toy.stage("02_three") / "stage.json").exists()
+
+
+def test_code_edited_while_its_notebook_runs_is_not_what_made_the_result(fresh):
+    edit = "from pathlib import Path\n\nfrom toy import settings\n\nfile = Path(settings.__file__)\n"
+    edit += 'file.write_text(file.read_text() + "\\nLATER = 1\\n")'
+    fresh.write("02_three", edit)
+    assert fresh.run().returncode == 0
+    assert "02_three: would run, because toy/settings.py changed" in fresh.run(verb="status").stdout
 
 
 FAULTS = {

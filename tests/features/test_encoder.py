@@ -49,10 +49,13 @@ def test_agrees_with_torch_running_the_wheels_own_module(runtime, tiles):
     assert expected.max() > 1  # so 1e-4 is small
 
 
-def test_a_tile_is_encoded_alike_in_any_company(runtime, tiles):
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 8, 16])
+def test_a_tile_is_encoded_alike_in_any_company(runtime, at_once):
+    """To the bit: features are kept tile by tile, whatever was encoded with them."""
+    tiles = np.random.default_rng(6).integers(0, 256, (17, 224, 224, 3), dtype=np.uint8)
     together = runtime.encode(tiles)
-    alone = np.concatenate([runtime.encode(tiles[k : k + 1]) for k in range(len(tiles))])
-    assert np.array_equal(together, alone)
+    parts = [runtime.encode(tiles[first : first + at_once]) for first in range(0, len(tiles), at_once)]
+    assert np.array_equal(together, np.concatenate(parts))
     assert np.array_equal(together[::-1], runtime.encode(tiles[::-1].copy()))
 
 

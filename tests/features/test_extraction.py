@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -14,16 +16,16 @@ import pytest
 
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.features import ahead
+from sarcnet.features import ahead, extraction
 from sarcnet.features.ahead import rotated
 from sarcnet.features.choice import choose_tiles
 from sarcnet.features.encoders import Encoder
-from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key
+from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key, tile_key
 from sarcnet.features.projection import two_axes
-from sarcnet.features.store import is_done, read_features, write_features
+from sarcnet.features.store import kept_tiles, read_features, write_features
 from sarcnet.slides import resampling
 from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import TileReader, plan
+from sarcnet.slides.reading import TileReader, UnreadableTile, plan
 from sarcnet.slides.units import TilePx, Um
 
 WHAT = Extraction(tile_um=32.0, tile_px=64, tiles_max=6, batch_tiles=4)
@@ -133,21 +135,191 @@ def test_all_tiles_are_equally_likely():
 def test_every_parameter_that_shapes_the_file_is_in_its_key(slides, name):
     def key(what: Extraction) -> str:
         chosen = choose_tiles(slides[0].tiles, at_most=what.tiles_max, rng=generator("S0"))
-        return feature_key(slides[0], chosen, encoder=MeanColour(), extraction=what)
+        each = tile_key(slides[0], encoder=MeanColour(), extraction=what)
+        return feature_key(slides[0], chosen, tile_key=each)
 
     assert key(WHAT) == key(replace(WHAT))
-    assert key(WHAT) != key(replace(WHAT, **{name: getattr(WHAT, name) * 2}))
+    same = key(WHAT) == key(replace(WHAT, **{name: getattr(WHAT, name) * 2}))
+    assert same == (name == "batch_tiles"), "a tile's features are its own, however many are encoded at once"
 
 
-def test_file_resolution_tiles_and_resampler_are_in_the_key(slides, monkeypatch):
-    def key(slide: SlideTiles) -> str:
-        return feature_key(slide, slide.tiles, encoder=MeanColour(), extraction=WHAT)
+def test_file_resolution_tiles_resampler_network_and_code_are_in_the_key(slides, monkeypatch):
+    def key(slide: SlideTiles, encoder: MeanColour | None = None) -> str:
+        each = tile_key(slide, encoder=encoder or MeanColour(), extraction=WHAT)
+        return feature_key(slide, slide.tiles, tile_key=each)
 
     others = [replace(slides[0], path=slides[1].path), replace(slides[0], mpp=0.49)]
     others.append(replace(slides[0], tiles=slides[0].tiles.assign(x_px=slides[0].tiles["x_px"] + 1)))
-    keys = {key(slide) for slide in [slides[0], *others]}
-    monkeypatch.setattr(resampling, "RESAMPLED_BY", "another")
-    assert len(keys | {key(slides[0])}) == 5
+    keys = [key(slide) for slide in [slides[0], *others]]
+    normed = MeanColour()
+    normed.encoder = replace(MeanColour.encoder, mean=(0.5, 0.5, 0.5))
+    keys.append(key(slides[0], normed))
+    with monkeypatch.context() as patch:
+        patch.setattr(resampling, "RESAMPLED_BY", "another")
+        keys.append(key(slides[0]))
+    monkeypatch.setattr(extraction, "code_key", lambda *modules: "other code")
+    keys.append(key(slides[0]))
+    assert len(set(keys)) == 7
+
+
+class Counted(MeanColour):
+    """Remembers how many tiles it encoded."""
+
+    def __init__(self) -> None:
+        self.tiles = 0
+
+    def encode(self, tiles: np.ndarray) -> np.ndarray:
+        self.tiles += len(tiles)
+        return super().encode(tiles)
+
+
+@pytest.fixture
+def encoded(slides, monkeypatch):
+    """encoded(folder, slides=…, **parameters) -> rows, tiles encoded, slides opened."""
+
+    def ran(folder: Path, *, of: list[SlideTiles] | None = None, jobs: int = 1, **parameters):
+        opened, encoder = [], Counted()
+
+        def opening(path, **more):
+            opened.append(path)
+            return open_slide(path, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(extraction, "open_slide", opening)
+            made = extract_cohort(
+                of or slides,
+                encoder=encoder,
+                extraction=replace(WHAT, **parameters),
+                generator=generator,
+                folder=folder,
+                jobs=jobs,
+            )
+            return list(made), encoder.tiles, len(opened)
+
+    return ran
+
+
+def test_choices_are_nested():
+    tiles = pd.DataFrame({"tile": range(50)})
+    chosen = [set(choose_tiles(tiles, at_most=k, rng=rng(3, "tiles", "S0"))["tile"]) for k in range(1, 60)]
+    assert all(one <= other for one, other in pairwise(chosen))
+    assert [len(each) for each in chosen] == [*range(1, 50), *[50] * 10]
+
+
+def test_more_tiles_encode_the_new_ones_only_and_fewer_open_no_slide(encoded, tmp_path):
+    def fresh(name: str, tiles_max: int) -> dict[str, str]:
+        encoded(tmp_path / name, tiles_max=tiles_max)
+        return digests(tmp_path / name)
+
+    want = {k: fresh(f"fresh{k}", k) for k in (3, 6, 15)}
+    assert encoded(tmp_path / "f", tiles_max=6)[1:] == (6 + 6 + 4, 3)  # S2 has four tiles only
+    rows, tiles, opened = encoded(tmp_path / "f", tiles_max=15)
+    assert (tiles, opened) == (9 + 6, 2)  # S1 has twelve
+    assert [row["n_resumed"] for row in rows] == [6, 6, 4]
+    assert [row["resumed"] for row in rows] == [False, False, True]
+    assert digests(tmp_path / "f") == want[15]
+    rows, tiles, opened = encoded(tmp_path / "f", tiles_max=3)
+    assert (tiles, opened) == (0, 0)
+    assert [row["n_encoded"] for row in rows] == [row["n_resumed"] for row in rows] == [3, 3, 3]
+    assert digests(tmp_path / "f") == want[3]
+    assert encoded(tmp_path / "f", tiles_max=6, jobs=3)[1] == 3 + 3 + 1
+    assert digests(tmp_path / "f") == want[6]
+
+
+def test_pieces_of_an_earlier_file_are_put_in_order(encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "PIECE", 2)
+    encoded(tmp_path / "fresh", tiles_max=20, batch_tiles=3)
+    for tiles_max in (1, 9, 20):
+        encoded(tmp_path / "grown", tiles_max=tiles_max, batch_tiles=3)
+    assert digests(tmp_path / "fresh") == digests(tmp_path / "grown")
+
+
+def test_other_tiles_of_notebook_01_encode_the_new_ones_only(slides, encoded, tmp_path):
+    one, other = (replace(slides[0], tiles=slides[0].tiles[rows]) for rows in (slice(0, 12), slice(5, 20)))
+    encoded(tmp_path / "f", of=[one], tiles_max=20)
+    renumbered = replace(other, tiles=other.tiles.assign(tile=range(15)))
+    assert encoded(tmp_path / "f", of=[renumbered], tiles_max=20)[1] == 8
+    encoded(tmp_path / "fresh", of=[renumbered], tiles_max=20)
+    assert digests(tmp_path / "f") == digests(tmp_path / "fresh")
+
+
+def test_another_number_of_tiles_at_once_encodes_nothing(encoded, tmp_path):
+    encoded(tmp_path / "f", batch_tiles=4)
+    before = digests(tmp_path / "f")
+    assert encoded(tmp_path / "f", batch_tiles=3)[1] == 0
+    assert digests(tmp_path / "f") == before
+
+
+def test_a_copied_cohort_is_not_encoded_again(slides, encoded, tmp_path):
+    encoded(tmp_path / "f")
+    copies = []
+    for slide in slides:
+        path = tmp_path / "moved" / slide.path.name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(slide.path.read_bytes())
+        os.utime(path, (1, 1))
+        copies.append(replace(slide, path=path))
+    rows, tiles, opened = encoded(tmp_path / "f", of=copies)
+    assert (tiles, opened) == (0, 0)
+    assert all(row["resumed"] for row in rows)
+
+
+def test_features_of_other_code_are_made_again_all_of_them(encoded, tmp_path, monkeypatch):
+    encoded(tmp_path / "f")
+    monkeypatch.setattr(extraction, "code_key", lambda *modules: "other code")
+    rows, tiles, _ = encoded(tmp_path / "f", tiles_max=8)
+    assert tiles == 8 + 8 + 4
+    assert [row["n_resumed"] for row in rows] == [0, 0, 0]
+
+
+def test_an_interrupted_growth_goes_on_and_an_old_journal_is_not_mixed_in(slides, encoded, tmp_path, monkeypatch):
+    encoded(tmp_path / "fresh", tiles_max=20)
+    encoded(tmp_path / "f", tiles_max=6)
+    whole = Counted.encode
+
+    def power_cut(self, tiles):
+        if self.tiles >= 4:
+            raise RuntimeError("power cut")
+        return whole(self, tiles)
+
+    monkeypatch.setattr(Counted, "encode", power_cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        encoded(tmp_path / "f", of=slides[:1], tiles_max=20)
+    monkeypatch.setattr(Counted, "encode", whole)
+    rows, tiles, _ = encoded(tmp_path / "f", tiles_max=20)
+    assert tiles == (20 - 6 - 4) + 6
+    assert rows[0]["n_resumed"] == 6 + 4
+    assert digests(tmp_path / "f") == digests(tmp_path / "fresh")
+
+
+def test_tiles_that_could_not_be_read_are_tried_again(slides, encoded, tmp_path, monkeypatch):
+    encoded(tmp_path / "fresh", of=slides[:1], tiles_max=20)
+    whole, damaged = TileReader.region, slides[0].tiles.iloc[7]
+
+    def unreadable(reader, x_px, y_px):
+        if (x_px, y_px) == (damaged["x_px"], damaged["y_px"]):
+            raise UnreadableTile("damaged")
+        return whole(reader, x_px, y_px)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileReader, "region", unreadable)
+        for _ in range(2):
+            rows, _, _ = encoded(tmp_path / "f", of=slides[:1], tiles_max=20)
+            assert (rows[0]["n_encoded"], rows[0]["n_unreadable"]) == (19, 1)
+    rows, tiles, _ = encoded(tmp_path / "f", of=slides[:1], tiles_max=20)
+    assert (tiles, rows[0]["n_unreadable"]) == (1, 0)
+    assert digests(tmp_path / "f") == digests(tmp_path / "fresh")
+
+
+def test_a_slide_whose_name_begins_like_another_keeps_its_journal(slides, encoded, tmp_path):
+    work = tmp_path / ".f.work"
+    work.mkdir()
+    other, own = (work / f"{name}-{'0' * 24}.journal" for name in ("S0-b", "S0"))
+    other.touch()
+    own.touch()
+    encoded(tmp_path / "f", of=slides[:1])
+    assert other.exists()
+    assert not own.exists()
 
 
 def test_a_slide_that_has_gone_is_named_and_the_others_go_on(slides, tmp_path):
@@ -174,12 +346,13 @@ def test_unreadable_tiles_are_dropped_and_counted(slides, tmp_path):
 def test_edited_file_is_noticed(tmp_path):
     path = tmp_path / "x.h5"
     array = np.ones((3, 4))
-    write_features(path, features=array, coords=array[:, :2], tiles=array[:, 0], attrs={"key": "k"})
-    assert is_done(path, key="k")
-    assert not is_done(path, key="other")
+    about = {"key": "k", "tile_key": "t"}
+    write_features(path, features=array, coords=array[:, :2], tiles=array[:, 0], attrs=about)
+    assert kept_tiles(path, tile_key="t").key == "k"
+    assert kept_tiles(path, tile_key="other") is None
     with h5py.File(path, "r+") as file:
         file["features"][0, 0] = 7
-    assert not is_done(path, key="k")
+    assert kept_tiles(path, tile_key="t") is None
     with pytest.raises(SarcnetError, match=r"x\.h5 has changed"):
         read_features(path)
 

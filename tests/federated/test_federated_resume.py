@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sarcnet.compendium import cache_keys, modules
 from sarcnet.federated import local_training as at_hospital
 from sarcnet.federated.checkpoint import load_rounds, round_file
 from sarcnet.federated.plan import FederationError
@@ -80,6 +81,27 @@ def test_rounds_of_other_patients_are_not_taken_up(cohort, make_plan):
     federate(cohort, make_plan(rounds=1))
     cohort.table.loc[7, "age_years"] += 1
     assert federate(cohort, make_plan(rounds=1)).resumed_after == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "taken_up"),
+    [
+        ("model/aggregators/abmil", 0),
+        ("model/fusions/gated", 0),
+        ("federated/strategy", 0),
+        ("federated/certificates", 1),
+    ],
+)
+def test_rounds_of_other_code_are_not_taken_up(cohort, make_plan, monkeypatch, module, taken_up):
+    federate(cohort, make_plan(rounds=1))
+    path = modules.HOUSE / "sarcnet" / f"{module}.py"
+    edited = modules.source(path) + "\nan_edit = 1\n"
+    monkeypatch.setattr(modules, "_first_read", {**modules._first_read, path: edited})
+    cache_keys.code_key.cache_clear()
+    try:
+        assert federate(cohort, make_plan(rounds=1)).resumed_after == taken_up
+    finally:
+        cache_keys.code_key.cache_clear()
 
 
 def test_a_longer_training_goes_on_from_a_shorter_one(cohort, make_plan):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sarcnet.slides.identity import file_identity
 
+from sarcnet.compendium.cache_keys import file_key
 from sarcnet.slides.opening import SlideFault, open_slide
 from sarcnet.slides.reading import TileReader, UnreadableTile, plan
 from sarcnet.slides.units import Level0Px, TilePx, Um
@@ -135,15 +135,15 @@ def test_a_dicom_level_cut_short_gives_no_white_tiles(write_dicom, stained):
 
 def test_another_file_of_the_slide_makes_it_another_slide(write_dicom, stained, tmp_path):
     finest = write_dicom(stained(600, 600, tissue=(50, 50, 550, 550)))
-    before = file_identity(finest)
-    assert file_identity(finest) == before
+    before = file_key(finest)
+    assert file_key(finest) == before
     coarse = finest.with_name("level1.dcm")
     coarse.write_bytes(coarse.read_bytes() + b"\0\0")
-    assert file_identity(finest) != before
+    assert file_key(finest) != before
 
     mirax, data = tmp_path / "M.mrxs", tmp_path / "M"
     mirax.write_bytes(b"mirax")
     data.mkdir()
-    alone = file_identity(mirax)
+    alone = file_key(mirax)
     (data / "Data0000.dat").write_bytes(b"tiles")
-    assert file_identity(mirax) != alone
+    assert file_key(mirax) != alone

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.slides import resampling, unit
+from sarcnet.slides import reading, resampling, unit
+from sarcnet.slides.reading import TileReader, UnreadableTile
 from sarcnet.slides.study import tile_table
 from sarcnet.slides.tiling import TileRules
 from sarcnet.slides.unit import slide_key
@@ -50,6 +52,56 @@ def test_resumed_equals_fresh(run, tmp_path):
     assert pictures == pictures2
 
 
+def test_a_copied_cohort_is_taken_up(files, tile, tmp_path):
+    tile(files, tmp_path / "out")
+    copies = {}
+    for slide_id, path in files.items():
+        copies[slide_id] = tmp_path / "moved" / path.name
+        copies[slide_id].parent.mkdir(exist_ok=True)
+        copies[slide_id].write_bytes(path.read_bytes())
+        os.utime(copies[slide_id], (1, 1))
+    results, _ = tile(copies, tmp_path / "out")
+    assert [result.resumed for result in results] == [True] * 3
+
+
+def test_a_failure_is_looked_at_again_when_the_file_was_replaced(files, tile, tmp_path, monkeypatch):
+    """A repaired copy may differ in the middle only, which its key does not tell."""
+    monkeypatch.setattr(unit, "file_key", lambda path: "the same size, head and tail")
+    whole = files["S0"].read_bytes()
+    files["S0"].write_bytes(whole[:200])
+    only = {"S0": files["S0"]}
+    assert tile(only, tmp_path / "out")[0][0].report["status"] == "failed"
+    assert tile(only, tmp_path / "out")[0][0].resumed
+    files["S0"].write_bytes(whole)
+    os.utime(files["S0"], (1, 1))
+    result = tile(only, tmp_path / "out")[0][0]
+    assert (result.report["status"], result.resumed) == ("ok", False)
+
+
+def test_a_slide_with_unreadable_tiles_is_looked_at_again_when_the_file_was_replaced(
+    files, tile, rules, tmp_path, monkeypatch
+):
+    only, whole = {"S0": files["S0"]}, TileReader.tile
+    mild = replace(rules, unreadable_share_max=1.0)
+    hits = iter([True])
+
+    def one_unreadable(reader, x_px, y_px):
+        if next(hits, False):
+            raise UnreadableTile("damaged")
+        return whole(reader, x_px, y_px)
+
+    monkeypatch.setattr(reading.TileReader, "tile", one_unreadable)
+    first = tile(only, tmp_path / "out", rules=mild)[0][0]
+    assert first.report["n_rejected_unreadable"] == 1
+    assert tile(only, tmp_path / "out", rules=mild)[0][0].resumed
+    os.utime(files["S0"], (1, 1))
+    again = tile(only, tmp_path / "out", rules=mild)[0][0]
+    assert not again.resumed
+    assert again.report["n_rejected_unreadable"] == 0
+    os.utime(files["S0"], (2, 2))
+    assert tile(only, tmp_path / "out", rules=mild)[0][0].resumed, "nothing is wrong with it"
+
+
 def test_processes_do_not_change_the_result(run, tmp_path):
     _, tiles, report, pictures = run(tmp_path / "one")
     _, tiles2, report2, pictures2 = run(tmp_path / "two", jobs=2)
@@ -87,7 +139,7 @@ def test_file_override_code_and_resampler_are_part_of_the_key(files, rules, monk
     with path.open("ab") as file:
         file.write(b"\0")
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
-    monkeypatch.setattr(unit, "_CODE", unit._CODE[:-1])
+    monkeypatch.setattr(unit, "code_key", lambda *modules: "other code")
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
     monkeypatch.setattr(resampling, "RESAMPLED_BY", "another")
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))

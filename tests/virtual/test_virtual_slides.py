@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -18,12 +19,13 @@ from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.virtual.centres import CENTRES, CLB, IB
-from sarcnet.virtual.cohort import generate, simulate_cohort, slide_orders
+from sarcnet.virtual.cohort import generate, is_done, slide_orders
 from sarcnet.virtual.cohort_folder import slide_path, truth_path
 from sarcnet.virtual.layout import GRID_UM, TUMOUR, lay_out
 from sarcnet.virtual.mitoses import draw_mitosis
 from sarcnet.virtual.nuclei import Look, _areas, place_nuclei
 from sarcnet.virtual.render import render_slide
+from sarcnet.virtual.simulated import simulate_cohort
 
 COUNTS = {"CLB": {"training": 2, "validation": 1}, "IB": {"training": 2, "validation": 1}}
 MEDIUM = Look(0, 2800.0, 80.0, 0.45, 1.0, 17.0, 0.0)
@@ -105,6 +107,22 @@ def test_a_killed_generation_resumes_and_a_damaged_slide_is_painted_anew(tmp_pat
     assert path.stat().st_mtime_ns == before
     assert first.read_bytes() == whole
     assert json.loads((tmp_path / "cohort.json").read_text())["kind"] == "simulated"
+
+
+def test_a_copied_cohort_is_not_painted_again_and_one_of_other_code_is(cohort, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(cohort, copy)
+    for path in copy.rglob("*"):
+        os.utime(path, (1, 1))
+    painted = []
+    monkeypatch.setattr("sarcnet.virtual.cohort.paint", lambda order, **paths: painted.append(order.slide_id))
+    made = make(copy)
+    assert made
+    assert not painted
+    order = slide_orders(simulate_cohort(3, counts=COUNTS), seed=3, width_um=320.0, height_um=300.0)[0]
+    assert is_done(copy, order=order)
+    monkeypatch.setattr("sarcnet.virtual.painting.code_key", lambda *modules: "other code")
+    assert not is_done(copy, order=order)
 
 
 def test_slides_of_other_parameters_never_stay(tmp_path):
