@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from sarcnet.compendium.modules import closure, code_digest, module_paths, source
+from sarcnet.compendium.modules import closure, digest, module_paths
 
 EDGE_BYTES = 1 << 20
 WHOLE_BYTES = 16 << 20
@@ -24,16 +24,14 @@ COMPANION_EDGE_BYTES = 1 << 16
 def code_key(*modules: str) -> str:
     """SHA-256 of the code of these modules and of all of our modules that they import, as this process has it.
 
-    Comments and docstrings change nothing. Only our own code counts; the versions of libraries that shape a result
-    belong into its key beside this.
+    Comments and docstrings change nothing. Data files beside a module that reads them count with its code. Only our own
+    code counts; the versions of libraries that shape a result belong into its key beside this.
 
     Args:
         modules: dotted names, for example "sarcnet.slides.unit".
     """
-    digest = hashlib.sha256()
-    for name, path in closure(module_paths(modules)).items():
-        digest.update(f"{name} {code_digest(source(path))}\n".encode())
-    return digest.hexdigest()
+    parts = [f"{name} {digest(path)}\n" for name, path in closure(module_paths(modules)).items()]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def file_key(path: Path) -> str:

@@ -29,7 +29,8 @@ def closure(paths: Iterable[Path]) -> dict[str, Path]:
 
     Imports inside functions count, since a function may be called; those for type checkers only (`if TYPE_CHECKING:`)
     do not. A text that is exactly a module's name counts as its import. Importing a module runs the `__init__` of its
-    packages, so these count too.
+    packages, so these count too. A module that asks for its own `__file__` reads what lies beside it: all files there that
+    are no modules count with it.
     """
     queue, found, bases = list(paths), {}, _bases()
     while queue:
@@ -38,6 +39,9 @@ def closure(paths: Iterable[Path]) -> dict[str, Path]:
         if name is not None and name not in found:
             found[name] = path
             queue += [file for imported in _parsed(source(path))[1] for file in _files(imported)]
+            if "__file__" in source(path):
+                beside = (file for file in path.parent.iterdir() if file.suffix != ".py" and file.is_file())
+                found |= {f"{name.rpartition('/')[0]}/{file.name}": file for file in beside}
     return dict(sorted(found.items()))
 
 
@@ -63,7 +67,7 @@ def loaded_modules() -> dict[str, str]:
     """
     queue = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
     queue = [path for path in queue if path.is_absolute()]  # torch._classes calls itself "_classes.py"
-    return {name: f"{_text_digest(source(path))} {code_digest(source(path))}" for name, path in closure(queue).items()}
+    return {name: f"{_text_digest(source(path))} {digest(path)}" for name, path in closure(queue).items()}
 
 
 def is_unchanged(name: str, known: str) -> bool:
@@ -72,7 +76,7 @@ def is_unchanged(name: str, known: str) -> bool:
     for base in _bases():
         if (base / name).is_file():
             present = (base / name).read_text(encoding="utf-8")
-            return _text_digest(present) == text or _code_or_none(present) == code
+            return _text_digest(present) == text or (name.endswith(".py") and _code_or_none(present) == code)
     return False
 
 
@@ -81,6 +85,11 @@ def source(path: Path) -> str:
     if path not in _first_read:
         _first_read[path] = path.read_text(encoding="utf-8")
     return _first_read[path]
+
+
+def digest(path: Path) -> str:
+    """Digest of a module's code as :func:`source` has it, or of the whole text of a file that is no module."""
+    return code_digest(source(path)) if path.suffix == ".py" else _text_digest(source(path))
 
 
 def code_digest(text: str) -> str:

@@ -68,11 +68,12 @@ def edited(monkeypatch):
     return keys
 
 
-FILES = sorted((HOUSE / "sarcnet").rglob("*.py"))
+FILES = [file for file in sorted((HOUSE / "sarcnet").rglob("*.*")) if file.suffix != ".pyc" and file.is_file()]
+DATA = {"calibration": ("evaluation/tcga_206.json",)}
 
 
 def named(path: Path) -> str:
-    return path.relative_to(HOUSE / "sarcnet").with_suffix("").as_posix()
+    return path.relative_to(HOUSE / "sarcnet").as_posix().removesuffix(".py")
 
 
 def with_other_line(path: Path) -> str:
@@ -90,10 +91,11 @@ def test_every_module_of_a_closure_makes_its_stores_stale_and_no_other(edited):
     before = edited()
     stale_of = {}
     for path in FILES:
-        after = edited(path, with_other_line(path))
+        after = edited(path, with_other_line(path) if path.suffix == ".py" else modules.source(path) + "\n")
         stale_of[named(path)] = {store for store in STORES if after[store] != before[store]}
     for store, entries in STORES.items():
         imported = {name.removeprefix("sarcnet/").removesuffix(".py") for name in followed(entries)}
+        imported |= set(DATA.get(store, ()))
         assert {name for name, stale in stale_of.items() if store in stale} == imported, store
         assert set(INSIDE[store]) <= imported, store
         assert not imported & set(OUTSIDE[store]), store
@@ -168,11 +170,14 @@ def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp
         "start": "from sarcnet.part import one\ndef f():\n    import sarcnet.lazy\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import sarcnet.typed\nelse:\n    import sarcnet.untyped\n",
         "part/__init__": "from sarcnet.shown import thing",
-        "part/one": 'WORKER = "sarcnet.worker"\nSENTENCE = "sarcnet.unused is a name in a sentence"',
+        "part/reads": "TEXTS = __file__",
+        "part/one": 'import sarcnet.part.reads\nWORKER = "sarcnet.worker"\nSENTENCE = "sarcnet.unused is a name in a sentence"',
         **dict.fromkeys(("lazy", "typed", "untyped", "shown", "worker", "unused", "__init__"), ""),
     }
     for name, text in lines.items():
         (home / f"{name}.py").write_text(text)
+    (home / "part" / "card.md").write_text("read by part.reads")
+    (home / "data.json").write_text("read by nobody")
     monkeypatch.setattr(modules, "HOUSE", tmp_path)
     for known in (modules._file, modules._files):
         known.cache_clear()
@@ -181,8 +186,8 @@ def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp
     finally:
         for known in (modules._file, modules._files):
             known.cache_clear()
-    want = {"__init__", "start", "part/__init__", "part/one", "lazy", "untyped", "shown", "worker"}
-    assert set(found) == {f"sarcnet/{name}.py" for name in want}
+    want = {"__init__", "start", "part/__init__", "part/one", "part/reads", "lazy", "untyped", "shown", "worker"}
+    assert set(found) == {*(f"sarcnet/{name}.py" for name in want), "sarcnet/part/card.md"}
     with pytest.raises(ModuleNotFoundError, match=r"sarcnet\.gone is no module"):
         code_key("sarcnet.gone")
 
