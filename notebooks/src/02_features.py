@@ -45,14 +45,13 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.features import pictures
+from sarcnet.features import pictures, worklist
 from sarcnet.features.encoders import encoder_named, resolution_notes
 from sarcnet.features.extraction import Extraction, extract_cohort
 from sarcnet.features.projection import two_axes
 from sarcnet.features.runtime import runtime_for
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.shift import centre_share, tell_hospitals
-from sarcnet.features.worklist import slides_to_encode
 from sarcnet.slides import failures
 
 stage = Stage.open("02_features", FeaturesSettings, vars())
@@ -103,7 +102,7 @@ Markdown("\n\n".join(notes) or f"{network.name} suits tiles of {tile['tile_px']:
 files = stage.inputs("00_cohort/slides/*/*")
 extraction = Extraction.of(stage.settings, tile_um=tile["tile_um"], tile_px=int(tile["tile_px"]))
 rows = extract_cohort(
-    slides_to_encode(report, tiles, slides, recorded=files),
+    worklist.slides_to_encode(report, tiles, slides, recorded=files),
     encoder=runtime,
     extraction=extraction,
     generator=lambda slide_id: stage.rng("tiles", slide_id),
