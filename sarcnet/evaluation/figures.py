@@ -14,6 +14,7 @@ from sarcnet.evaluation.ladder import LABELS as RUNGS
 from sarcnet.evaluation.subgroups import Subgroups
 from sarcnet.evaluation.tables import PAPER, headings, in_order, label
 
+WIDTH = 30  # letters in a line of a model's name
 OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]
 
 
@@ -44,7 +45,7 @@ def draw_forest(table: pd.DataFrame) -> Figure:
         ax.set_xlim(min(0.45, table[["low", "auc"]].min().min() - 0.02), 1.02)
         ax.grid(axis="x", alpha=0.3)
     first = np.atleast_1d(axes)[0]
-    first.set_yticks(range(len(models)), [label(model) for model in models])
+    first.set_yticks(range(len(models)), [textwrap.fill(label(model), WIDTH) for model in models])
     first.invert_yaxis()
     handles = [
         plt.Line2D([], [], color=OURS, marker="o", label="here"),
@@ -156,7 +157,7 @@ def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: f
             xytext=(4, 0), textcoords="offset points", va="bottom", fontsize="small",
         )  # fmt: skip
     left.plot(heights, range(len(heights)), "o", color="black", zorder=3)
-    left.set_yticks(range(len(names)), [RUNGS.get(name, label(name)) for name in names])
+    left.set_yticks(range(len(names)), [textwrap.fill(RUNGS.get(name, label(name)), WIDTH) for name in names])
     left.set_ylim(len(names) - 0.5, -0.6)
     left.set(xlabel=f"cross-validated AUC at 5 years ({level:.0%} interval of each step)", title=f"n = {n}")
     left.margins(x=0.08)
