@@ -293,7 +293,7 @@ if simulated:
 # A method that sees the slides perfectly, and nothing else, would reach the third line, and together with the clinical
 # variables the fourth. *Error* is what remains of chance in this simulation (standard error).
 # `python -m sarcnet.evaluation.studies` repeats both tables with more patients, and over fifty studies of 611. Its report,
-# `docs/calibration.md`, sets 206 real patients of TCGA beside them.
+# [docs/calibration.md](../docs/calibration.md), sets 206 real patients of TCGA beside them.
 
 # %% [markdown]
 # ## What we found

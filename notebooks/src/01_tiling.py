@@ -98,7 +98,7 @@ Markdown(sentence_of(report))
 
 # %%
 resolution = pictures.resolution_table(report, tile_um=tile_um, tile_px=tile_px)
-resolution
+resolution.set_index("centre").round(4)
 
 # %% [markdown]
 # The two last columns tell the same story from both ends. The first of them: how much glass the same number of pixels
@@ -186,7 +186,7 @@ stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} �
 # %%
 figure, reasons = pictures.draw_rejections(report)
 stage.figure("rejections", figure, data=reasons, caption="Candidate tiles by what became of them.")
-display(reasons.set_index("centre"))
+display(reasons.set_index("centre").rename(columns=lambda name: name.removeprefix("n_").removeprefix("rejected_")))
 
 # %% [markdown]
 # What is left out is mostly background, as it should be. The other reasons deserve a look whenever they differ between
@@ -213,15 +213,15 @@ stage.figure("sharpness", figure, data=sharp, caption="Sharpness of the kept til
 # %%
 failed = failures.failed_table(report, known=failures.known_failures(stage, slides, files=files))
 display(Markdown(f"**{len(failed)} of {len(report)} slides failed.**"))
-with pd.option_context("display.max_colwidth", None):
-    display(failed if len(failed) else Markdown("Every slide could be used."))
+display(failed.set_index("slide_id") if len(failed) else Markdown("Every slide could be used."))
 
 # %% [markdown]
 # And a summary of the others; the full table stands in `slides.parquet`.
 
 # %%
 ok = report[report["status"] == "ok"]
-ok.groupby("centre")[["tissue_mm2", "n_candidates", "n_kept"]].agg(["min", "median", "max"]).round(2)
+words = {"tissue_mm2": "tissue, mm²", "n_candidates": "candidate tiles", "n_kept": "kept tiles"}
+ok.rename(columns=words).groupby("centre")[list(words.values())].agg(["min", "median", "max"]).round(2)
 
 # %% [markdown]
 # Where does the time go? *Thumbnail* reads the whole slide once, *tiles* looks at each tile at 1 µm/px, *check* compares
@@ -267,7 +267,7 @@ stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum
 #
 # ## Next
 #
-# Notebook 02 turns each tile into numbers.
+# [02 · From tiles to numbers](02_features.ipynb) turns each tile into numbers.
 
 # %%
 stage.close()

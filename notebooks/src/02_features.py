@@ -73,8 +73,8 @@ pd.Series(facts, name="encoder").to_frame()
 
 # %% [markdown]
 # Networks trained on tissue ("foundation models" of pathology) describe it better; most need an account and a large
-# graphics card. Fourteen of them can be named in the parameter `encoder`; `docs/encoders.md` lists them with licence
-# and page. Ours is the honest minimum. An encoder expects tiles of one size and, when it was trained on tissue, of one
+# graphics card. Fourteen of them can be named in the parameter `encoder`;
+# [docs/encoders.md](../docs/encoders.md) lists them with licence and page. Ours is the honest minimum. An encoder expects tiles of one size and, when it was trained on tissue, of one
 # resolution: we check both.
 
 # %%
@@ -202,8 +202,7 @@ Markdown(
 outcome = outcome.merge(report[["slide_id", "patient_id", "centre"]], on="slide_id", validate="one_to_one")
 failed = failures.failed_table(outcome, known=failures.known_failures(stage, slides, files=files))
 display(Markdown(f"**{len(failed)} of {len(outcome)} slides failed.**"))
-with pd.option_context("display.max_colwidth", None):
-    display(failed if len(failed) else Markdown("Every slide could be encoded."))
+display(failed.set_index("slide_id") if len(failed) else Markdown("Every slide could be encoded."))
 
 # %%
 stage.write_table("report.parquet", outcome)
@@ -230,8 +229,8 @@ stage.number("hospital_named_correctly", right, n=len(told), unit="share of slid
 #
 # ## Next
 #
-# Notebook 03 opens the outcomes of the training series and learns the risk from these features and the clinical
-# variables.
+# [03 · One risk from slides and clinical variables](03_model.ipynb) opens the outcomes of the training series and learns
+# the risk from these features and the clinical variables.
 
 # %%
 stage.close()

@@ -373,8 +373,8 @@ display(Markdown(
 # is mostly their average. One hazard serves both hospitals. The encoder knows photographs,
 # not tumours, unless another one was chosen in notebook 02.
 #
-# **Next.** Here all patients lay in one place. In notebook 04 they stay in their hospitals, and only weights
-# travel.
+# **Next.** Here all patients lay in one place. In
+# [04 · The patients stay, the model travels](04_federation.ipynb) they stay in their hospitals, and only weights travel.
 
 # %%
 stage.close()

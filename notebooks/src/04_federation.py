@@ -90,7 +90,7 @@ tables = {"patients": known, "slides": slides, "folds": fold_table, "features": 
 hospitals = {
     centre: write_hospital(stage.dir / "hospitals" / centre, centre=centre, **tables) for centre in protocol.centres
 }
-held = {centre: sorted(path.name for path in folder.iterdir()) for centre, folder in hospitals.items()}
+held = {centre: ", ".join(sorted(path.name for path in folder.iterdir())) for centre, folder in hospitals.items()}
 pd.DataFrame({"patients": known.groupby("centre").size(), "in the folder": pd.Series(held)})
 
 # %% [markdown]
@@ -333,7 +333,7 @@ strategies.assign(MiB=pd.Series(sent_bytes) / 2**20).round(3)
 # %%
 travels = ledger.catalogue(run.messages, shape=run.model.network.shape, repeats=protocol.repeats)
 sent = travels[(travels["direction"] == "from a hospital") & (travels["axes"] != "a single value")]
-sent[["message", "name", "axes", "shape", "bytes"]]
+sent.set_index(["message", "name"])[["axes", "shape", "bytes"]]
 
 # %% [markdown]
 # Read the column *axes*: every array has the networks ("member") first, and after that only axes of the network:
@@ -445,11 +445,12 @@ display(Markdown(
 # which fold never leaves. The number of rounds was chosen on other virtual cohorts (`docs/training-length.md`), never on
 # these patients. It suits hospitals of this size: smaller ones take fewer steps in a round and need more rounds.
 # How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
-# here but in `docs/heterogeneity.md`, on simulated features.
+# here but in [docs/heterogeneity.md](../docs/heterogeneity.md), on simulated features.
 #
 # ## Next
 #
-# Notebook 05 sets all models beside the pathologist's grade, with intervals, and opens the validation series.
+# [05 · Is it better, and how sure are we?](05_evaluation.ipynb) sets all models beside the pathologist's grade, with
+# intervals, and opens the validation series.
 
 # %%
 stage.close()

@@ -632,7 +632,8 @@ display(Markdown(f"**What these patients cannot tell.**\n\n{tried}"))
 # or other slides. The folds of one repeat are judged together, though each has its own network. Subgroups were chosen
 # beforehand, but are many. The validation series is small, and comes from the same hospitals.
 #
-# **Next.** A model that is right for the wrong reason will fail elsewhere. Notebook 06 asks what it saw.
+# **Next.** A model that is right for the wrong reason will fail elsewhere. [06 · What did it see?](06_interpretability.ipynb)
+# asks what it saw.
 
 # %%
 stage.close()

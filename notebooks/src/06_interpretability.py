@@ -302,7 +302,7 @@ if has_truth:
     between = against_truth.score_against_truth(
         explained.patients, truth, **resampling, rng=stage.rng("interpret", "between")
     )
-    display(found.round(3), where.round(3), between.round(3))
+    display(*(against_truth.readable(table) for table in (found, where, between)))
 
 # %% [markdown]
 # The first table is about tiles within patients, the second the same in each hospital: a pattern that counts in one of
@@ -325,8 +325,8 @@ if has_truth:
 #
 # Real slides have no truth. So we measure what can be measured on the picture: the dyes are told apart by their colour,
 # nuclei outlined by a watershed, and each tile gets its cellularity, the mean and the variation of the nuclear area, how
-# dark and how rough the chromatin is, and its shares of necrosis and stroma. `docs/interpretability.md` says how far each
-# of these can be believed. Measuring takes longer than predicting, so only the two ends of each patient are measured.
+# dark and how rough the chromatin is, and its shares of necrosis and stroma.
+# [docs/interpretability.md](../docs/interpretability.md) says how far each of these can be believed. Measuring takes longer than predicting, so only the two ends of each patient are measured.
 
 # %%
 from sarcnet.interpret import concepts, figures_measured, measured
@@ -523,7 +523,8 @@ if has_truth:
     categories = readers.truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
     sheets = readers.simulate_sheets(team, key, categories, folder=folder / "filled", rng=drawing)
     filled = review_import.read_sheets(sheets, key=key)
-    display(Markdown(review_import.told(filled)), review_analysis.check_readers(filled, key))
+    checked = review_analysis.check_readers(filled, key).rename(columns={"failed_items": "failed on"})
+    display(Markdown(review_import.told(filled)), checked.set_index("reader"))
 
 # %% [markdown]
 # Whatever cannot be used (unknown codes, words for numbers, contradictions, gaps) would be named and counted here.
@@ -644,7 +645,7 @@ else:
 # few of them. The P values are corrected for the number of patterns looked at, the intervals are not. On real slides
 # there is no truth to count; a blinded review by pathologists takes its place.
 #
-# **Next.** Run the same seven notebooks on your own slides: the README says how.
+# **Next.** Run the same seven notebooks on your own slides: the [README](../README.md#your-own-cohort) says how.
 
 # %%
 stage.close()

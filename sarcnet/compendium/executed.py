@@ -20,7 +20,7 @@ def executed_path(run_dir: str | Path, name: str) -> Path:
 
 
 def relink(path: Path, *, written_in: Path, sources: Sequence[Path], run_dir: Path) -> None:
-    """Make the relative links in the Markdown of an executed notebook work from where it lies.
+    """Make the relative links in the Markdown of an executed notebook, outputs included, work from where it lies.
 
     A link to another notebook of the study leads to that notebook as executed in the same run, or, where it was not
     executed, to its source.
@@ -41,14 +41,15 @@ def relink(path: Path, *, written_in: Path, sources: Sequence[Path], run_dir: Pa
             target = executed if executed.exists() else known[name]
         return Path(os.path.relpath(target, path.parent)).as_posix()
 
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    changed = False
+    before = path.read_text(encoding="utf-8")
+    notebook = json.loads(before)
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            before = "".join(cell["source"])
-            after = RELATIVE_LINK.sub(moved, before)
-            if after != before:
-                cell["source"], changed = after.splitlines(keepends=True), True
-    if changed:
+        texts = [(cell, "source")] if cell["cell_type"] == "markdown" else []
+        texts += [(output.get("data", {}), "text/markdown") for output in cell.get("outputs", [])]
+        for holder, key in texts:
+            if key in holder:
+                holder[key] = RELATIVE_LINK.sub(moved, "".join(holder[key])).splitlines(keepends=True)
+    after = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    if after != before:
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(after, encoding="utf-8")

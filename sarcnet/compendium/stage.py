@@ -88,6 +88,8 @@ class Stage(Generic[AnySettings]):
             from sarcnet.compendium.figures import theme
 
             theme()
+        if "pandas" in sys.modules:  # a table in a notebook shows its texts whole
+            sys.modules["pandas"].set_option("display.max_colwidth", None)
         return stage
 
     def set_data_kind(self, kind: str) -> None:

@@ -31,6 +31,7 @@ PATTERNS = {
     "anisokaryosis_cv": ("anisokaryosis", "coefficient of variation of the nuclear area"),
     "necrosis_fraction": ("necrosis", "share of the tile"),
 }
+WORDS = {name: f"{pattern} ({unit})" for name, (pattern, unit) in PATTERNS.items()}
 P_MAX = 0.05
 LIVING = (TUMOUR, MYXOID)
 LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
@@ -259,3 +260,9 @@ def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
                 f"{meaning}."
             )
     return said
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of effects as a reader sees it: patterns in words with their units, at the head of each row, rounded."""
+    heads = [name for name in ("centre", "pattern") if name in table]
+    return table.assign(pattern=table["pattern"].map(WORDS)).set_index(heads).round(3)

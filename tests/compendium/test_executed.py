@@ -146,23 +146,35 @@ LINKS = """# %% [markdown]
 
 # %%
 """
+REPORT = """from IPython.display import Markdown
+
+stage.output("count.txt").write_text("4")
+Markdown("[the guide](../docs/guide.md)")
+"""
 
 
 def targets(path):
-    return [link for cell in cells(path) for link in RELATIVE_LINK.findall("".join(cell["source"]))]
+    """Relative links in the text of a notebook, then those in its outputs."""
+    texts = ["".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "markdown"]
+    outputs = [output.get("data", {}) for cell in cells(path) for output in cell.get("outputs", [])]
+    return [
+        link
+        for text in [*texts, *("".join(data.get("text/markdown", "")) for data in outputs)]
+        for link in RELATIVE_LINK.findall(text)
+    ]
 
 
 def test_links_lead_to_the_executed_neighbour_or_to_its_source(fresh):
     (fresh.root / "docs").mkdir()
     (fresh.root / "docs" / "guide.md").write_text("# A")
-    fresh.write("01_two", LINKS + 'stage.output("count.txt").write_text("4")')
+    fresh.write("01_two", LINKS + REPORT)
     assert fresh.run("--upto", "01").returncode == 0
     path = executed_path(fresh.root / "runs/toy", "01_two")
     docs, source = "../../../docs/guide.md", "../../../notebooks/02_three.ipynb"
-    assert targets(path) == ["../00_one/00_one.executed.ipynb", source, docs]
+    assert targets(path) == ["../00_one/00_one.executed.ipynb", source, docs, docs]
     fresh.write("02_three", "")
     assert fresh.run().returncode == 0
-    assert targets(path) == ["../00_one/00_one.executed.ipynb", "../02_three/02_three.executed.ipynb", docs]
+    assert targets(path) == ["../00_one/00_one.executed.ipynb", "../02_three/02_three.executed.ipynb", docs, docs]
     assert all((path.parent / link).is_file() for link in targets(path))
     text = "".join("".join(cell["source"]) for cell in cells(path))
     assert "02_three.executed.ipynb#work)" in text

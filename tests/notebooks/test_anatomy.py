@@ -9,6 +9,8 @@ from pathlib import Path
 import jupytext
 import pytest
 
+from sarcnet.compendium.executed import RELATIVE_LINK
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))
 NAMES = ["00_cohort", "01_tiling", "02_features", "03_model", "04_federation", "05_evaluation", "06_interpretability"]
@@ -90,6 +92,14 @@ def test_inputs_come_from_earlier_notebooks(source):
     producers = re.findall(r"""stage\.inputs?\(\s*f?["'](\d\d_\w+)/""", "\n".join(code(source)))
     assert all(producer < source.stem for producer in producers), producers
     assert set(producers) <= set(NAMES)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_links_lead_somewhere_and_the_last_words_lead_on(source):
+    targets = RELATIVE_LINK.findall(prose(source))
+    assert [target for target in targets if not (ROOT / "notebooks" / target).is_file()] == []
+    following = [*NAMES[1:], None][NAMES.index(source.stem)]
+    assert (f"{following}.ipynb" if following else "../README.md") in targets
 
 
 def test_only_the_evaluation_opens_the_validation_series():
