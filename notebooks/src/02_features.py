@@ -74,8 +74,8 @@ pd.Series(facts, name="encoder").to_frame()
 # %% [markdown]
 # Networks trained on tissue ("foundation models" of pathology) describe it better; most need an account and a large
 # graphics card. Fourteen of them can be named in the parameter `encoder`;
-# [docs/encoders.md](../docs/encoders.md) lists them with licence and page. Ours is the honest minimum. An encoder expects tiles of one size and, when it was trained on tissue, of one
-# resolution: we check both.
+# [docs/encoders.md](../docs/encoders.md) lists them with licence and page. Ours is the honest minimum. An
+# encoder expects tiles of one size and, when it was trained on tissue, of one resolution: we check both.
 
 # %%
 report = pd.read_parquet(stage.input("01_tiling/slides.parquet")).query("status == 'ok'")

@@ -326,7 +326,8 @@ if has_truth:
 # Real slides have no truth. So we measure what can be measured on the picture: the dyes are told apart by their colour,
 # nuclei outlined by a watershed, and each tile gets its cellularity, the mean and the variation of the nuclear area, how
 # dark and how rough the chromatin is, and its shares of necrosis and stroma.
-# [docs/interpretability.md](../docs/interpretability.md) says how far each of these can be believed. Measuring takes longer than predicting, so only the two ends of each patient are measured.
+# [docs/interpretability.md](../docs/interpretability.md) says how far each of these can be believed.
+# Measuring takes longer than predicting, so only the two ends of each patient are measured.
 
 # %%
 from sarcnet.interpret import concepts, figures_measured, measured
