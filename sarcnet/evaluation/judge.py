@@ -73,7 +73,8 @@ def judge(
                 for model, risk in series.risks.items()
                 if series.folds is not None and risk.shape == series.folds.shape
             }
-    return Judged(results, {series.name: len(series) for series in everyone}, unsaid, fold_means)
+    sizes = {series.name: int(series.followup.is_judged(horizon_months).sum()) for series in everyone}
+    return Judged(results, sizes, unsaid, fold_means)
 
 
 def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, horizon_months: float) -> float:

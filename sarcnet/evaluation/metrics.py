@@ -98,8 +98,9 @@ def accuracy_intervals(
                 tried(f"{series.name}, {name}", way, series.risks[model], at, counts=c, horizon_months=horizon_months)
                 for c in (np.ones((1, len(at))), drawn, each_left_out)
             ]
-            if all(values is not None for values in sets):
-                point, draws, without = sets
+            made = [values for values in sets if values is not None]
+            if len(made) == len(sets):
+                point, draws, without = made
                 sizes = int(at.is_case(horizon_months).sum()), int(at.is_control(horizon_months).sum())
                 spread = Resampled({name: float(point[0])}, {name: draws}, level, {name: without}, strata, *sizes)
                 found[name] = str(spread.estimate(name))

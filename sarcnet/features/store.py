@@ -134,6 +134,12 @@ def kept_tiles(path: Path, *, tile_key: str) -> Kept | None:
         return None
 
 
+def count_tiles(path: Path) -> int:
+    """Number of tiles in a feature file."""
+    with h5py.File(path, "r") as file:
+        return len(file["coords"])
+
+
 def read_rows(path: Path, rows: np.ndarray) -> np.ndarray:
     """(k, d) float16: these rows (k,) of a file's features, k of at least 1."""
     first = int(rows.min())

@@ -142,6 +142,7 @@ def test_a_hospital_watched_too_briefly_is_named_and_leaves_both_sides(sound):
     other = sound.of_centre("IB")
     alone = auc(other.risks[OURS][:, 0], other.followup, horizon_months=HORIZON)
     assert found.judged.results["s"].point[OURS] == pytest.approx(alone)
+    assert (found.judged.table["n"] == len(other)).all()
     assert found.numbers.loc[tables.label(OURS), "AUC"] == pytest.approx(alone)
     assert found.calibrated.lived["s"].predicted == pytest.approx(other.risks[OURS].mean())
     assert found.calibrated.groups["s"]["n"].sum() == len(other)
