@@ -231,8 +231,8 @@ def false_alarms(seed: int, *, studies: int, samples: int, sizes: Sequence[int] 
         below, tests = 1 - LEVEL, found.tests["p"]
         for check, alarm in {
             "the interval of the cross-validated AUC lies above 0.5": whole["low"] > 0.5,
-            "the interval of the difference from the grade excludes 0": whole["difference_low"] > 0
-            or whole["difference_high"] < 0,
+            "the interval of the difference from the grade lies above 0": whole["difference_low"] > 0,
+            "the interval of the difference from the grade lies below 0": whole["difference_high"] < 0,
             "log-rank test between groups cut at the median of cross-validated risks": test.p_value < below,
             "heterogeneity of the difference: a test, on average": (tests < below).mean(),
             "heterogeneity of the difference: any of the tests": (tests < below).any(),

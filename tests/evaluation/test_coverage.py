@@ -32,3 +32,21 @@ def test_intervals_that_are_too_narrow_are_found_out(monkeypatch):
     found = module.coverage(3, studies=2, samples=60, patients=1500, refit=False)
     assert found.loc[(module.GRADE, "narrow"), "coverage"] == 0
     assert found.loc[(module.GRADE, "narrow"), "above"] == 1
+
+
+def test_false_alarms_are_counted_where_nothing_is_to_be_found():
+    found = module.false_alarms(3, studies=4, samples=50, sizes=(30, 50))["share"]
+    checks = [name for name in found.index if "number" not in name]
+    assert len(checks) == 6
+    assert found[checks].between(0, 1).all()
+    assert found["heterogeneity: number of tests"] >= 2
+    assert found[checks].mean() < 0.6
+
+
+def test_other_sizes_give_other_widths():
+    small = module.coverage(3, studies=2, samples=60, patients=1500, sizes=(30, 40))
+    large = module.coverage(3, studies=2, samples=60, patients=1500, sizes=(100, 150), refit=False)
+    for quantity in (module.GRADE, module.COX):
+        assert small.loc[(quantity, module.BCA), "width"] > large.loc[(quantity, module.BCA), "width"]
+    assert np.isfinite(small.loc[(module.FOLD_MEAN, "value only"), "bias"])
+    assert np.isnan(small.loc[(module.FOLD_MEAN, "value only"), "coverage"])
