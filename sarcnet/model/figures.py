@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -122,7 +123,7 @@ def draw_risk_by_outcome(
         _strips(ax, table[table["model"] == model], endpoint=endpoint)
         ax.set_title(f"{model}\n{notes.get(model, '')}".strip(), fontsize="medium")
     axes[0, 0].set_ylabel(
-        f"predicted {horizon_months:g}-month risk of {endpoint.event}\n(out of fold, mean over repeats)"
+        f"predicted {horizon_months:g}-month risk\nof {endpoint.event}\n(out of fold, mean over repeats)"
     )
     return fig
 
@@ -135,7 +136,7 @@ def risk_table(oof: pd.DataFrame, *, patients: pd.DataFrame, horizon_months: flo
 
 def _strips(ax: Axes, rows: pd.DataFrame, *, endpoint: Endpoint) -> None:
     colours = {endpoint.free: FREE_COLOUR, endpoint.event: EVENT_COLOUR}
-    labels = {name: f"{name}\nn = {int((rows['outcome'] == name).sum())}" for name in colours}
+    labels = {name: f"{fill(name, 14)}\nn = {int((rows['outcome'] == name).sum())}" for name in colours}
     shown = rows.assign(label=rows["outcome"].map(labels))
     palette = {labels[name]: colour for name, colour in colours.items()}
     order = list(palette)
