@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,13 +30,18 @@ class CrossValidated:
     tuning: pd.DataFrame
 
 
-def study_variants(centres: tuple[str, ...]) -> tuple[Variant, ...]:
-    """The models of notebook 03: pooled, the two ablations, and each hospital alone."""
+def study_variants(centres: Sequence[str], *, epochs: Sequence[int] = (0,)) -> tuple[Variant, ...]:
+    """The models of notebook 03: pooled, the two ablations, and each hospital alone.
+
+    epochs: one number for all, or four: pooled, image only, clinical only, one hospital alone. Equally many epochs are not
+    equal progress: a hospital alone has fewer batches, and the branches learn at different speeds.
+    """
+    pooled, image, clinical, alone = epochs if len(epochs) == 4 else [epochs[0]] * 4
     return (
-        Variant("sarcnet_pooled"),
-        Variant("image_only", clinical=False),
-        Variant("clinical_only", image=False),
-        *(Variant(f"local_{centre}", centre=centre) for centre in centres),
+        Variant("sarcnet_pooled", epochs=pooled),
+        Variant("image_only", clinical=False, epochs=image),
+        Variant("clinical_only", image=False, epochs=clinical),
+        *(Variant(f"local_{centre}", centre=centre, epochs=alone) for centre in centres),
     )
 
 
@@ -46,6 +53,7 @@ def cross_validate(
     patients: all training-series patients; folds: from make_folds. A model of one hospital is shown that hospital's
     patients only.
     """
+    protocol = dataclasses.replace(protocol, epochs=variant.epochs or protocol.epochs)
     members = make_members(variant.name, folds=protocol.folds, repeats=protocol.repeats, centre=variant.centre)
     own = patients.of_centre(variant.centre) if variant.centre else patients
     weights = training_weights(folds, patient_ids=own.patient_ids, centres=own.centres, members=members)

@@ -21,15 +21,16 @@ from sarcnet.model.training import fit
 
 @dataclass(frozen=True)
 class Variant:
-    """What a model may see. image, clinical: its branches; centre.
+    """What a model may see, and how long it trains.
 
-    The one hospital it is trained at ('' = all, pooled).
+    image, clinical: its branches. centre: the one hospital it is trained at ('' = all, pooled). epochs: 0 for the protocol's.
     """
 
     name: str
     image: bool = True
     clinical: bool = True
     centre: str = ""
+    epochs: int = 0
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ class Protocol:
         values |= {"outcome": outcome, "loss": endpoint_named(outcome).loss(settings.loss)}
         decays = settings.weight_decay
         values |= {"weight_decay": decays[0], "weight_decay_grid": decays if len(decays) > 1 else ()}
+        values["epochs"] = settings.epochs[0]
         return cls(**values, centres=tuple(sorted(centres)), encoder=encoder, feature_dim=feature_dim)
 
     def to_dict(self) -> dict[str, Any]:

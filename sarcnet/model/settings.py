@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sarcnet.compendium.params import Settings
 
@@ -29,7 +29,12 @@ class ModelSettings(Settings):
         description="what training makes small; with competing_hazards a competing death is a risk of its own"
     )
     embedding_dim: int = Field(ge=1, le=1024, description="numbers that describe a tile inside the network")
-    epochs: int = Field(ge=1, le=10_000, description="passes over the training patients")
+    epochs: list[Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        min_length=1,
+        max_length=4,
+        description="passes over the training patients: pooled, image only, clinical only, one hospital alone; a single "
+        "number holds for all",
+    )
     learning_rate: float = Field(gt=0, lt=1, description="step length of AdamW")
     early_stopping_share: float = Field(
         ge=0, le=0.5, description="share of the training patients that says when to stop; 0 trains all epochs on all"
@@ -39,3 +44,13 @@ class ModelSettings(Settings):
         description="pull of the weights towards 0, per step times learning_rate; of several an inner cross-validation "
         "chooses, and a federation takes the first",
     )
+
+    @field_validator("epochs")
+    @classmethod
+    def _one_or_four(cls, value: list[int]) -> list[int]:
+        if len(value) not in (1, 4):
+            raise ValueError(
+                f"give one number for all models, or four (pooled, image only, clinical only, one hospital alone), not "
+                f"{len(value)}"
+            )
+        return value

@@ -57,7 +57,7 @@ SETTINGS = {
     "fusion": "late",
     "loss": "competing_hazards",
     "embedding_dim": 4,
-    "epochs": 30,
+    "epochs": [30],
     "learning_rate": 0.01,
     "early_stopping_share": 0.0,
     "weight_decay": [0.1],

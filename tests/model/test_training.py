@@ -14,6 +14,7 @@ from sarcnet.model.crossval import Member, make_folds, make_members, training_we
 from sarcnet.model.experiment import Variant, cross_validate, study_variants
 from sarcnet.model.patients import Patients
 from sarcnet.model.protocol import build_stack
+from sarcnet.model.settings import ModelSettings
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.training import fit
 
@@ -161,3 +162,23 @@ def test_member_without_patients_and_diverging_loss_are_said(data: SimpleNamespa
         fit(stack, patients, weights=weights[:, :2], protocol=data.protocol())
     with pytest.raises(SarcnetError, match="Lower learning_rate"):
         fit(stack, patients, weights=weights, protocol=data.protocol(learning_rate=1e30, epochs=6))
+
+
+def test_each_kind_of_model_trains_for_its_own_number_of_epochs(data: SimpleNamespace) -> None:
+    table, patients = data.make_patients()
+    folds = make_folds(table, folds=3, repeats=1, seed=7)
+    for variant, expected in zip(study_variants(("CLB", "IB"), epochs=[1, 3, 2, 4]), (1, 3, 2, 4, 4), strict=True):
+        found = cross_validate(data.protocol(epochs=9), patients=patients, folds=folds, variant=variant)
+        assert found.curves["epoch"].nunique() == expected, variant.name
+        assert found.trained.protocol.epochs == expected
+    assert {v.epochs for v in study_variants(("CLB",), epochs=[5])} == {5}
+
+
+@pytest.mark.parametrize("given", [[30, 60], [1, 2, 3], []])
+def test_epochs_are_one_number_or_four(given: list[int]) -> None:
+    values = {"run_dir": "x", "seed": 1, "folds": 2, "repeats": 1, "clinical_variables": [], "horizon_months": 60.0,
+              "hazard_edges_months": [60.0], "aggregator": "mean", "fusion": "late", "loss": "hazard", "embedding_dim": 4,
+              "learning_rate": 0.1, "early_stopping_share": 0.0, "weight_decay": [0.1]}  # fmt: skip
+    with pytest.raises(ValueError, match=r"give one number for all models, or four|at least 1 item"):
+        ModelSettings(**values, epochs=given)
+    assert ModelSettings(**values, epochs=[3]).epochs == [3]
