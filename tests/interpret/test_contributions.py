@@ -13,6 +13,7 @@ from sarcnet.interpret.against_truth import (
     gaps_by_patient,
     holm,
     random_effects,
+    readable,
     score_against_truth,
     shuffled_contributions,
     tile_pathology,
@@ -352,3 +353,10 @@ def test_image_score_follows_a_latent_that_made_it():
     found = score_against_truth(patients, truth, samples=300, level=0.95, rng=generator).set_index("pattern")
     assert found.loc["cellularity_per_mm2", "rho"] == pytest.approx(1.0)
     assert abs(found.loc["nuclear_area_um2", "rho"]) < 0.4
+
+
+def test_a_table_of_effects_is_shown_in_words():
+    effects = pd.DataFrame({"centre": ["CLB"], "pattern": ["nuclear_area_um2"], "effect": [0.12345]})
+    (row,) = readable(effects).itertuples(name=None)
+    assert row == (("CLB", "atypia (mean nuclear area, µm²)"), 0.123)
+    assert readable(effects.drop(columns="centre")).index.name == "pattern"
