@@ -32,7 +32,7 @@ PATTERNS = {
     "necrosis_fraction": ("necrosis", "share of the tile"),
 }
 WORDS = {name: f"{pattern} ({unit})" for name, (pattern, unit) in PATTERNS.items()}
-P_MAX = 0.05
+P_MAX, PATIENTS_MIN = 0.05, 10
 LIVING = (TUMOUR, MYXOID)
 LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
 TUMOUR_CLASSES = ("tumour", "mitosis")
@@ -236,15 +236,15 @@ def _spoken(p: float) -> str:
 def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
     """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?
 
-    "A reaction" needs a P below P_MAX after Holm, an interval without zero, and an effect that at most P_MAX of the
-    shuffled networks reach.
+    "A reaction" needs PATIENTS_MIN patients, a P below P_MAX after Holm, an interval without zero, and an effect that at
+    most P_MAX of the shuffled networks reach.
     """
     said = []
     for row in found.itertuples():
         name, what = PATTERNS[row.pattern]
         size = f"{row.effect:+.2f} standard deviations ({row.low:+.2f} to {row.high:+.2f}, {row.n} patients)"
         beyond = (reference[row.pattern].abs() >= abs(row.effect)).mean()
-        if np.isnan(row.low):
+        if np.isnan(row.low) or row.n < PATIENTS_MIN:
             said.append(f"**{name}** ({what}) cannot be judged: {row.n} patients have enough tiles and nuclei.")
         elif row.low <= 0 <= row.high:
             said.append(f"**{name}** ({what}): {size}; the interval includes zero, so no reaction is shown.")

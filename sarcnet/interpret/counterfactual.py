@@ -25,6 +25,7 @@ from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
 from sarcnet.virtual.outcome import LOG_HR, true_risk
 
+TUMOURS_MIN = 5  # painted again, before anything is said of a knob
 HARDLY = 0.1  # of the true effect: below it a pattern is hardly used
 
 
@@ -141,8 +142,8 @@ def verdicts(found: pd.DataFrame) -> list[str]:
     for row in found.itertuples():
         name = KNOBS.get(row.knob, "the strength of the stain")
         size = f"{row.slope:+.2f} ({row.low:+.2f} to {row.high:+.2f}) log-odds a standard unit, n = {row.n}"
-        if np.isnan(row.low):
-            said.append(f"**{name}**: too few tumours could be painted again to say.")
+        if np.isnan(row.low) or row.n < TUMOURS_MIN:
+            said.append(f"**{name}**: {row.n} tumours could be painted again, too few to say.")
         elif row.low <= 0 <= row.high:
             said.append(f"**{name}**: {size}; no response is shown (truth {row.truth:+.2f}).")
         elif not row.truth:
@@ -168,8 +169,8 @@ def conclusions(found: pd.DataFrame, *, associated: Mapping[str, float | None]) 
         row = found.set_index("knob").loc[knob]
         bounds = f"({row['low']:+.2f} to {row['high']:+.2f})"
         size = f"{row['slope']:+.2f} {bounds} log-odds a standard unit in {row['n']:.0f} tumours"
-        if np.isnan(row["low"]):
-            answer, why = "not tested", "too few tumours could be painted again"
+        if np.isnan(row["low"]) or row["n"] < TUMOURS_MIN:
+            answer, why = "not tested", f"{row['n']:.0f} tumours could be painted again, too few to say"
         elif row["low"] > 0 or row["high"] < 0:
             share = row["slope"] / row["truth"] if row["truth"] else np.nan
             answer = "used the wrong way" if share < 0 else "hardly used" if share < HARDLY else "used"

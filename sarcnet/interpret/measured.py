@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sarcnet.interpret.against_truth import P_MAX, effects, effects_by_centre, gaps_by_patient
+from sarcnet.interpret.against_truth import P_MAX, PATIENTS_MIN, effects, effects_by_centre, gaps_by_patient
 from sarcnet.interpret.morphometry import MEASURES
 
 CONFOUNDERS = ("necrosis_fraction", "stroma_fraction")
@@ -28,7 +28,6 @@ NAMED = {
     "cellularity": "cellularity_per_mm2",
     "anisokaryosis": "anisokaryosis_cv",
 }
-PATIENTS_MIN = 10
 #: (plain effect shown, adjusted effect shown and, where both are, on the same side)
 ANSWERS = {
     (True, True): "goes with the score",

@@ -305,7 +305,9 @@ def test_a_reaction_needs_a_corrected_p_and_more_than_shuffled_networks_show(p, 
     found = pd.DataFrame(
         {"pattern": ["necrosis_fraction"], "effect": [0.8], "low": [0.5], "high": [1.1], "p": [p], "n": [30]}
     )
-    (sentence,) = verdicts(found, pd.DataFrame({"necrosis_fraction": [random] * 20}))
+    networks = pd.DataFrame({"necrosis_fraction": [random] * 20})
+    assert "cannot be judged: 9 patients" in verdicts(found.assign(n=9), networks)[0]
+    (sentence,) = verdicts(found, networks)
     assert said in sentence
     assert not_said not in sentence
 

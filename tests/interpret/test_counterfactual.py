@@ -140,7 +140,7 @@ def test_responses_and_slopes_are_found(table):
     said = cf.verdicts(slope.reset_index())
     assert any("necrosis" in s and "% of the true" in s for s in said)
     assert any("stain" in s and "no response is shown" in s for s in said)
-    assert any("mitoses" in s and "too few tumours" in s for s in said)
+    assert any("mitoses" in s and "too few to say" in s for s in said)
 
 
 def test_the_experiment_goes_before_what_tiles_suggest(table):
@@ -148,7 +148,7 @@ def test_the_experiment_goes_before_what_tiles_suggest(table):
     said = cf.conclusions(slope, associated={"necrosis": 0.5, "mitoses": 0.5})
     assert said[0].startswith("**necrosis: used**")
     assert "60% of the truth" in said[0]
-    assert said[1] == "**mitoses: not tested**, too few tumours could be painted again."
+    assert said[1] == "**mitoses: not tested**, 0 tumours could be painted again, too few to say."
     still = slope.assign(low=-0.1, high=0.1, slope=0.0)
     for effect, told in ((0.5, "tiles that raise the score show more of it"), (-0.5, "show less of it")):
         (only,) = cf.conclusions(still, associated={"necrosis": effect})
@@ -156,7 +156,7 @@ def test_the_experiment_goes_before_what_tiles_suggest(table):
         assert told in only
     (alone,) = cf.conclusions(still, associated={"necrosis": None})
     assert "tiles" not in alone
-    (hardly,) = cf.conclusions(slope.assign(slope=0.02, low=0.01, high=0.03), associated={"anisokaryosis": 0.5})
+    (hardly,) = cf.conclusions(slope.assign(slope=0.02, low=0.01, high=0.03, n=10), associated={"anisokaryosis": 0.5})
     assert "hardly used" in hardly
 
 
@@ -167,5 +167,8 @@ def test_a_response_against_the_truth_is_called_so(table):
     assert line.startswith("**necrosis: used the wrong way**")
     (line,) = cf.verdicts(turned)
     assert "against the true +0.50" in line
+    few = turned.assign(slope=0.3, low=0.2, high=0.4, n=cf.TUMOURS_MIN - 1)
+    assert "4 tumours could be painted again, too few to say" in cf.verdicts(few)[0]
+    assert "not tested" in cf.conclusions(few, associated={"necrosis": None})[0]
     (line,) = cf.verdicts(turned.assign(slope=0.3, low=0.2, high=0.4))
     assert "60% of the true +0.50" in line
