@@ -122,9 +122,8 @@ def test_figures_of_the_evaluation_name_the_event(patients, endpoint):
     risk = np.clip(np.linspace(0.1, 0.9, len(known)) - 0.002 * known["mfs_months"].to_numpy(), 0.02, 0.98)
     series, tried = Series("cross-validation", known, {"sarcnet_fedavg": risk[:, None]}), Attempts()
     shared = {"horizon_months": 60.0, "endpoint": endpoint}
-    survival = appraisal.survival_of(
-        [series], model="sarcnet_fedavg", cut=0.4, months_shown=[0.0, 24.0, 60.0], endpoint=endpoint, tried=tried
-    )
+    groups = {"model": "sarcnet_fedavg", "cut": 0.4, "months_shown": [0.0, 24.0, 60.0]}
+    survival = appraisal.survival_of([series], **groups, tested=["cross-validation"], endpoint=endpoint, tried=tried)
     check_words(words(figures_risk.draw_survival(survival, **shared)), endpoint)
     few = {"samples": 40, "level": 0.95, "seed": 1, "tried": tried}
     found = appraisal.calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
