@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +43,10 @@ def test_the_rule_looks_at_the_mean_over_cohorts_and_the_page_says_what_it_takes
     text = page(table, seeds=[1, 2], local_epochs=2, sizes={"demo": "2 cohorts."})
     assert "The rule takes **25 rounds**." in text
     assert "| 25 | 1.05 | 0.90 to 1.20 | 0.2000 | 0.800 |" in text
-    assert text.count("No length keeps the rule") == 1
+    assert text.count("No length keeps both parts of the rule. None of these has a slope between 0.9 and 1.1") == 1
+    late = lengths([1.5, 1.0, 0.8], [0.3, 0.3, 0.2], model="local_IB")
+    said = page(late, seeds=[1], local_epochs=2, sizes={"demo": "1 cohort."})
+    assert "The shortest that keeps the first is **25 epochs** (decided after the table was seen)." in said
 
 
 SETTINGS = {
@@ -96,9 +100,20 @@ def test_joined_cohorts_keep_everybody(cohort):
 
 def test_the_profiles_use_what_the_page_says():
     text = (root() / "docs" / "training-length.md").read_text(encoding="utf-8")
-    demo = yaml.safe_load((root() / "papermill_params" / "demo.yaml").read_text(encoding="utf-8"))
-    own = text.partition("## demo")[2].partition("\n## ")[0].partition(f"### {FEDERATED}")[2].partition("###")[0]
-    assert f"The rule takes **{demo['rounds']} rounds**" in own
+    demo, study = (
+        yaml.safe_load((root() / "papermill_params" / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("demo", "study")
+    )
+    used = {("demo", FEDERATED): demo["rounds"], ("study", FEDERATED): study["rounds"]}
+    kinds = ("sarcnet_pooled", "image_only", "clinical_only", "local_IB")
+    used |= {("demo", kind): epochs for kind, epochs in zip(kinds, demo["epochs"], strict=True)}
+    for (group, model), length in used.items():
+        own = (
+            text.partition(f"## {group}\n")[2].partition("\n## ")[0].partition(f"### {model}\n")[2].partition("###")[0]
+        )
+        assert re.search(rf"\*\*{length} (rounds|epochs)\*\*", own), (
+            f"{group}, {model}: {length} is not what the page says"
+        )
 
 
 def test_no_profile_s_own_cohort_is_among_those_looked_at():
