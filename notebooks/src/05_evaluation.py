@@ -165,8 +165,8 @@ metrics.weight_table({"cross-validation": crossed.followup}, horizon_months=hori
 # the interval of the difference.
 #
 # Is an interval as good as its name? In simulated studies the truth is known, so one can count how often it lies
-# inside: `python -m sarcnet.evaluation.coverage` counts, over 500 studies of 611 patients and for five kinds of
-# interval.
+# inside: `python -m sarcnet.evaluation.coverage` counts, at any number of patients and for five kinds of interval, and
+# [docs/inference.md](../docs/inference.md) holds what it counted for the sizes of demo and study.
 
 # %%
 setting = {"horizon_months": horizon_months, "samples": bootstrap_samples, "level": interval_level, "seed": seed}
@@ -293,8 +293,11 @@ display(validation_table, Markdown(held_out.complaints))
 metrics.weight_table({item.name: item.followup for item in (held, *later_centres) if len(item)}, horizon_months=horizon_months)
 
 # %% [markdown]
-# The validation series has wider intervals, for it has fewer patients: the published one had 93 and 124. What such a series
-# can tell apart is counted by `python -m sarcnet.evaluation.coverage --sizes 93 124 --fixed-only` (column *power*).
+# The validation series has wider intervals, for it has fewer patients: the published one had 93 and 124. The AUC of one model
+# is then known to about ±0.07 only. A difference between two models judged on the same patients is known better: of simulated
+# series of that size nine in ten show the difference between the clinical score and the grade, which is 0.08 there
+# ([docs/inference.md](../docs/inference.md)). A gain as small as the published one over the Sarculator, 0.019, is shown by
+# about one in eight.
 
 # %%
 display(Markdown("\n\n".join(non_inferiority_sentences(held_out.results, held_out.sizes, **plan))))
@@ -345,8 +348,9 @@ if len(subgroups.rows):
 # %% [markdown]
 # Left, how well the model tells patients of one kind apart; right, how much better than the clinical score. The *P* asks
 # whether the gain is the same in all rows of its kind. These tests are exploratory: with few patients they seldom say no, and
-# with seven of them one says so by chance more often than in one study of 20. Subgroups with fewer than ten cases or controls
-# are left out, and named at the end.
+# in three of ten simulated studies in which nothing was to be found one of them said so
+# ([docs/inference.md](../docs/inference.md)). Subgroups with fewer than ten cases or controls are left out, and named at
+# the end.
 #
 # ## 6 · At other horizons, with other measures
 #
