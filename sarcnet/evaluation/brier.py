@@ -16,9 +16,9 @@ from sarcnet.evaluation.auc import Followup, check, check_probability, weights
 
 
 def weighted_brier(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """(B,) scores of risks (n,) under weights (B, n), which add up to the number of patients of each resample."""
+    """(B,) scores of risks (n,) under weights (B, n), which add up to the patients of each resample; NaN where none counts."""
     size = case.sum(axis=1) + control.sum(axis=1)
-    return (case @ (1 - risk) ** 2 + control @ risk**2) / size
+    return (case @ (1 - risk) ** 2 + control @ risk**2) / np.where(size > 0, size, np.nan)
 
 
 def brier(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:

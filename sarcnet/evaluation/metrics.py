@@ -120,8 +120,10 @@ def _brier(risks: np.ndarray, at: Followup, *, counts: np.ndarray, horizon_month
 
 def _accuracy(risks: np.ndarray, at: Followup, *, counts: np.ndarray, horizon_months: float) -> np.ndarray:
     case, control = weights(at, horizon_months=horizon_months, counts=counts)
-    share = case.sum(axis=1) / (case.sum(axis=1) + control.sum(axis=1))  # its Brier score is share * (1 - share)
-    return 1 - _brier(risks, at, counts=counts, horizon_months=horizon_months) / (share * (1 - share))
+    size = case.sum(axis=1) + control.sum(axis=1)
+    share = case.sum(axis=1) / np.where(size > 0, size, np.nan)
+    null = np.where((share > 0) & (share < 1), share * (1 - share), np.nan)  # Brier score of the share for everybody
+    return 1 - _brier(risks, at, counts=counts, horizon_months=horizon_months) / null
 
 
 def auc_in_time(
