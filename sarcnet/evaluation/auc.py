@@ -171,8 +171,11 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float
 def auc_of(rows: pd.DataFrame, *, horizon_months: float, tried: Attempts) -> float:
     """AUC at the horizon of a table with risk, mfs_months, mfs_event and centre; NaN, and a sentence, where none exists."""
     risk, followup = rows["risk"].to_numpy(float), Followup.of(rows)
-    found = tried("AUC", auc, risk, followup, horizon_months=horizon_months)
-    tried.say(*not_followed(followup, horizon_months=horizon_months) if found is not None else ())
+    tried.say(*not_followed(followup, horizon_months=horizon_months))
+    judged = followup.is_judged(horizon_months)
+    if len(followup) and not judged.any():
+        return float("nan")
+    found = tried("AUC", auc, risk[judged], followup.select(judged), horizon_months=horizon_months)
     return float("nan") if found is None else found
 
 

@@ -36,7 +36,7 @@ def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd
             "lost": int(judged.is_lost(horizon_months).sum()),
             "effective cases": round(float(effective_number(case)[0]), 1),
             "effective controls": round(float(effective_number(control)[0]), 1),
-            "sum of weights": round(float((case + control).sum()) / max(len(judged), 1), 3),
+            "sum of weights": round(float((case + control).sum()) / len(judged), 3) if len(judged) else np.nan,
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.faults import SarcnetError
+from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import (
     Followup,
     auc,
+    auc_of,
     effective_number,
     naive_auc,
     weighted_auc,
@@ -173,6 +176,21 @@ def test_a_hospital_not_followed_to_the_horizon_leaves_both_sides():
     assert f"{seen.is_case(HORIZON).sum() - seen.select(there).is_case(HORIZON).sum()} with the event" in sentence
     assert "longest follow-up is 50.0 months" in sentence
     assert not_followed(full, horizon_months=HORIZON) == []
+
+
+def test_a_table_s_auc_is_a_number_or_nan_with_each_reason_said_once():
+    risk, full, _ = world(300, seed=5, lost={"CLB": (20, 120), "IB": (20, 120)})
+    seen = exported_at(full, 50.0, centre="CLB")
+    columns = {"risk": risk, "mfs_months": seen.months, "mfs_event": seen.event, "centre": seen.centre}
+    table, tried = pd.DataFrame(columns), Attempts()
+    there = table["centre"] == "IB"
+    alone = auc_of(table[there], horizon_months=HORIZON, tried=tried)
+    assert str(tried) == str(Attempts())
+    assert auc_of(table, horizon_months=HORIZON, tried=tried) == alone
+    assert np.isnan(auc_of(table[~there], horizon_months=HORIZON, tried=tried))
+    assert str(tried).count("CLB was not followed") == 1
+    assert np.isnan(auc_of(table[there].assign(mfs_event=0), horizon_months=HORIZON, tried=tried))
+    assert "had the event" in str(tried)
 
 
 def test_each_patient_is_case_control_or_lost():
