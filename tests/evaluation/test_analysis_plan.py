@@ -71,8 +71,18 @@ def test_criteria_give_the_numbers_of_the_authors_program():
     example = sample_size.Expected(patients=10_000, events=1346, years=20_700, cases=0, lost=0, risk=0)
     assert sample_size.for_shrinkage(25, r2=0.051) == 4286
     assert sample_size.for_shrinkage(25, r2=0.065) == 3335
-    assert sample_size.for_optimism(25, r2=0.051, largest=sample_size.largest_r2(example)) == 866
-    assert sample_size.for_optimism(25, r2=0.065, largest=sample_size.largest_r2(example)) == 859
+    assert (
+        sample_size.for_optimism(
+            25, r2=0.051, largest=sample_size.largest_r2(events=example.events, patients=example.patients)
+        )
+        == 866
+    )
+    assert (
+        sample_size.for_optimism(
+            25, r2=0.065, largest=sample_size.largest_r2(events=example.events, patients=example.patients)
+        )
+        == 859
+    )
 
 
 def test_precision_formulae_hold_in_simulated_series():

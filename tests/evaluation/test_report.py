@@ -14,7 +14,6 @@ from sarcnet.compendium.faults import SarcnetError
 from sarcnet.evaluation import report, tables
 from sarcnet.evaluation.appraisal import Calibrations, calibration_of
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import Followup
 from sarcnet.evaluation.bootstrap import resample_auc
 from sarcnet.evaluation.series import Series
 
@@ -164,16 +163,6 @@ def test_the_sample_size_for_development_is_computed(training):
     many = training.patients.assign(word=[f"kind {i}" for i in range(len(training))])
     wide = Series(training.name, many, training.risks)
     assert "not reached" in report.write.enough_to_develop(wide, ["size_mm", "word"])
-
-
-def test_riley_example_of_recurrent_thromboembolism():
-    # Riley et al. 2019, section 5.2: rate 0.065, mean follow-up 2.07 years: the maximum of Cox-Snell's R2 is 0.63
-    n = 100_000
-    event = (np.arange(n) < 0.065 * 2.07 * n).astype(int)
-    followup = Followup(np.full(n, 2.07 * 12), event, np.full(n, "A"))
-    r2 = 0.15 * 0.634
-    expected = 25 / ((0.9 - 1) * np.log(1 - r2 / 0.9))
-    assert report.write.patients_for_shrinkage(followup, parameters=25) == pytest.approx(expected, rel=0.005)
 
 
 def test_each_series_has_its_own_calibration_in_the_report(training, tmp_path):

@@ -19,6 +19,7 @@ from sarcnet.evaluation.appraisal import Calibrations
 from sarcnet.evaluation.auc import METASTASIS, Followup
 from sarcnet.evaluation.bootstrap import Estimate
 from sarcnet.evaluation.report.checklists import Item, read_checklist
+from sarcnet.evaluation.sample_size import PESSIMISTIC, for_shrinkage, largest_r2
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import label
 
@@ -222,32 +223,16 @@ def enough_to_develop(training: Series, variables: Sequence[str]) -> str:
         1 if pd.api.types.is_numeric_dtype(training.patients[name]) else training.patients[name].nunique() - 1
         for name in variables
     )
-    needed = patients_for_shrinkage(training.followup, parameters=max(parameters, 1))
-    if needed is None:
+    events = int((training.followup.event == METASTASIS).sum())
+    if not events:
         return "No event, so no sample size can be computed."
+    r2 = PESSIMISTIC * largest_r2(events=events, patients=len(training))
+    needed = for_shrinkage(max(parameters, 1), r2=r2)
     verdict = "reached" if len(training) >= needed else "not reached"
     return (
         f"For the {parameters} parameters of the clinical variables alone, a shrinkage of 0.9 needs {needed} patients (Riley "
-        f"et al., Stat Med 2019, Nagelkerke R² of 0.15 assumed): {verdict}. No such rule exists for the image branch."
+        f"et al., Stat Med 2019, Nagelkerke R² {PESSIMISTIC:g} assumed): {verdict}. There is no such rule for the image branch."
     )
-
-
-def patients_for_shrinkage(
-    followup: Followup, *, parameters: int, shrinkage: float = 0.9, nagelkerke: float = 0.15
-) -> int | None:
-    r"""Patients needed to develop a time-to-event model with little overfitting, or None without an event.
-
-    Criterion (i) of Riley et al. (Statistics in Medicine 2019;38:1276-1296):
-    :math:`n = p / ((S - 1) \ln(1 - R^2_{CS} / S))`, with :math:`R^2_{CS}` the assumed Nagelkerke :math:`R^2` times its
-    maximum :math:`1 - \exp(2 \ln L_0 / n)` and :math:`\ln L_0 = E \ln(E / T) - E` of an exponential model with E events in
-    T person-years.
-    """
-    events, years = int((followup.event == METASTASIS).sum()), float(followup.months.sum()) / 12
-    if not events or years <= 0:
-        return None
-    null = events * np.log(events / years) - events
-    r2 = nagelkerke * -np.expm1(2 * null / len(followup))
-    return int(np.ceil(parameters / ((shrinkage - 1) * np.log1p(-r2 / shrinkage))))
 
 
 def filled(text: str, known: Mapping[str, str]) -> str:
