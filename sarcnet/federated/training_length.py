@@ -59,7 +59,7 @@ patients left out of training and in the mean over the cohorts,
 - the calibration slope lies between {SLOPE[0]:g} and {SLOPE[1]:g}, and
 - the Brier score at the horizon is at most {BRIER_MARGIN:g} above its smallest value over all lengths.
 """
-FEDERATED = "sarcnet_fedavg"
+FEDERATED, ALONE = "sarcnet_fedavg", "one hospital alone"
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,14 @@ def choose(table: pd.DataFrame) -> int | None:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the cohorts of a group, with the range of the slope: group, model, length, cohorts, slope, slope_low,
-    slope_high, brier, auc, chosen (True at the length that the rule takes)."""
+    """Means over the cohorts of a group, and over the hospitals for models of one hospital alone.
+
+    Returns:
+        group, model, length, cohorts, slope, slope_low, slope_high (its range), brier, auc, chosen (True at the length that
+        the rule takes).
+    """
+    alone = table["model"].str.startswith("local_")
+    table = table.assign(model=table["model"].mask(alone, ALONE))
     keys = ["group", "model", "length"]
     found = table.groupby(keys, sort=False, as_index=False).agg(
         cohorts=("slope", "size"),

@@ -105,7 +105,7 @@ def test_the_profiles_use_what_the_page_says():
         for name in ("demo", "study")
     )
     used = {("demo", FEDERATED): demo["rounds"], ("study", FEDERATED): study["rounds"]}
-    kinds = ("sarcnet_pooled", "image_only", "clinical_only", "local_IB")
+    kinds = ("sarcnet_pooled", "image_only", "clinical_only", "one hospital alone")
     used |= {("demo", kind): epochs for kind, epochs in zip(kinds, demo["epochs"], strict=True)}
     for (group, model), length in used.items():
         own = (
