@@ -614,6 +614,7 @@ for path in report.write_tables(stage.dir / "tables", files, kind=stage.data_kin
 
 # %%
 said = [f"{tables.label(name)} {resampled.estimate(name)}" for name in compared] if resampled else ["none exists"]
+planned += told.calibration_facts(overall, model=model).values()
 verdict = " ".join([f"Cross-validated AUC, n = {len(crossed)} ({stage.data_kind} data): {'; '.join(said)}.", *planned])
 facts = report.facts(
     kind=stage.data_kind, training=crossed, validation=held, protocol=protocol, calibrations=calibrated, cut=cut,
@@ -627,8 +628,7 @@ for path in report.write_report(stage.dir / "report", facts):
 # ## What we found
 
 # %%
-said_of_risks = "\n\n".join(told.calibration_facts(overall, model=model).values())
-display(Markdown(verdict), Markdown(f"**Calibration.** {said_of_risks}\n\nAll models. {told.deviations(overall)}"))
+display(Markdown(verdict), Markdown(f"**Calibration of all models.** {told.deviations(overall)}"))
 display(Markdown(f"**What these patients cannot tell.**\n\n{tried}"))
 
 # %% [markdown]

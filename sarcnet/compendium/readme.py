@@ -49,8 +49,31 @@ def results_block(numbers: dict[str, Any], results: dict[str, Any]) -> str:
     """The table of results, called what its data are."""
     kind = "**Simulated patients**" if numbers["data_kind"] == "simulated" else f"Patients: {numbers['data_kind']} data"
     lead = f"{kind}, {results['heading']}; value and 95 % bootstrap interval."
-    statements = "\n".join(f"- {sentence}" for sentence in results.get("statements", []))
+    said = [*results.get("statements", []), *results.get("calibration", {}).values()]
+    statements = "\n".join(f"- {sentence}" for sentence in said)
     return "\n\n".join([lead, table(results["columns"], results["rows"]), *filter(None, [statements]), results["note"]])
+
+
+def results_page(numbers: dict[str, Any], results: dict[str, Any], tables: dict[str, str]) -> str:
+    """A page with the results of a run that is not the one behind the README, for example of the study profile.
+
+    Args:
+        numbers: profile, data_kind, git, machine and stages, as in figures/numbers.json.
+        results: results.json of notebook 05.
+        tables: further tables by title, as Markdown.
+    """
+    profile, cores = numbers["profile"], numbers["machine"]["cores"]
+    times = [[stage["title"], duration(stage["wall_s"])] for stage in numbers["stages"].values()]
+    commit = numbers["git"].get("commit", "unknown")[:12]
+    parts = [
+        f"# Results of the profile `{profile}`",
+        f"Written by `sarcnet publish {profile}` from commit {commit}; do not edit. The run is repeated by "
+        f"`make reproduce PROFILE={profile}`.",
+        results_block(numbers, results),
+        *(f"## {title}\n\n{body}" for title, body in tables.items()),
+        f"## Time\n\nOn {cores} cores ({numbers['machine']['cpu']}).\n\n{table(['notebook', 'time'], times)}",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def written(text: str, folder: Path) -> str:
