@@ -119,7 +119,7 @@ def results(run_dir: Path) -> dict[str, object]:
         for path in sorted(run_dir.glob(pattern))
     }
     for path in sorted(run_dir.glob("01_tiling/units/*.json")):
-        report = json.loads(path.read_text())
+        report = json.loads(path.read_text())["report"]
         found[path.name] = {key: value for key, value in report.items() if not key.startswith("seconds_")}
     return found
 
