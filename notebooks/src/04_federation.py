@@ -107,7 +107,7 @@ pd.DataFrame({"patients": known.groupby("centre").size(), "in the folder": pd.Se
 # hospitals' steps counts as one; and the optimiser (AdamW) starts anew in every round. After as many views as the pooled
 # training has, the federation has learnt less, and its risks lie closer to each other. So the number of rounds is not
 # derived from the epochs of the pooled training: it was chosen on other virtual cohorts, by a rule that was fixed before
-# they were simulated (`docs/training-length.md`).
+# they were simulated ([how long to train](../docs/training-length.md)).
 
 # %%
 plan = Plan(protocol, rounds=rounds, local_epochs=local_epochs, message_dtype=message_dtype)
@@ -442,7 +442,7 @@ display(Markdown(
 # `make federation` trains this model with separate programs, keys and certificates, and
 # `python -m sarcnet.federated.drill` breaks them on purpose. Both hospitals answer every round, or the run ends with a
 # sentence. The folds are dealt by one rule at both hospitals; which patient is in
-# which fold never leaves. The number of rounds was chosen on other virtual cohorts (`docs/training-length.md`), never on
+# which fold never leaves. The number of rounds was chosen on other virtual cohorts ([how long to train](../docs/training-length.md)), never on
 # these patients. It suits hospitals of this size: smaller ones take fewer steps in a round and need more rounds.
 # How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
 # here but in [docs/heterogeneity.md](../docs/heterogeneity.md), on simulated features.

@@ -228,7 +228,8 @@ def page(table: pd.DataFrame, *, seeds: Sequence[int], local_epochs: int, sizes:
     found = summary(table)
     for group, rows in found.groupby("group", sort=False):
         lines.append(f"## {group}\n\n{sizes[group]}\n")
-        for model, own in rows.groupby("model", sort=False):
+        for model, unsorted in rows.groupby("model", sort=False):
+            own = unsorted.sort_values("length").astype({"length": int})
             what = "rounds" if model == FEDERATED else "epochs"
             taken = own.loc[own["chosen"], "length"]
             said = f"The rule takes **{taken.iloc[0]} {what}**." if len(taken) else _second_best(own, what)
