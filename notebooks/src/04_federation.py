@@ -443,7 +443,8 @@ display(Markdown(
 # `python -m sarcnet.federated.drill` breaks them on purpose. Both hospitals answer every round, or the run ends with a
 # sentence. The folds are dealt by one rule at both hospitals; which patient is in
 # which fold never leaves. The number of rounds was chosen on other virtual cohorts ([how long to
-# train](../docs/training-length.md)), never on these patients. It suits hospitals of this size: smaller ones take fewer steps in a round and need more rounds.
+# train](../docs/training-length.md)), never on these patients. It suits hospitals of this size: smaller ones take fewer
+# steps in a round and need more rounds.
 # How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
 # here but in [docs/heterogeneity.md](../docs/heterogeneity.md), on simulated features.
 #
