@@ -30,3 +30,8 @@ def test_there_are_exercises_and_the_named_places_exist():
     for heading in ("Turn one knob", "What the features can know"):
         assert heading in GUIDE
         assert re.search(rf"^# ## \d+ · {heading}", notebook, re.MULTILINE)
+
+
+def test_questions_leave_open_what_a_run_decides():
+    assert "true patterns beats" not in GUIDE
+    assert "Is it shown to be better" in GUIDE

@@ -313,7 +313,8 @@ display(Markdown(story.summary(cohort, report=report if simulated else None, end
 #   errors and every hazard coefficient are our assumptions.
 # - One slide for most patients, at most three, cut from one kind of tumour; at most one artefact on each. These slides are
 #   small, so that everything runs in minutes; `python -m sarcnet.virtual.giant` writes whole ones of any size.
-# - The validation series comes from the same two hospitals: it is later in time, not external.
+# - A validation series from the training hospitals, as the simulated one is, is not external, even where it is later in
+#   time.
 #
 # ## Next
 #

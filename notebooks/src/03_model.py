@@ -26,9 +26,9 @@
 # - train a small network that finds out by itself which tiles matter, for all folds together,
 # - compare it with the image alone, the clinical variables alone, and each hospital on its own.
 #
-# The published study, SarcNet, combined slides and clinical variables in the same way, but its model is not public.
-# What follows is **our choice**, built on what the same two hospitals documented elsewhere: bags of tiles,
-# multiple-instance learning, 4 folds × 5 repeats.
+# The published study, SarcNet, combined slides and clinical variables too; how is not public. What follows is **our
+# choice**. Bags of tiles, multiple-instance learning and 4 folds (there with 5 repeats) are what the same two hospitals
+# described for another task: telling lipomas from atypical lipomatous tumours (ESMO 2023, abstract 1955P).
 
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run
@@ -56,7 +56,7 @@ from sarcnet.cohort.followup import to_the_horizon
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import auc_of
+from sarcnet.evaluation.auc import auc_of, effective_number, weights
 
 # %%
 from sarcnet.model import figures
@@ -157,7 +157,8 @@ hazard_table(patients.outcome, edges_months=hazard_edges_months).round(3)
 
 # %% [markdown]
 # Read a row as: so many patients were watched through this interval, so many of them had a metastasis in it, and so
-# many patients died without one. The hazard is highest early on: sarcomas of this kind spread soon or, in many patients, never.
+# many patients died without one. In the
+# simulated cohorts, as in published series, the hazard is highest early on.
 #
 # ## 3 · Folds: every prediction is for a patient left out
 #
@@ -306,7 +307,9 @@ stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk
 n_judged = int(Followup.of(known).is_judged(horizon_months).sum())
 for name, value in aucs.items():
     stage.number(f"auc_oof_{name}", value, n=n_judged, unit="AUC")
-display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in aucs.items()) + "."))
+case, control = (effective_number(weight)[0] for weight in weights(Followup.of(known), horizon_months=horizon_months))
+display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in aucs.items()) + ". Each rests on "
+                 f"{case:.1f} effective cases and {control:.1f} effective controls (notebook 05 says what that means)."))
 display(Markdown(str(tried)))
 
 # %% [markdown]
@@ -375,7 +378,7 @@ display(Markdown(
 
 # %% [markdown]
 # **Limits.** Epochs, weight decay and size of the network, where not tuned, were set on other virtual cohorts, never on these
-# patients, but they are settings all the same. Deaths without metastasis are few, so what the model says about them
+# patients, but they are settings all the same. Where deaths without metastasis are few, what the model says about them
 # is mostly their average. One hazard serves both hospitals. The encoder knows photographs,
 # not tumours, unless another one was chosen in notebook 02.
 #

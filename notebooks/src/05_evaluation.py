@@ -24,7 +24,7 @@
 # - set comparators beside the models: the FNCLCC grade, and a Cox model refitted on the variables of the Sarculator's
 #   metastasis nomogram,
 # - give every AUC, and every *difference* between two, an interval, by resampling patients,
-# - open the validation series: once, here, after everything has been decided,
+# - open the validation series, which no notebook before this one may read,
 # - ask for whom it works, whether the risks are true as numbers, and whether they would change a decision.
 #
 # The published study reports cross-validated AUCs of 0.797 (95 % interval 0.762–0.833) for SarcNet, 0.778
@@ -250,16 +250,16 @@ if has_truth and base:
     display(Markdown(ladder.sentence(ladder_judged, model=model)))
 
 # %% [markdown]
-# ## 4 · The validation series, opened once
+# ## 4 · The validation series
 #
-# Everything is decided: the models, their settings, the cut-off, the comparisons. Only now do we open the outcomes of
-# the patients collected afterwards. No network has seen them, so each network of a model may predict them, and we
-# average over all of them. The comparators are refitted on the whole training series.
+# In this run everything is decided: the models, their settings, the cut-off, the comparisons. Only now do we open the
+# outcomes of the validation series. No network has seen these patients, so each network of a model may predict them, and
+# we average over all of them. The comparators are refitted on the whole training series.
 #
-# These patients come from the same two hospitals: the series tests whether the models last, not whether they travel.
+# Later patients of the same hospitals test whether the models last; patients of other hospitals, whether they travel.
 # The weights for lost patients are estimated on the validation series itself: how patients were lost is a property of
-# the series that is judged, nothing that the models learn, and later patients were watched for less time. A cohort
-# without such patients goes on without them.
+# the series that is judged, nothing that the models learn, and later patients are usually watched for less time. A
+# cohort without such patients goes on without them.
 
 # %%
 validation = pd.read_parquet(stage.input("00_cohort/validation.parquet"))
@@ -289,12 +289,13 @@ held_out = judge([held], **setting)
 held_by_centre = judge(later_centres, **setting)
 tried.say(*held_out.unsaid, *held_by_centre.unsaid)
 validation_table = tables.readable(both(held_out, held_by_centre).table)
-display(validation_table, Markdown(held_out.complaints))
+whose = report.validation_sentence(crossed, held, kind=stage.data_kind)
+display(Markdown(whose), validation_table, Markdown(held_out.complaints))
 metrics.weight_table({item.name: item.followup for item in (held, *later_centres) if len(item)}, horizon_months=horizon_months)
 
 # %% [markdown]
-# The validation series has wider intervals, for it has fewer patients: the published one had 93 and 124. The AUC of one model
-# is then known to about ±0.07 only. A difference between two models judged on the same patients is known better: of simulated
+# With fewer patients, intervals are wider. The published validation series had 93 and 124: the AUC of one model is then
+# known to about ±0.07 only. A difference between two models judged on the same patients is known better: of simulated
 # series of that size nine in ten show the difference between the clinical score and the grade, which is 0.08 there
 # ([docs/inference.md](../docs/inference.md)). A gain as small as the published one over the Sarculator, 0.019, is shown by
 # about one in eight.
@@ -348,7 +349,7 @@ if len(subgroups.rows):
 # %% [markdown]
 # Left, how well the model tells patients of one kind apart; right, how much better than the clinical score. The *P* asks
 # whether the gain is the same in all rows of its kind. These tests are exploratory: with few patients they seldom say no, and
-# in three of ten simulated studies in which nothing was to be found one of them said so
+# in three to four of ten simulated studies in which nothing was to be found one of them said so
 # ([docs/inference.md](../docs/inference.md)). Subgroups with fewer than ten cases or controls are left out, and named at
 # the end.
 #
@@ -381,7 +382,8 @@ if len(in_time):
                  "cross-validated, with pointwise bands; Brier score in time on the validation series.")
 
 # %% [markdown]
-# At early horizons there are few metastases and the band is wide. And in numbers, at the horizon of the study:
+# An early horizon has fewer metastases, a late one fewer patients still watched: both widen the band. And in numbers, at
+# the horizon of the study:
 
 # %%
 numbers = metrics.metrics_table(crossed, horizon_months=horizon_months, tried=tried)
@@ -563,7 +565,8 @@ others = [name for name in ("sarculator_variables", "fnclcc_grade") if name in c
 gains = appraisal.benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
                                    horizon_months=horizon_months, **few)
 display(tables.gains_readable(gains), Markdown(tables.gains_text(gains, level=interval_level)))
-#
+
+# %% [markdown]
 # ## 10 · Kept
 #
 # Predictions for notebook 06, the tables of the paper and more as Markdown and CSV, each number with its interval in
@@ -633,8 +636,8 @@ display(Markdown(f"**What these patients cannot tell.**\n\n{tried}"))
 
 # %% [markdown]
 # **Limits.** The intervals tell how much would change with other patients judged, not with other patients learnt from
-# or other slides. The folds of one repeat are judged together, though each has its own network. Subgroups were chosen
-# beforehand, but are many. The validation series is small, and comes from the same hospitals.
+# or other slides. The folds of one repeat are judged together, though each has its own network. Subgroups are
+# the same in every run, but many. A validation series from the training hospitals says nothing about other hospitals.
 #
 # **Next.** A model that is right for the wrong reason will fail elsewhere. [06 · What did it see?](06_interpretability.ipynb)
 # asks what it saw.

@@ -149,6 +149,28 @@ def test_the_validation_series_is_called_what_it_is(training, tmp_path, centres,
     assert "later patients" not in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "centre", "stated"),
+    [
+        ("simulated", None, "a temporal validation"),
+        ("private", None, "whether it is later in time is not recorded"),
+        ("private", "ELSEWHERE", "external by hospital"),
+    ],
+)
+def test_notebook_05_says_whose_the_validation_patients_are(training, kind, centre, stated):
+    patients = training.patients if centre is None else training.patients.assign(centre=centre)
+    sentence = report.validation_sentence(training, Series("validation", patients, {}), kind=kind)
+    assert sentence.endswith(f"{stated}.")
+    notebook = (ROOT / "notebooks" / "src" / "05_evaluation.py").read_text(encoding="utf-8")
+    assert "report.validation_sentence(crossed, held, kind=stage.data_kind)" in notebook
+
+
+def test_calibration_is_not_said_to_be_weighted(training):
+    answer = next(item.answer for item in TRIPOD_AI if item.number == "12e")
+    weighted = report.filled(answer, known(training)).partition("weighted for censoring")[0]
+    assert "calibration" not in weighted.lower()
+
+
 def test_without_a_validation_series_the_report_says_so(training, tmp_path):
     assert "There is no validation series" in of_private_cohort(training, tmp_path)
 

@@ -105,3 +105,31 @@ def test_links_lead_somewhere_and_the_last_words_lead_on(source):
 def test_only_the_evaluation_opens_the_validation_series():
     readers = [path.stem for path in SOURCES if "00_cohort/validation.parquet" in path.read_text()]
     assert readers == ["05_evaluation"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_prose_is_caught_in_a_cell_of_code(source):
+    caught = [line for cell in code(source) for line in cell.splitlines() if re.match(r"#\s*(#|$)", line)]
+    assert caught == [], f"{source.name}: a '# %% [markdown]' is missing before {caught}"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_prose_that_stands_in_every_run_does_not_say_whose_the_validation_patients_are(source):
+    text = " ".join(prose(source).split())
+    claims = (
+        "from the same two hospitals",
+        "comes from the same hospitals",
+        "opened once",
+        "once, here",
+        "chosen beforehand",
+    )
+    assert [claim for claim in claims if claim in text] == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_earlier_study_of_both_hospitals_is_said_to_have_had_another_task(source):
+    text = " ".join(prose(source).split())
+    cites = any(
+        words in text for words in ("1955P", "the same two hospitals d", "An earlier study of the two hospitals")
+    )
+    assert not cites or ("lipomas" in text and "atypical lipomatous tumours" in text)

@@ -5,6 +5,24 @@ The texts are data files beside this module; :func:`facts` computes what they st
 """
 
 from sarcnet.evaluation.report.checklists import Item, read_checklist
-from sarcnet.evaluation.report.write import ABSENT, checklist, facts, filled, write_report, write_tables
+from sarcnet.evaluation.report.write import (
+    ABSENT,
+    checklist,
+    facts,
+    filled,
+    validation_sentence,
+    write_report,
+    write_tables,
+)
 
-__all__ = ["ABSENT", "Item", "checklist", "facts", "filled", "read_checklist", "write_report", "write_tables"]
+__all__ = [
+    "ABSENT",
+    "Item",
+    "checklist",
+    "facts",
+    "filled",
+    "read_checklist",
+    "validation_sentence",
+    "write_report",
+    "write_tables",
+]

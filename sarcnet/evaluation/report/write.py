@@ -150,6 +150,11 @@ def _of_kind(*, simulated: bool) -> dict[str, str]:
     }
 
 
+def validation_sentence(training: Series, validation: Series, *, kind: str) -> str:
+    """Whose patients the validation series holds, and what kind of validation that makes it; `kind` as in :func:`facts`."""
+    return _validation_series(training, validation, simulated=kind == "simulated")["validation_series_sentence"]
+
+
 def _validation_series(training: Series, validation: Series, *, simulated: bool) -> dict[str, str]:
     """How the validation series relates to the training series, by hospital: temporal, external, or both."""
     ours, theirs = (set(item.patients["centre"]) for item in (training, validation))
