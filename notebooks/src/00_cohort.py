@@ -155,7 +155,9 @@ display(Markdown(story.case_mix(cohort)))
 
 # %%
 seen = followup.follow_up(known, endpoint=endpoint) if len(known) else None
-display(seen.round(2) if seen is not None else Markdown("No outcome is known here: this section is skipped."))
+words = {"median_years": "median follow-up, years", "low": "95 % from", "high": "95 % to"}
+skipped = "No outcome is known here: this section is skipped."
+display(seen.rename(columns=words).round(2) if seen is not None else Markdown(skipped))
 
 # %% [markdown]
 # A patient may also die of something else first. Then a metastasis can no longer be seen. With `outcome: metastasis`

@@ -69,7 +69,8 @@ stage = Stage.open("02_features", FeaturesSettings, vars())
 network = encoder_named(encoder)
 runtime = runtime_for(network)
 facts = {name: getattr(network, name) for name in ("name", "dim", "tile_px", "pooling", "licence", "source")}
-pd.Series(facts, name="encoder").to_frame()
+words = {"dim": "numbers per tile", "tile_px": "side of a tile, px"}
+pd.Series(facts, name="encoder").rename(words).to_frame()
 
 # %% [markdown]
 # Networks trained on tissue ("foundation models" of pathology) describe it better; most need an account and a large

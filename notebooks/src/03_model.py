@@ -57,6 +57,7 @@ from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
 from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import auc_of, effective_number, weights
+from sarcnet.evaluation.tables import label
 
 # %%
 from sarcnet.model import figures
@@ -92,7 +93,7 @@ known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=Tru
 feature_files = stage.inputs("02_features/features/*.h5")
 bags = read_bags(feature_files.values(), slides=slides, patient_ids=list(known["patient_id"]))
 tiles_seen = pd.DataFrame({"centre": known["centre"], "tiles in the bag": bags.sizes})
-tiles_seen.groupby("centre")["tiles in the bag"].describe().round(1)
+tiles_seen.groupby("centre")["tiles in the bag"].describe().round(1).astype({"count": int})
 
 # %% [markdown]
 # Each row is a hospital: the number of patients (*count*) and how many tiles a bag holds. Bags differ in size, so
@@ -221,8 +222,8 @@ display(Markdown(
 # loss counts its own training patients only. No network shares a weight with another, so each learns exactly what
 # it would have learnt alone (a test holds us to that).
 #
-# Five models in all, with the same folds and the same starting weights: `sarcnet_pooled` sees everything;
-# `image_only` and `clinical_only` have one branch switched off; `local_…` are trained at one hospital alone, as
+# Five models in all, with the same folds and the same starting weights: *SarcNet, pooled* sees everything;
+# *image only* and *clinical only* have one branch switched off; *SarcNet, … alone* is trained at one hospital, as
 # that hospital would have to without a federation.
 #
 # The models do not train equally long. One hospital has fewer batches in an epoch than both together, and the image
@@ -235,8 +236,8 @@ display(Markdown(
 # With `early_stopping_share` a part of each network's training patients, dealt within hospital and event, trains nothing
 # and is only watched; the network keeps the weights of the epoch in which it did best on them. With several values of
 # `weight_decay` each network's training patients are dealt into three inner folds, every value is tried on them, and
-# the network is trained with the best: a cross-validation inside the cross-validation (*nested*). Both are off here:
-# they cost patients and time, and with so few patients the choice itself is a matter of luck.
+# the network is trained with the best: a cross-validation inside the cross-validation (*nested*). Both are off by
+# default: they cost patients and time, and with so few patients the choice itself is a matter of luck.
 
 # %%
 results = {
@@ -246,7 +247,7 @@ results = {
 models = list(results)
 oof = pd.concat([result.oof for result in results.values()], ignore_index=True)
 curves = pd.concat([result.curves for result in results.values()], ignore_index=True)
-oof.groupby("model", sort=False)["risk"].describe().round(3)
+oof.groupby("model", sort=False)["risk"].describe().rename(index=label).round(3).astype({"count": int})
 
 # %% [markdown]
 # For each model the out-of-fold risks: one for each patient and repeat. Their mean should lie near the share of
@@ -268,7 +269,7 @@ by_epoch = curves.groupby(["model", "epoch"], sort=False)["heldout_loss"].mean()
 by_epoch = by_epoch["sarcnet_pooled"].dropna()
 best, last = by_epoch.min(), by_epoch.iloc[-1]
 display(Markdown(
-    f"Held-out loss of `sarcnet_pooled`: {by_epoch.iloc[0]:.3f} in the first epoch, "
+    f"Held-out loss of {label('sarcnet_pooled')}: {by_epoch.iloc[0]:.3f} in the first epoch, "
     f"{last:.3f} in the last, at its lowest {best:.3f} in epoch {by_epoch.idxmin() + 1}. "
     + figures.say_when_stopped(curves[curves["model"] == "sarcnet_pooled"], tuning=results["sarcnet_pooled"].tuning)
 ))
@@ -299,7 +300,7 @@ stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk
 
 # %% [markdown]
 # A dot is a patient, the box holds the middle half. The further the two clouds of a model stand apart, the better
-# it tells patients apart. `local_…` models predict the patients of *both* hospitals here. These are first
+# it tells patients apart. Models trained at one hospital predict the patients of *both* hospitals here. These are first
 # impressions without intervals: notebook 05 asks whether the differences are more than luck. It judges each repeat by
 # itself and takes the mean, which is mostly a little lower: a risk averaged over repeats is steadier than one of them.
 
@@ -308,7 +309,7 @@ n_judged = int(Followup.of(known).is_judged(horizon_months).sum())
 for name, value in aucs.items():
     stage.number(f"auc_oof_{name}", value, n=n_judged, unit="AUC")
 case, control = (effective_number(weight)[0] for weight in weights(Followup.of(known), horizon_months=horizon_months))
-display(Markdown("; ".join(f"`{name}` {value:.3f}" for name, value in aucs.items()) + ". Each rests on "
+display(Markdown("; ".join(f"{label(name)} {value:.3f}" for name, value in aucs.items()) + ". Each rests on "
                  f"{case:.1f} effective cases and {control:.1f} effective controls (notebook 05 says what that means)."))
 display(Markdown(str(tried)))
 
@@ -321,7 +322,8 @@ display(Markdown(str(tried)))
 # %%
 clinical = figures.clinical_weights(results["sarcnet_pooled"].trained)
 stage.figure("F5_clinical_weights", figures.draw_clinical_weights(clinical), data=clinical,
-             caption=f"Clinical weights of the {len(members)} networks of sarcnet_pooled, n = {len(known)} patients.")
+             caption=f"Clinical weights of the {len(members)} networks of {label('sarcnet_pooled')}, "
+                     f"n = {len(known)} patients.")
 
 # %% [markdown]
 # To the right of zero a variable raises the risk, to the left it lowers it, each given all the others *and the
@@ -372,7 +374,7 @@ ranked = sorted(aucs, key=aucs.get, reverse=True)
 display(Markdown(
     f"For patients left out of training, image and clinic together reach an AUC of **{aucs['sarcnet_pooled']:.2f}**, "
     f"the image alone {aucs['image_only']:.2f}, the clinical variables alone {aucs['clinical_only']:.2f}. "
-    f"Ordered from best to worst: {', '.join(f'`{name}`' for name in ranked)}. "
+    f"Ordered from best to worst: {'; '.join(label(name) for name in ranked)}. "
     f"The data are {stage.data_kind}; notebook 05 adds intervals and comparators."
 ))
 

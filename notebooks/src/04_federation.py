@@ -52,6 +52,7 @@ from sarcnet.evaluation.attempts import Attempts
 from sarcnet.evaluation.auc import auc_of
 from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
 from sarcnet.evaluation.series import series
+from sarcnet.evaluation.tables import label
 
 # %%
 from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
@@ -64,6 +65,7 @@ from sarcnet.federated.simulation import simulate
 from sarcnet.model.bags import read_bags
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.store import save_stack
+from sarcnet.model.words import column_words
 
 stage = Stage.open("04_federation", FederationSettings, vars())
 tried = Attempts()  # keeps a sentence for what these patients cannot tell
@@ -242,7 +244,7 @@ panel.round_panel(steps)
 # %%
 by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=auc_at_horizon)
 table = by_hospital.pivot(index="model", columns="centre", values="score").assign(all=overall)
-display(table.loc[["sarcnet_fedavg", *compared]].round(3), Markdown(str(tried)))
+display(table.loc[["sarcnet_fedavg", *compared]].rename(index=label).round(3), Markdown(str(tried)))
 metrics.weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
 
 # %% [markdown]
@@ -257,13 +259,13 @@ n_judged = int(Followup.of(known).is_judged(protocol.horizon_months).sum())
 for name, value in overall.items():
     stage.number(f"auc_{name}", value, n=n_judged, unit="AUC")
 display(Markdown(
-    f"Federated minus pooled: **{gap:+.3f}**. Federated minus the best single hospital (`{best_alone}`): "
+    f"Federated minus pooled: **{gap:+.3f}**. Federated minus the best single hospital ({label(best_alone)}): "
     f"**{overall['sarcnet_fedavg'] - overall[best_alone]:+.3f}**."
 ))
 
 # %% [markdown]
-# Small differences like these have an uncertainty, which notebook 05 computes; here we only look whether the
-# federation falls behind.
+# Small differences like these have an uncertainty, which notebook 05 computes; here we only look at their
+# size.
 #
 # **Has it learnt as much?** The AUC sees the order of the risks only, and the order is found early. How far the risks
 # have moved apart is seen by the *slope* of the calibration line: above 1 they still lie too close to each other, below 1
@@ -318,7 +320,7 @@ way_scores = score_by(ways, by=["model", "centre"], outcome=known, score=auc_at_
 strategies = way_scores.pivot(index="model", columns="centre", values="score")
 strategies["all"] = score_by(ways, by=["model"], outcome=known, score=auc_at_horizon).set_index("model")["score"]
 sent_bytes = {"sarcnet_fedavg": int(run.messages["bytes"].sum()), **others_run.bytes}
-strategies.assign(MiB=pd.Series(sent_bytes) / 2**20).round(3)
+strategies.assign(MiB=pd.Series(sent_bytes) / 2**20).rename(index=label).round(3)
 
 # %% [markdown]
 # One cohort with one seed: read this as "about alike" or "clearly worse", not as a ranking. We did not choose among
@@ -366,7 +368,8 @@ counted = {
 }
 told = {name: counts.suppress(own) for name, own in counted.items()}
 everybody_counts = counts.merge_counts(told, patients=known.groupby("centre").size().to_dict())
-pd.DataFrame(told).astype("Int64").astype(object).fillna("hidden").join(everybody_counts)
+shown = pd.DataFrame(told).astype("Int64").astype(object).fillna("hidden").join(everybody_counts)
+shown.rename(index=lambda name: name.replace("_", " "))
 
 # %% [markdown]
 # *low* and *high* are what is known of the sum: equal where no hospital hid its count, and bounds where one did. The true
@@ -402,12 +405,14 @@ display(Markdown(
 
 # %%
 read_off = attacks.inspect_gradient(run.model, patients, row=0, group=min(32, len(patients)))
-read_off.set_index("column").round(2).head(8)
+words = {"from_one": "from one patient", "from_group": "from a group"}
+read_off["column"] = read_off["column"].map(column_words)
+read_off.rename(columns=words).set_index("column").round(2).head(8)
 
 # %% [markdown]
-# *true* are the first patient's standardised values, *from_one* is read off a step on this patient alone, *from_group*
-# off a step on 32, where the same division gives nothing near. This is why a hospital trains whole epochs on all its
-# patients before it answers.
+# *true* are the first patient's standardised values, *from one patient* is read off a step on this patient alone,
+# *from a group* by the same division off a step on up to 32 patients: it is a mixture of theirs. This is why a hospital
+# trains whole epochs on all its patients before it answers.
 #
 # Only deliberate noise (differential privacy) bounds what can be learnt, at a price. The package can add it at the
 # hospital, where it protects a *patient*, or at the server, where it protects a *hospital's* part, and accounts for
@@ -445,7 +450,7 @@ display(Markdown(
 # which fold never leaves. The number of rounds was chosen on other virtual cohorts ([how long to
 # train](../docs/training-length.md)), never on these patients. It suits hospitals of this size: smaller ones take fewer
 # steps in a round and need more rounds.
-# How far federated training falls behind with more hospitals, or with hospitals less alike than these, is not shown
+# How federated and pooled training compare with more hospitals, or with hospitals less alike than these, is not shown
 # here but in [docs/heterogeneity.md](../docs/heterogeneity.md), on simulated features.
 #
 # ## Next

@@ -115,7 +115,8 @@ if has_truth:
     repeats = [oracle.assign(repeat=number, fold=-1) for number in folds["repeat"].unique()]
     predictions = pd.concat([predictions, *repeats], ignore_index=True)
 crossed = series("cross-validation", known, predictions)
-predictions.groupby("model", sort=False)["risk"].describe()[["count", "mean", "std", "min", "max"]].round(3)
+described = predictions.groupby("model", sort=False)["risk"].describe()[["count", "mean", "std", "min", "max"]]
+described.rename(index=tables.label).round(3).astype({"count": int})
 
 # %%
 slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
@@ -185,7 +186,7 @@ display(crossed_table, Markdown(judged.complaints))
 # model in question and each other. The paper's column is about other patients and is not meant to agree: the virtual
 # cohort was calibrated on its figures for the grade and the clinical score, never on SarcNet's. *Mean over folds* is the
 # mean AUC within a fold, where all patients are judged by the same model. The interval belongs to the AUC with the folds
-# pooled, which also compares patients of different folds and lies a little lower. *P* and the interval of a difference
+# pooled, which also compares patients of different folds, so the two need not agree. *P* and the interval of a difference
 # come from the same resamples and agree: P is below 0.05 exactly where the 95 % interval excludes 0.
 #
 # **One primary comparison.** With so many models some P value is small by chance. The
@@ -388,9 +389,11 @@ if len(in_time):
 # %%
 numbers = metrics.metrics_table(crossed, horizon_months=horizon_months, tried=tried)
 weighting = weightings(everyone, model=model, horizon_months=horizon_months, training=crossed.followup)
-display(numbers.round(3), weighting.round(3))
+display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(precision=3, na_rep="–"))
 
 # %% [markdown]
+# A dash: the grade is no probability, so it has no Brier score.
+#
 # *Naive* leaves the lost out. It differs from the weighted AUC even when patients are lost independently of their risk,
 # so a difference does not show why they left; and when leaving depends on the risk itself, both are biased. Harrell's C
 # depends on how long patients happened to be watched, Uno's does not. *Prediction accuracy* is the share by which the
@@ -403,7 +406,7 @@ display(numbers.round(3), weighting.round(3))
 
 # %%
 accuracy = {item.name: metrics.accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
-display(*accuracy.values())
+display(*(table.replace("", "–") for table in accuracy.values()))
 
 # %% [markdown]
 # All these weights assume that within a hospital patients are lost at random. The next table drops that assumption: the
@@ -447,7 +450,7 @@ if calibrated.lived:
                                             endpoint=endpoint)
     stage.figure("F9_calibration", figure, data=calibrated.groups, caption="Observed against predicted risk at 5 years, smooth "
                  "and by groups of predicted risk, and the predicted risks by outcome.")
-calibrated.table
+calibrated.table.style.hide(axis="index").format(precision=3, na_rep="–")
 
 # %% [markdown]
 # On the dotted line risks are true as numbers; above it they are understated. A slope below 1 means risks that are too
@@ -468,14 +471,15 @@ overall = [made for made in agreed if made.series in sizes]
 for made in (one for one in overall if one.model == model and one.enough):
     for what, found in (("slope", made.slope), ("observed_over_predicted", made.ratio)):
         stage.number(f"{what}_{made.series}_{model}", found.value, low=found.low, high=found.high, n=made.n, unit=what)
-display(told.agreement_table(overall), Markdown(told.deviations(overall)))
+display(told.agreement_table(overall).style.hide(axis="index"), Markdown(told.deviations(overall)))
 
 # %% [markdown]
 # Hospital by hospital, for the model in question. A model can be right on average because it is too high in one hospital
 # and too low in the other.
 
 # %%
-display(told.agreement_table([made for made in agreed if made.model == model and made.series not in sizes]))
+by_hospital = [made for made in agreed if made.model == model and made.series not in sizes]
+display(told.agreement_table(by_hospital).style.hide(axis="index"))
 
 # %% [markdown]
 # **Recalibration by sums.** Two numbers can correct risks that are too timid, too extreme, too high or too low: an
@@ -494,7 +498,8 @@ mended = tried("recalibration", recalibration.recalibrate, able)
 if mended is not None and len(held) and model in held.risks:
     shown = recalibration.before_and_after(held, model, mended.correction, name=f"{tables.label(model)}, recalibrated")
     pair = told.agreements([shown], horizon_months=horizon_months, level=interval_level, tried=tried)
-    display(told.agreement_table(pair), Markdown(f"{mended.sentence} {told.change(*pair) if len(pair) == 2 else ''}"))
+    display(told.agreement_table(pair).style.hide(axis="index"),
+            Markdown(f"{mended.sentence} {told.change(*pair) if len(pair) == 2 else ''}"))
 
 # %% [markdown]
 # ## 8 · Risk groups
@@ -529,7 +534,8 @@ if rival != "fnclcc_grade":
 moved = appraisal.moves_of(crossed, model, edges, cut=cut, horizon_months=horizon_months, level=interval_level, tried=tried)
 for other, found in moved.items():
     display(Markdown(f"Instead of **{tables.label(other)}**: net share that moves the right way, of patients who "
-                     f"{endpoint.had} {found.cases.signed}, of the others {found.controls.signed}."), found.table.round(3))
+                     f"{endpoint.had} {found.cases.signed}, of the others {found.controls.signed}."),
+            found.table.style.hide(axis="index").format(precision=3, na_rep="–"))
 
 # %% [markdown]
 # The column *incidence* is that of the event at the horizon in those who moved, with its interval.

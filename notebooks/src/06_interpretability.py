@@ -53,6 +53,7 @@ from IPython.display import HTML, Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.stage import Stage
+from sarcnet.evaluation.tables import label
 from sarcnet.interpret import against_truth, figures, heatmap
 from sarcnet.interpret.contributions import PRODUCERS, explain
 from sarcnet.interpret.geometry import tile_geometry
@@ -158,7 +159,7 @@ for _, patient in shown.iterrows():
 # %%
 worth = response.points_per_log_odds(model, judged, use=strangers)
 figure = figures.draw_heatmaps(maps, horizon_months=horizon_months, points_per_log_odds=worth)
-stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {explained_model}, "
+stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {label(explained_model)}, "
              "for the patients of each hospital with the highest and lowest image score.")
 
 # %% [markdown]
@@ -524,7 +525,7 @@ if has_truth:
     categories = readers.truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
     sheets = readers.simulate_sheets(team, key, categories, folder=folder / "filled", rng=drawing)
     filled = review_import.read_sheets(sheets, key=key)
-    checked = review_analysis.check_readers(filled, key).rename(columns={"failed_items": "failed on"})
+    checked = review_analysis.check_readers(filled, key).rename(columns={"failed_items": "failed on"}).replace("", "–")
     display(Markdown(review_import.told(filled)), checked.set_index("reader"))
 
 # %% [markdown]
@@ -618,7 +619,7 @@ for name, table in kept.items():
 
 # %%
 sentences = against_truth.verdicts(found, reference) if has_truth else ["Without truth, pathologists must judge the tiles."]
-display(Markdown(f"`{explained_model}`, {stage.data_kind} data. " + " ".join(sentences)))
+display(Markdown("\n".join([f"{label(explained_model)}, {stage.data_kind} data.\n", *(f"- {line}" for line in sentences)])))
 
 # %% [markdown]
 # And what would have been said without the truth, as on real slides:

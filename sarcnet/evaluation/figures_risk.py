@@ -64,10 +64,11 @@ def draw_survival(found: dict[str, Curves], *, horizon_months: float, endpoint: 
         _numbers_at_risk(below, curves.at_risk, shown, named=column == 0)
     if (engine := figure.get_layout_engine()) is not None:
         engine.set(wspace=0.06)  # type: ignore[call-arg]  # so that two rows of numbers at risk do not run together
-    axes[0][0].set_ylabel(endpoint.survival)
-    axes[1][0].set_ylabel("cumulative incidence" + (" (death competes)" if endpoint.competing else ""))
+    axes[0][0].set_ylabel(endpoint.survival.replace(", ", ",\n"))
+    axes[1][0].set_ylabel("cumulative incidence" + ("\n(death competes)" if endpoint.competing else ""))
     axes[0][0].legend(loc="lower left")
-    axes[1][0].legend(loc="upper left", fontsize="small")
+    handles, names = axes[1][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=2 * len(found), fontsize="small")
     return figure
 
 
@@ -159,5 +160,5 @@ def draw_decision(
     ax.set(ylim=(-0.12 * top, 1.05 * top), xlabel=f"risk of {endpoint.event} at which one would treat")
     ax.set_ylabel(f"net benefit, per 100 patients ({level:.0%} band)")
     ax.set_title(f"{name}, n = {n}")
-    ax.legend(fontsize="small")
+    figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     return figure

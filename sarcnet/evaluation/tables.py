@@ -45,7 +45,11 @@ NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "h
 
 def label(model: str) -> str:
     """What a figure or table calls a model."""
-    return LABELS.get(model, f"SarcNet, {model.removeprefix('local_')} alone" if model.startswith("local_") else model)
+    if model in LABELS:
+        return LABELS[model]
+    if model.startswith("local_"):
+        return f"SarcNet, {model.removeprefix('local_')} alone"
+    return f"SarcNet, federated ({model.removeprefix('sarcnet_')})" if model.startswith("sarcnet_") else model
 
 
 def in_order(models: Sequence[str]) -> list[str]:

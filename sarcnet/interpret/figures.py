@@ -15,6 +15,7 @@ from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.against_truth import PATTERNS
 from sarcnet.interpret.heatmap import HeatMap
 from sarcnet.interpret.tiles import SeenTile
+from sarcnet.model.words import variable_words
 
 RAISES_LOWERS = "RdBu_r"  # red raises the score, blue lowers it; told apart by colour-blind readers
 BAR_UM = 200.0
@@ -54,7 +55,7 @@ def draw_heatmaps(
     if points_per_log_odds is not None:
         worth = points_per_log_odds
         bar.set_label(f"contribution of a tile, log-odds\n(percentage points of {horizon_months / 12:g}-year risk)")
-        bar.ax.yaxis.set_major_formatter(lambda v, _: f"{_signed(v)} ({v * worth:+.1f})".replace("-", "−"))
+        bar.ax.yaxis.set_major_formatter(lambda v, _: f"{v:+.3f} ({v * worth:+.1f})".replace("-", "−") if v else "0")
     return figure
 
 
@@ -104,7 +105,7 @@ def draw_clinical(clinical: pd.DataFrame) -> Figure:
         height = np.linspace(-0.28, 0.28, max(len(values), 2))[: len(values)]
         ax.scatter(values, place + np.roll(height, 7), s=7, color=PALETTE[0], alpha=0.35, linewidths=0)
     ax.axvline(0, color="0.6", linewidth=1)
-    ax.set_yticks(range(len(order)), order)
+    ax.set_yticks(range(len(order)), [variable_words(name) for name in order])
     ax.invert_yaxis()
     ax.set_xlabel(f"contribution to the score (log-odds), n = {clinical['patient_id'].nunique()} patients")
     return figure

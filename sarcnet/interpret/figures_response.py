@@ -12,16 +12,11 @@ from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.nomogram import IMAGE, Nomogram
 from sarcnet.interpret.studio import CONTROLS, ELSEWHERE, KNOBS, STAIN
 from sarcnet.model.clinical import CATEGORIES
+from sarcnet.model.words import variable_words
 
 MODEL, TRUTH = PALETTE[0], "black"
 TITLES = {**KNOBS, STAIN: "stain strength (control)", ELSEWHERE: "another part (control)"}
 PER_ROW = 4
-NAMES = {
-    "age_years": "age (years)",
-    "size_mm": "size (mm)",
-    "fnclcc_grade": "FNCLCC grade",
-    IMAGE: "slide (percentile of the patients)",
-}
 
 
 def draw_counterfactual(found: pd.DataFrame, *, level: float, horizon_months: float) -> Figure:
@@ -58,7 +53,7 @@ def draw_counterfactual(found: pd.DataFrame, *, level: float, horizon_months: fl
 
 
 def _name(variable: str) -> str:
-    return NAMES.get(variable, variable.replace("_", " "))
+    return "slide (percentile of the patients)" if variable == IMAGE else variable_words(variable)
 
 
 def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: float, horizon_months: float) -> Figure:

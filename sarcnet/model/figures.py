@@ -15,8 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.outcome import Followup
+from sarcnet.evaluation.tables import label
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.predict import TrainedStack
+from sarcnet.model.words import column_words
 
 #: Okabe–Ito colours: told apart with any colour vision.
 CURVE_COLOURS = {"training patients": "#0072B2", "stopping patients": "#009E73", "held-out patients": "#D55E00"}
@@ -43,7 +45,8 @@ def outcome_by(patients: pd.DataFrame, *, horizon_months: float, endpoint: Endpo
 def learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """By model and epoch, long: model, epoch, patients, loss (mean over members), low, high (their range).
 
-    Stopping patients are there where early stopping was on; a member whose training has ended keeps its last loss.
+    Stopping patients are there where early stopping was on; a member whose training has ended keeps its last loss up to
+    the last epoch of its own model, never beyond.
     """
     long = (
         _to_the_end(curves)
@@ -55,8 +58,11 @@ def learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _to_the_end(curves: pd.DataFrame) -> pd.DataFrame:
-    losses = curves.pivot(index="epoch", columns=["model", "member"], values=list(CURVE_COLUMNS))
-    return losses.ffill().stack(["model", "member"], future_stack=True).reset_index()
+    parts = []
+    for model, own in curves.groupby("model", sort=False):
+        losses = own.pivot(index="epoch", columns="member", values=list(CURVE_COLUMNS)).ffill()
+        parts.append(losses.stack("member", future_stack=True).reset_index().assign(model=model))
+    return pd.concat(parts, ignore_index=True)
 
 
 def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figure:
@@ -75,7 +81,8 @@ def draw_learning_curves(curves: pd.DataFrame, *, models: Sequence[str]) -> Figu
         own = curves[curves["model"] == model]
         if own["stopping_loss"].notna().any():
             sns.rugplot(x=own.loc[own["kept"], "epoch"] + 1, ax=ax, color="0.2", height=0.05, label="epoch kept")
-        ax.set(title=model, xlabel="epoch")
+        ax.set(xlabel="epoch")
+        ax.set_title(label(model), fontsize="medium")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     axes[0, 0].set_ylabel("loss per patient\n(negative log-likelihood)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -121,7 +128,7 @@ def draw_risk_by_outcome(
     )
     for ax, model in zip(axes[0], models, strict=True):
         _strips(ax, table[table["model"] == model], endpoint=endpoint)
-        ax.set_title(f"{model}\n{notes.get(model, '')}".strip(), fontsize="medium")
+        ax.set_title(f"{label(model)}\n{notes.get(model, '')}".strip(), fontsize="medium")
     axes[0, 0].set_ylabel(
         f"predicted {horizon_months:g}-month risk\nof {endpoint.event}\n(out of fold, mean over repeats)"
     )
@@ -141,8 +148,8 @@ def _strips(ax: Axes, rows: pd.DataFrame, *, endpoint: Endpoint) -> None:
     palette = {labels[name]: colour for name, colour in colours.items()}
     order = list(palette)
     sns.boxplot(shown, x="label", y="risk", order=order, fill=False, color="0.15", width=0.5, showfliers=False, ax=ax)
-    for place, (label, colour) in enumerate(palette.items()):
-        risk = shown.loc[shown["label"] == label, "risk"].to_numpy()
+    for place, (text, colour) in enumerate(palette.items()):
+        risk = shown.loc[shown["label"] == text, "risk"].to_numpy()
         ax.scatter(place + _spread(len(risk)), risk, s=6, color=colour, alpha=0.6, linewidths=0)
     ax.set(xlabel="", ylim=(0, 1.02))
     ax.tick_params(axis="x", labelsize="x-small")
@@ -181,7 +188,7 @@ def draw_clinical_weights(weights: pd.DataFrame) -> Figure:
     for place, name in enumerate(order):
         values = weights.loc[weights["column"] == name, "weight"].to_numpy()
         ax.scatter(values, place + _spread(len(values)), s=9, color="#0072B2", alpha=0.6, linewidths=0)
-    ax.set_yticks(range(len(order)), list(order))
+    ax.set_yticks(range(len(order)), [column_words(name) for name in order])
     ax.invert_yaxis()
     ax.axvline(0, color="0.5", linewidth=0.8)
     ax.set(xlabel="log-odds of the hazard\nper standard deviation", ylabel="")

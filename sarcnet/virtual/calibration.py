@@ -33,6 +33,17 @@ TARGETS = {  # published intervals and ranges
     "radiotherapy": (0.55, 0.65),
     "agreement_grade": (0.70, 0.80),  # of two readers; 0.75 in Coindre et al., Cancer 1986
 }
+WORDS = {
+    "auc_fnclcc_grade": "AUC at 5 years: FNCLCC grade",
+    "auc_sarculator_variables": "AUC at 5 years: Cox, size + grade + histotype",
+    "free_of_metastasis_5y": "free of metastasis at 5 years (share)",
+    "headroom": "AUC of the oracle minus that of the Cox model",
+    "grade_3": "grade 3 (share)",
+    "chemotherapy": "chemotherapy (share)",
+    "radiotherapy": "radiotherapy (share)",
+    "agreement_grade": "two pathologists agree on the grade (share)",
+    "auc_oracle": "AUC at 5 years: oracle (true risk)",
+}
 
 
 def mass_patients(*, n: int, seed: int) -> VirtualPatients:
@@ -131,9 +142,9 @@ def faults_of(report: dict[str, Any]) -> list[str]:
 
 
 def as_table(report: dict[str, Any]) -> pd.DataFrame:
-    """The figures that have a target, with it: columns simulated, low, high."""
-    rows = {name: (report[name], *bounds) for name, bounds in TARGETS.items()}
-    rows["auc_oracle"] = (report["auc_oracle"], np.nan, np.nan)
+    """The figures that have a target, in words, with it: columns simulated, low, high."""
+    rows = {WORDS[name]: (report[name], *bounds) for name, bounds in TARGETS.items()}
+    rows[WORDS["auc_oracle"]] = (report["auc_oracle"], np.nan, np.nan)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["simulated", "target, low", "target, high"])
 
 

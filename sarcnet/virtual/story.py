@@ -177,7 +177,7 @@ def summary(cohort: Cohort, *, report: dict[str, Any] | None, endpoint: Endpoint
     if report is not None:
         grade, clinical, oracle = (report[f"auc_{k}"] for k in ("fnclcc_grade", "sarculator_variables", "oracle"))
         lines.append(
-            f"- By simulation (n = {report['patients']}), the grade reaches an AUC of {grade:.3f} at 5 years, a Cox "
+            f"- By simulation (n = {report['patients']:,}), the grade reaches an AUC of {grade:.3f} at 5 years, a Cox "
             f"model on size, grade and histotype {clinical:.3f}, the oracle {oracle:.3f}."
         )
     return "\n".join(lines)
