@@ -137,7 +137,7 @@ def draw_time(
         ax.set(xlabel="horizon (months)", ylabel="Brier score (0 is perfect)", ylim=(0, None))
         ax.set_title(f"validation, n = {sizes['validation']}")
     for ax in axes[0]:
-        ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16))  # below: nothing drawn is covered
+        ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: nothing drawn is covered
     return figure
 
 

@@ -14,7 +14,7 @@ from sarcnet.cohort.schema import HISTOTYPES, PATIENTS, check_outcomes, check_ta
 from sarcnet.compendium.faults import Faults, SarcnetError
 from sarcnet.compendium.params import validated
 from sarcnet.compendium.seeds import rng
-from sarcnet.virtual import observer
+from sarcnet.virtual import calibration, observer
 from sarcnet.virtual.calibration import auc, calibration_report, faults_of, mass_patients, reading_agreement
 from sarcnet.virtual.centres import CENTRES, CLB, IB, virtual_centre
 from sarcnet.virtual.draws import mass_draws
@@ -235,3 +235,10 @@ def test_no_luck_of_the_draw_leaves_what_the_schema_takes(centre):
 def test_auc_against_counting_pairs():
     case, score = np.array([True, True, False, False]), np.array([3.0, 1.0, 1.0, 0.0])
     assert auc(case, score=score) == (1 + 1 + 0.5 + 1) / 4
+
+
+def test_the_calibration_table_names_its_rows_in_words() -> None:
+    report = dict.fromkeys([*calibration.TARGETS, "auc_oracle"], 0.5)
+    rows = list(calibration.as_table(report).index)
+    assert len(rows) == len(set(rows)) == len(report)
+    assert not [text for text in rows if "_" in text]
