@@ -53,7 +53,6 @@ from IPython.display import HTML, Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation.tables import label
 from sarcnet.interpret import against_truth, figures, heatmap
 from sarcnet.interpret.contributions import PRODUCERS, explain
 from sarcnet.interpret.geometry import tile_geometry
@@ -124,6 +123,7 @@ display(Markdown(
 # tile, so the two need not agree. In small bags all orders can be counted out.
 
 # %%
+from sarcnet.evaluation.tables import label
 from sarcnet.interpret import figures_response, nomogram, response, sanity, shapley
 from sarcnet.model.crossval import fold_matrix
 
