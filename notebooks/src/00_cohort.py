@@ -180,9 +180,8 @@ for centre, (free, low, high) in followup.free_at(curves, years=5.0).items() if 
 display(Markdown(story.outcome(known, endpoint=endpoint)))
 
 # %% [markdown]
-# Look at the shape: the curves fall steeply at first and then flatten. Metastases come early or not at all, as in the
-# TCGA series, where half of them came within nine months. The bands are wide; with cohorts of this size, differences
-# between hospitals are easily chance.
+# Look at the shape: do the curves fall steeply at first and flatten then? In the TCGA series half of the metastases came
+# within nine months. Look at the bands too: where they overlap widely, a difference between hospitals may be chance.
 
 # %% [markdown]
 # ## 4 · Their slides
