@@ -58,12 +58,11 @@ def results_page(numbers: dict[str, Any], results: dict[str, Any], tables: dict[
     """A page with the results of a run that is not the one behind the README, for example of the study profile.
 
     Args:
-        numbers: profile, data_kind, git, machine and stages, as in figures/numbers.json.
+        numbers: profile, data_kind and git, as in figures/numbers.json.
         results: results.json of notebook 05.
         tables: further tables by title, as Markdown.
     """
-    profile, cores = numbers["profile"], numbers["machine"]["cores"]
-    times = [[stage["title"], duration(stage["wall_s"])] for stage in numbers["stages"].values()]
+    profile = numbers["profile"]
     commit = numbers["git"].get("commit", "unknown")[:12]
     parts = [
         f"# Results of the profile `{profile}`",
@@ -71,7 +70,6 @@ def results_page(numbers: dict[str, Any], results: dict[str, Any], tables: dict[
         f"`make reproduce PROFILE={profile}`.",
         results_block(numbers, results),
         *(f"## {title}\n\n{body}" for title, body in tables.items()),
-        f"## Time\n\nOn {cores} cores ({numbers['machine']['cpu']}).\n\n{table(['notebook', 'time'], times)}",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -8,8 +8,6 @@ NUMBERS = {
     "profile": "study",
     "data_kind": "simulated",
     "git": {"commit": "0123456789abcdef"},
-    "machine": {"cores": 2, "cpu": "a processor"},
-    "stages": {"00_cohort": {"title": "00 · Cohort", "question": "Who?", "wall_s": 61.0, "numbers": {}}},
 }
 
 
@@ -32,14 +30,13 @@ def test_the_verdict_on_calibration_stands_under_the_table():
         assert text.startswith("**Simulated patients**")
 
 
-def test_the_page_of_a_profile_holds_its_table_statements_and_times():
+def test_the_page_of_a_profile_holds_its_table_and_statements():
     page = results_page(NUMBERS, results("Risks are too timid."), {"Net benefit": "| a |\n| --- |\n| 1 |"})
     assert page.startswith("# Results of the profile `study`")
     for part in (
         "| network | 0.800 |",
         "- Risks are too timid.",
         "## Net benefit\n\n| a |",
-        "00 · Cohort",
         "0123456789ab",
     ):
         assert part in page

@@ -213,6 +213,10 @@ def test_tables_are_written_twice_and_empty_ones_say_so(tmp_path):
     text = (tmp_path / "some_table.md").read_text()
     assert text.startswith("# some table (simulated data)")
     assert "| a\\|b | 0.123 |" in text
+    report.write_tables(
+        tmp_path, {"differences": pd.DataFrame({"p": [0.0004, 0.04], "low": [0.0004, 0.04]})}, kind="simulated"
+    )
+    assert "| < 0.001 | 0.000 |\n| 0.040 | 0.040 |" in (tmp_path / "differences.md").read_text()
     assert "Nothing could be computed." in (tmp_path / "empty.md").read_text()
     assert pd.read_csv(tmp_path / "some_table.csv")["value"].iloc[0] == pytest.approx(0.12345)
 

@@ -282,7 +282,10 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str)
     paths = []
     for name, frame in tables.items():
         whole = frame.reset_index() if frame.index.name or frame.index.dtype == object else frame
-        rows = [[_cell(value) for value in row] for row in whole.itertuples(index=False)]
+        rows = [
+            [_cell(value, str(c)) for c, value in zip(whole.columns, row, strict=True)]
+            for row in whole.to_numpy(object)
+        ]
         body = markdown_table([str(c) for c in whole.columns], rows) if len(whole) else "Nothing could be computed."
         title = f"# {name.replace('_', ' ')} ({kind} data)"
         paths.append(_write(folder / f"{name}.md", f"{title}\n\n{body}\n"))
@@ -290,8 +293,10 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str)
     return paths
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, column: str) -> str:
     if isinstance(value, float | np.floating):
+        if column == "p" and value < 0.001:
+            return "< 0.001"
         return "" if np.isnan(value) else f"{value:.3f}"
     return str(value)
 
