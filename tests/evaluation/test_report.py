@@ -180,11 +180,13 @@ def test_a_validation_series_needs_events(events, stated):
     assert stated in report.write.enough_to_validate(events)
 
 
-def test_the_sample_size_for_development_is_computed(training):
-    assert "not reached" not in report.write.enough_to_develop(training, ["size_mm"])
-    many = training.patients.assign(word=[f"kind {i}" for i in range(len(training))])
-    wide = Series(training.name, many, training.risks)
-    assert "not reached" in report.write.enough_to_develop(wide, ["size_mm", "word"])
+def test_the_sample_size_for_development_counts_the_columns_of_the_clinical_branch(training):
+    variables = ["age_years", "sex", "size_mm", "depth", "site", "histotype", "fnclcc_grade"]
+    wide = report.write.enough_to_develop(training, variables)
+    assert "For the 19 parameters" in wide  # as docs/statistical-analysis-plan.md counts them
+    assert "not reached" in wide
+    large = Series(training.name, pd.concat([training.patients] * 20, ignore_index=True), {})
+    assert "not reached" not in report.write.enough_to_develop(large, variables)
 
 
 def test_each_series_has_its_own_calibration_in_the_report(training, tmp_path):

@@ -22,6 +22,7 @@ from sarcnet.evaluation.report.checklists import Item, read_checklist
 from sarcnet.evaluation.sample_size import PESSIMISTIC, for_shrinkage, largest_r2
 from sarcnet.evaluation.series import Series
 from sarcnet.evaluation.tables import label
+from sarcnet.model.clinical import clinical_columns
 
 EVENTS_FOR_VALIDATION = 100  # Collins et al., Statistics in Medicine 2016;35:214-226
 ABSENT = "not computed"
@@ -224,10 +225,7 @@ def enough_to_develop(training: Series, variables: Sequence[str]) -> str:
 
     There is no such rule for the image branch of a network, and the sentence says so.
     """
-    parameters = sum(
-        1 if pd.api.types.is_numeric_dtype(training.patients[name]) else training.patients[name].nunique() - 1
-        for name in variables
-    )
+    parameters = len(clinical_columns(variables))
     events = int((training.followup.event == METASTASIS).sum())
     if not events:
         return "No event, so no sample size can be computed."
