@@ -106,7 +106,7 @@ pd.DataFrame({"patients": known.groupby("centre").size(), "in the folder": pd.Se
 #
 # Rounds × local epochs is the number of times each patient is seen. **Equally many views are not equal progress.** A
 # training step is taken for each batch, and a hospital has fewer batches than all hospitals together; the average of the
-# hospitals' steps counts as one; and the optimiser (AdamW) starts anew in every round. After as many views as the pooled
+# hospitals' steps counts as one; and the optimiser (AdamW) is reset in every round. After as many views as the pooled
 # training has, the federation has learnt less, and its risks lie closer to each other. So the number of rounds is not
 # derived from the epochs of the pooled training: it was chosen on other virtual cohorts, by a rule that was fixed before
 # they were simulated ([how long to train](../docs/training-length.md)).

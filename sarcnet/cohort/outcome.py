@@ -24,7 +24,7 @@ class Followup:
     (:mod:`sarcnet.cohort.endpoint`); then there is no competing death.
 
     At a horizon each patient is exactly one of: a case (metastasis by then), a control (free of metastasis then, or dead
-    before without one), lost (censored before it). Whoever is censored on the very day of the horizon was free then.
+    before without one), lost (censored before it). A patient censored on the day of the horizon was free then.
     """
 
     months: np.ndarray

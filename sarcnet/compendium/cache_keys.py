@@ -39,7 +39,7 @@ def file_key(path: Path) -> str:
 
     Files of up to 16 MiB are read whole. Of larger ones only the first and the last mebibyte are read, which is fast on
     a slide of 5 GB: another slide, another export, or a copy that was cut short is noticed, but a change in the middle
-    that leaves the size as it is, such as a damaged block or its repair, is not. (Whoever keeps a failure asks for the
+    that leaves the size as it is, such as a damaged block or its repair, is not. (A store that keeps a failure asks for the
     time stamps too, see :func:`time_stamps`.) Of a slide in several files, names, sizes and contents of the others
     count, each at most with its first and last 64 KiB.
 
@@ -47,7 +47,7 @@ def file_key(path: Path) -> str:
     changed.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        if path.exists() and not path.is_file():  # opening a pipe would never return
             return "not a file"
         own = _content(path, whole=WHOLE_BYTES, edge=EDGE_BYTES)
         others = {other.name: _companion(other) for other in _companions(path)}

@@ -180,7 +180,7 @@ def auc_of(rows: pd.DataFrame, *, horizon_months: float, tried: Attempts) -> flo
 
 
 def naive_auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
-    """AUC after leaving out whoever was lost before the horizon: simple, and biased when leaving has reasons."""
+    """AUC without patients lost before the horizon: simple, and biased when the loss depends on the outcome."""
     check(followup, horizon_months=horizon_months)
     judged = followup.is_judged(horizon_months)
     kinds = (followup.is_case, followup.is_control)

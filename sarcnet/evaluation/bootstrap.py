@@ -2,7 +2,7 @@ r"""Intervals and differences by resampling patients, in pairs: every model is j
 
 Patients are drawn with replacement within strata: centre (its size was given, not observed) by whether a metastasis
 was seen, since an AUC is a statement about cases and controls, however many there are. The censoring is estimated
-anew in each resample, because it is part of the estimate. Not resampled is the
+again in each resample, because it is part of the estimate. Not resampled is the
 training: an interval says how much the AUC would vary with other patients *judged*, for the models at hand, not with
 other patients *learnt from*.
 

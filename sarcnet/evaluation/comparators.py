@@ -132,7 +132,7 @@ def gaps(training: pd.DataFrame, patients: pd.DataFrame, *, clinical_variables: 
     strange = sorted(new[~new.isin(training["histotype"].dropna().unique())].unique())
     return [
         *(f"has a value of {name}: the Cox models go without it" for name in wanted if training[name].isna().all()),
-        *(f"has {name}: the Cox models predict whoever has it as {HISTOTYPES[0]}" for name in strange),
+        *(f"has {name}: the Cox models treat patients who have it as {HISTOTYPES[0]}" for name in strange),
     ]
 
 

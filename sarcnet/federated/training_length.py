@@ -221,7 +221,7 @@ def page(table: pd.DataFrame, *, seeds: Sequence[int], local_epochs: int, sizes:
         RULE,
         f"A round has {local_epochs} local epochs. Equally many epochs are not equal progress: a hospital takes as many "
         "training steps in an epoch as it has batches, fewer than the pooled training, whose batches hold the patients of all "
-        "hospitals; and AdamW starts anew in each round.\n",
+        "hospitals; and AdamW is reset in each round.\n",
         "Each row is a mean over cohorts, of risks for patients left out, each the mean over the repeats; *range* is from the "
         "smallest slope of a cohort to the largest. A slope above 1 means risks that lie too close to each other.\n",
     ]

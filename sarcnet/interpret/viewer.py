@@ -165,7 +165,7 @@ def static_picture(heatmap: HeatMap, *, limit: float, note: str) -> Figure:
 
 
 def show(page: str, *, instead: Figure, caption: str, height_px: int = HEIGHT_PX) -> None:
-    """Show the page to whoever sits before the notebook, and the figure `instead` with its caption where nobody does."""
+    """Show the page in an interactive notebook, and the figure `instead` with its caption in a headless run."""
     if headless():
         figures.show(instead, caption=caption)
     else:

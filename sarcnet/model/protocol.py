@@ -37,7 +37,7 @@ class Protocol:
     epoch's place (`sarcnet.federated.stopping`).
     weight_decay_grid: values among which an inner cross-validation chooses for each member (`sarcnet.model.tuning`); empty:
     weight_decay for all, and so in a federation.
-    outcome: the event that was predicted, a name in `sarcnet.cohort.endpoint`; whoever reads patients under this protocol
+    outcome: the event that was predicted, a name in `sarcnet.cohort.endpoint`; code that reads patients under this protocol
     needs tables coded for it.
     tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
     """

@@ -137,7 +137,7 @@ def _check_file(path: Path) -> None:
         raise SlideFault(f"{path.name} is a link to a file that is not there.", "Copy the slide itself.")
     if not path.exists():
         raise SlideFault(f"{path.name} is not there.", "Check the file column of slides.csv, or copy the slide again.")
-    if not path.is_file():  # opening a pipe would wait for ever
+    if not path.is_file():  # opening a pipe would never return
         kind = "folder" if path.is_dir() else "device or pipe"
         raise SlideFault(
             f"{path.name} is a {kind}, not a file.",

@@ -145,7 +145,7 @@ def _resumed(slide_id: str, unit: Path, picture: Path, stamps: list[int]) -> Sli
             return None
         with np.load(_tiles_of(unit), allow_pickle=False) as columns:
             return SlideResult(slide_id, report, dict(columns), resumed=True)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):  # not there, or not whole: made anew
+    except (OSError, ValueError, KeyError, TypeError, EOFError):  # missing or incomplete: computed again
         return None
 
 

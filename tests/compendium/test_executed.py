@@ -1,4 +1,4 @@
-"""What a reader sees in an executed notebook: figures with captions, links that lead somewhere, whoever ran it."""
+"""What a reader sees in an executed notebook: figures with captions, links that resolve, however it was run."""
 
 from __future__ import annotations
 

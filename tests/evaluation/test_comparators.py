@@ -142,11 +142,11 @@ def test_what_one_fold_lacks_is_said_of_that_fold(patients, folds):
     for repeats, said in (
         (
             1,
-            "Of the training patients for repeat 0, fold 1, none has MPNST: the Cox models predict whoever has it as UPS.",
+            "Of the training patients for repeat 0, fold 1, none has MPNST: the Cox models treat patients who have it as UPS.",
         ),
         (
             2,
-            "Of the training patients for repeat 0, fold 1, none has MPNST: the Cox models predict whoever has it as UPS "
+            "Of the training patients for repeat 0, fold 1, none has MPNST: the Cox models treat patients who have it as UPS "
             "(the same in 2 of 6 folds).",
         ),
     ):
