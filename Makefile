@@ -55,29 +55,29 @@ figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ an
 	@$(BIN)/sarcnet publish demo
 
 bench: .venv/.ready  ## time a slide, and whole profiles from nothing (PROFILES="smoke demo study")
-	@$(BIN)/python -m sarcnet.virtual.bench
-	@$(BIN)/sarcnet bench $(or $(PROFILES),smoke demo)
+	@$(BIN)/python -m studies.benchmarks.rendering
+	@$(BIN)/python -m studies.benchmarks.profiles $(PROFILES)
 
 bench-model: .venv/.ready  ## time the study's cross-validation, and the paired bootstrap against loops over scikit-survival
-	@$(BIN)/python -m sarcnet.model.bench
-	@$(BIN)/python -m sarcnet.evaluation.bench
+	@$(BIN)/python -m studies.benchmarks.crossval
+	@$(BIN)/python -m studies.benchmarks.bootstrap
 
 bench-slides: .venv/.ready  ## time slides to features beside other tools, in docs/benchmark-slides.md (REAL=slide FOLDER=data/bench)
-	@$(BIN)/python -m sarcnet.features.bench $(if $(REAL),--real $(REAL)) $(if $(FOLDER),--folder $(FOLDER))
+	@$(BIN)/python -m studies.benchmarks.slides.run $(if $(REAL),--real $(REAL)) $(if $(FOLDER),--folder $(FOLDER))
 
 bench-interpret: .venv/.ready  ## time morphometry, a heat map of 100,000 tiles and the viewer's first picture
-	@$(BIN)/python -m sarcnet.interpret.bench
+	@$(BIN)/python -m studies.benchmarks.interpret
 
 calibration: .venv/.ready  ## simulate fifty studies without slides and renew docs/calibration.md
-	@$(BIN)/python -m sarcnet.evaluation.studies --report docs/calibration.md
+	@$(BIN)/python -m studies.cohort_calibration --report docs/calibration.md
 
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
-	@$(BIN)/python -m sarcnet.slides.real_slide
+	@$(BIN)/python -m sarcnet.slides.example_slide
 	@$(BIN)/sarcnet run real_slide --upto 02_features
 
 federation: .venv/.ready  ## train over real programs (SuperLink, two SuperNodes, TLS, keys); the smoke model must come out
 	@$(BIN)/sarcnet run smoke --upto 04_federation
-	@$(BIN)/python -m sarcnet.federated.deployment --run runs/smoke
+	@$(BIN)/python -m studies.local_federation.run --run runs/smoke
 
 lock: .venv/.ready  ## renew the pins from the ranges in pyproject.toml
 	@{ sed -n '/^#/p' requirements.lock.txt; $(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11.7 \

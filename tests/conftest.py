@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import pyvips
 
+pytest_plugins = ["two_hospitals"]
 SlideWriter = Callable[..., Path]
 
 

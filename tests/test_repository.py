@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sarcnet.compendium.cli import parser
+from sarcnet.cli.main import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "figures"

@@ -9,7 +9,7 @@
 #     language: python
 #     name: python3
 #   sarcnet:
-#     settings: sarcnet.virtual.settings:CohortSettings
+#     settings: sarcnet.cohort.settings:CohortSettings
 # ---
 
 # %% [markdown]
@@ -69,9 +69,10 @@ from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.paths import resolve
 from sarcnet.compendium.stage import Stage
-from sarcnet.virtual import calibration, knobs, panel, story
-from sarcnet.virtual.information import information
-from sarcnet.virtual.settings import CohortSettings
+from virtual_cohort.patients import calibration
+from virtual_cohort import knobs, widget, notebook_text
+from virtual_cohort.patients.information import information
+from sarcnet.cohort.settings import CohortSettings
 
 # %%
 stage = Stage.open("00_cohort", CohortSettings, vars())
@@ -89,8 +90,8 @@ display(Markdown(endpoint.note))
 
 # %%
 folder = resolve(cohort_dir)
-made = story.make(folder, settings=stage.settings) if simulated else story.note_sources(stage, folder=folder)
-display(Markdown(story.how_it_came(cohort_kind, made=made)))
+made = notebook_text.make(folder, settings=stage.settings) if simulated else notebook_text.note_sources(stage, folder=folder)
+display(Markdown(notebook_text.how_it_came(cohort_kind, made=made)))
 
 # %% [markdown]
 # Either way the cohort now comes in through the same door. Every cell of both tables is checked against the schema
@@ -105,9 +106,9 @@ stage.write_json("outcome.json", endpoint.to_dict())
 stage.write_table("training.parquet", cohort.training)
 stage.write_table("validation.parquet", cohort.validation, readers=("05_evaluation",))
 stage.write_table("slides.parquet", cohort.slides)
-files = story.register_slides(stage, cohort=cohort)
+files = notebook_text.register_slides(stage, cohort=cohort)
 known = with_outcome(cohort.training)
-display(Markdown(story.counts(cohort)))
+display(Markdown(notebook_text.counts(cohort)))
 
 # %% [markdown]
 # The study asks for metastases within five years. Before anything is computed: is that known of these patients? A hospital
@@ -136,7 +137,7 @@ table.style.set_properties(**{"text-align": "right", "white-space": "pre"})
 # %%
 for centre, share in table1.missing_share(cohort.patients).max(axis=1).items():
     stage.number(f"missing_max_{centre}", share, unit="% missing, worst variable")
-display(Markdown(story.case_mix(cohort)))
+display(Markdown(notebook_text.case_mix(cohort)))
 
 # %% [markdown]
 # The targets of the simulated patients come from published series (TCGA limb and trunk, SEER, French series); how the
@@ -171,13 +172,13 @@ if len(known):
     fig = figures.draw_outcome(known, title=f"Training series, n = {len(known)} patients", endpoint=endpoint)
     incidence = followup.cumulative_incidence(known, endpoint=endpoint)
     data = {"free": curves, "incidence": incidence, "at_risk": followup.at_risk(known)}
-    stage.figure("F1_cohort", fig, data=data, caption=story.caption_outcome(known, endpoint=endpoint))
+    stage.figure("F1_cohort", fig, data=data, caption=notebook_text.caption_outcome(known, endpoint=endpoint))
 
 # %%
 for centre, (free, low, high) in followup.free_at(curves, years=5.0).items() if len(known) else ():
     n = int((known["centre"] == centre).sum())
     stage.number(f"free_5y_{centre}", free, low=low, high=high, n=n, unit=f"share, {endpoint.survival}")
-display(Markdown(story.outcome(known, endpoint=endpoint)))
+display(Markdown(notebook_text.outcome(known, endpoint=endpoint)))
 
 # %% [markdown]
 # Look at the shape: do the curves fall steeply at first and flatten then? In the TCGA series half of the metastases came
@@ -192,10 +193,10 @@ display(Markdown(story.outcome(known, endpoint=endpoint)))
 # not mistake the laboratory for the disease.
 
 # %%
-chosen = figures.pick_slides(cohort.slides, cohort.patients, per_centre=5, spoilt=story.spoilt_slides(folder))
+chosen = figures.pick_slides(cohort.slides, cohort.patients, per_centre=5, spoilt=notebook_text.spoilt_slides(folder))
 fig = figures.draw_slides(chosen, files=files)
 shown = chosen[["slide_id", "centre", "stain", "histotype", "fnclcc_grade"]]
-stage.figure("F2_slides", fig, data=shown, caption=story.caption_slides(chosen))
+stage.figure("F2_slides", fig, data=shown, caption=notebook_text.caption_slides(chosen))
 
 # %% [markdown]
 # Above each pair the whole slide, below it 160 µm from its middle; spoilt slides have their turn in section 6. In a
@@ -213,10 +214,10 @@ stage.figure("F2_slides", fig, data=shown, caption=story.caption_slides(chosen))
 
 # %%
 if simulated:
-    truth = story.register_truth(stage, cohort=cohort, folder=folder, endpoint=endpoint)
+    truth = notebook_text.register_truth(stage, cohort=cohort, folder=folder, endpoint=endpoint)
     values = knobs.knob_values(truth)
     fig = knobs.draw_knobs(values, centre="IB", seed=seed)
-    stage.figure("F2_knobs", fig, data=values, caption=story.CAPTION_KNOBS)
+    stage.figure("F2_knobs", fig, data=values, caption=notebook_text.CAPTION_KNOBS)
 else:
     display(Markdown("Skipped: nobody can turn the knobs of real tissue, and its truth is not known."))
 
@@ -229,13 +230,13 @@ else:
 # %%
 if simulated:
     fig = knobs.draw_cells(values, centre="IB", seed=seed)
-    stage.figure("F2_cells", fig, data=values.loc[["high"]], caption=story.CAPTION_CELLS)
+    stage.figure("F2_cells", fig, data=values.loc[["high"]], caption=notebook_text.CAPTION_CELLS)
 
 # %% [markdown]
 # Turn them yourself: start in the middle, move one slider, and ask what a pathologist would write.
 
 # %%
-panel.knob_panel(values, seed=seed) if simulated else None
+widget.knob_panel(values, seed=seed) if simulated else None
 
 # %% [markdown]
 # Cellularity strikes the eye at once; anisokaryosis asks you to compare nuclei with each other. Expect the same of the
@@ -250,8 +251,8 @@ panel.knob_panel(values, seed=seed) if simulated else None
 # %%
 if simulated:
     fig, drawn = knobs.draw_artefacts(values, centre="CLB", seed=seed)
-    stage.figure("F2_artefacts", fig, data=drawn, caption=story.CAPTION_ARTEFACTS)
-    display(Markdown(story.spoilt(folder, slides=len(cohort.slides))))
+    stage.figure("F2_artefacts", fig, data=drawn, caption=notebook_text.CAPTION_ARTEFACTS)
+    display(Markdown(notebook_text.spoilt(folder, slides=len(cohort.slides))))
 else:
     display(Markdown("Skipped: look at your own slides in notebook 01, which finds some of these."))
 
@@ -293,14 +294,14 @@ if simulated:
 # %% [markdown]
 # A method that sees the slides perfectly, and nothing else, would reach the third line, and together with the clinical
 # variables the fourth. *Error* is what remains of chance in this simulation (standard error).
-# `python -m sarcnet.evaluation.studies` repeats both tables with more patients, and over fifty studies of 611. Its report,
+# `python -m studies.cohort_calibration` repeats both tables with more patients, and over fifty studies of 611. Its report,
 # [docs/calibration.md](../docs/calibration.md), sets 206 real patients of TCGA beside them.
 
 # %% [markdown]
 # ## What we found
 
 # %%
-display(Markdown(story.summary(cohort, report=report if simulated else None, endpoint=endpoint)))
+display(Markdown(notebook_text.summary(cohort, report=report if simulated else None, endpoint=endpoint)))
 
 # %% [markdown]
 # ## Limits
@@ -313,7 +314,7 @@ display(Markdown(story.summary(cohort, report=report if simulated else None, end
 # - Who the patients are follows published margins; the dependence between variables, the size of the pathologist's
 #   errors and every hazard coefficient are our assumptions.
 # - One slide for most patients, at most three, cut from one kind of tumour; at most one artefact on each. These slides are
-#   small, so that everything runs in minutes; `python -m sarcnet.virtual.giant` writes whole ones of any size.
+#   small, so that everything runs in minutes; `python -m virtual_cohort.rendering.giant` writes whole ones of any size.
 # - A validation series from the training hospitals, as the simulated one is, is not external, even where it is later in
 #   time.
 #

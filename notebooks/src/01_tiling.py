@@ -50,10 +50,10 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.slides import failures, pictures
+from sarcnet.slides import failures, figures
 from sarcnet.slides.contact_sheet import write_contact_sheets
 from sarcnet.slides.settings import TilingSettings
-from sarcnet.slides.study import report_table, sentence_of, slide_files, tile_cohort, tile_table
+from sarcnet.slides.cohort_tiling import report_table, sentence_of, slide_files, tile_cohort, tile_table
 from sarcnet.slides.tiling import TileRules
 
 stage = Stage.open("01_tiling", TilingSettings, vars())
@@ -97,7 +97,7 @@ Markdown(sentence_of(report))
 # once to exactly the resolution we want. Nothing is rounded to a "nominal" value.
 
 # %%
-resolution = pictures.resolution_table(report, tile_um=tile_um, tile_px=tile_px)
+resolution = figures.resolution_table(report, tile_um=tile_um, tile_px=tile_px)
 resolution.set_index("centre").round(4)
 
 # %% [markdown]
@@ -127,9 +127,9 @@ Markdown(
 # dust, are left out; then specks are removed and cracks are closed, all sizes in micrometres.
 
 # %%
-examples = pictures.example_slides(report)
+examples = figures.example_slides(report)
 shown = examples.iloc[0]
-figure, steps = pictures.draw_tissue_steps(
+figure, steps = figures.draw_tissue_steps(
     files[shown["slide_id"]], mpp=shown["mpp"], thumbnail_um_per_px=thumbnail_um_per_px
 )
 stage.figure("tissue_steps", figure, data=steps, caption=f"Search for tissue on slide {shown['slide_id']}.")
@@ -155,7 +155,7 @@ Markdown(
 # runs this on real slides should leaf through them**; it takes seconds a slide and finds what no statistic finds.
 
 # %%
-figure, counts = pictures.draw_overviews(examples, folder=thumbnails)
+figure, counts = figures.draw_overviews(examples, folder=thumbnails)
 stage.figure("F3_tiles", figure, data=counts, caption="Tissue (black) and tiles (blue) on one slide of each centre.")
 
 # %% [markdown]
@@ -167,7 +167,7 @@ stage.figure("F3_tiles", figure, data=counts, caption="Tissue (black) and tiles 
 # Now the point of it all: tiles of the same size on the glass, one row for each hospital.
 
 # %%
-figure, picked = pictures.draw_same_glass(examples, tiles, files=files, tile_um=tile_um, tile_px=tile_px)
+figure, picked = figures.draw_same_glass(examples, tiles, files=files, tile_um=tile_um, tile_px=tile_px)
 stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} Âµm, four for each centre.")
 
 # %% [markdown]
@@ -184,7 +184,7 @@ stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} Â
 # its reason. A tile that cannot be decoded is dropped: nothing is painted in its place.
 
 # %%
-figure, reasons = pictures.draw_rejections(report)
+figure, reasons = figures.draw_rejections(report)
 stage.figure("rejections", figure, data=reasons, caption="Candidate tiles by what became of them.")
 display(reasons.set_index("centre").rename(columns=lambda name: name.removeprefix("n_").removeprefix("rejected_")))
 
@@ -196,7 +196,7 @@ display(reasons.set_index("centre").rename(columns=lambda name: name.removeprefi
 # at its distribution.
 
 # %%
-figure, sharp = pictures.draw_sharpness(tiles, report, threshold=sharpness_min)
+figure, sharp = figures.draw_sharpness(tiles, report, threshold=sharpness_min)
 stage.figure("sharpness", figure, data=sharp, caption="Sharpness of the kept tiles by centre.")
 
 # %% [markdown]

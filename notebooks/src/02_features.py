@@ -34,7 +34,7 @@
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run
 seed: int = 2025  # seed of the choice of tiles
-encoder: str = "mobilenetv2_imagenet"  # name in sarcnet.features.encoders
+encoder: str = "mobilenetv2_imagenet"  # name in sarcnet.features.encoders.lookup
 tiles_per_slide_max: int = 32  # at most so many tiles of a slide are encoded
 batch_tiles: int = 8  # tiles in one call of the encoder
 jobs: int = 2  # threads, each reads and encodes
@@ -45,13 +45,13 @@ from IPython.display import Markdown, display
 
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.stage import Stage
-from sarcnet.features import pictures, worklist
-from sarcnet.features.encoders import encoder_named, resolution_notes
+from sarcnet.features import figures, worklist
+from sarcnet.features.encoders.lookup import encoder_named, resolution_notes
 from sarcnet.features.extraction import Extraction, extract_cohort
 from sarcnet.features.projection import two_axes
-from sarcnet.features.runtime import runtime_for
+from sarcnet.features.encoders.runtime import runtime_for
 from sarcnet.features.settings import FeaturesSettings
-from sarcnet.features.shift import centre_share, tell_hospitals
+from sarcnet.features.batch_effect import centre_share, classify_site
 from sarcnet.slides import failures
 
 stage = Stage.open("02_features", FeaturesSettings, vars())
@@ -120,7 +120,7 @@ outcome = pd.DataFrame(list(track(rows, total=len(report), what="slides")))
 done = outcome[outcome["status"] == "ok"]
 new = done[done["n_encoded"] > done["n_resumed"]]
 kept = int(done["n_resumed"].sum())
-display(pictures.time_table(new).rename(index={"read": "read and decode"}))
+display(figures.time_table(new).rename(index={"read": "read and decode"}))
 Markdown(
     f"{len(done)} of {len(report)} slides, {done['n_encoded'].sum():,} tiles of {network.dim:,} numbers; "
     f"{done['n_encoded'].sum() - kept:,} tiles were encoded now, on {len(new)} slides; {kept:,} had been before. "
@@ -149,10 +149,10 @@ steps.rename(columns={"read": "read and decode"}).agg(["min", "median", "max"]).
 # components). Each point is a tile.
 
 # %%
-table, features = pictures.sample_features(stage.dir / "features", done, report, per_slide=max(12, 500 // len(done)))
+table, features = figures.sample_features(stage.dir / "features", done, report, per_slide=max(12, 500 // len(done)))
 plane = two_axes(features)
 files_of = {name.rsplit("/", 1)[-1]: path for name, path in files.items()}
-figure, shown = pictures.draw_plane(table, plane, files=files_of, extraction=extraction)
+figure, shown = figures.draw_plane(table, plane, files=files_of, extraction=extraction)
 stage.figure("F4_features", figure, data=shown, caption=f"{len(table):,} tiles on the two main axes of their features.")
 
 # %% [markdown]
@@ -179,8 +179,8 @@ Markdown(
 # the mean of a slide's tiles) name the hospital of slides whose patients it has not seen?
 
 # %%
-told = tell_hospitals(features, table, rng=stage.rng("hospitals"))
-figure, margins = pictures.draw_hospitals(told)
+told = classify_site(features, table, rng=stage.rng("hospitals"))
+figure, margins = figures.draw_hospitals(told)
 stage.figure("hospitals", figure, data=margins, caption="A linear rule names the hospital of slides it has not seen.")
 
 # %%

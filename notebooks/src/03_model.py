@@ -55,9 +55,9 @@ from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.cohort.followup import to_the_horizon
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import auc_of, effective_number, weights
-from sarcnet.evaluation.tables import label
+from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.metrics.auc import auc_of, effective_number, weights
+from sarcnet.model.names import label
 
 # %%
 from sarcnet.model import figures
@@ -73,7 +73,7 @@ from sarcnet.model.store import save_stack
 
 stage = Stage.open("03_model", ModelSettings, vars())
 endpoint = read_endpoint(stage.input("00_cohort/outcome.json"))
-tried = Attempts()  # keeps a sentence for what these patients cannot tell
+tried = FailureLog()  # keeps a sentence for what these patients cannot tell
 display(Markdown(endpoint.note))
 
 # %% [markdown]

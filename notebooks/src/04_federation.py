@@ -47,28 +47,30 @@ from IPython.display import Markdown, display
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation import metrics
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import auc_of
+from sarcnet.evaluation.metrics import over_time
+from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.metrics.auc import auc_of
 from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
-from sarcnet.evaluation.series import series
-from sarcnet.evaluation.tables import label
+from sarcnet.evaluation.predictions import evaluation_set
+from sarcnet.model.names import label
 
 # %%
-from sarcnet.federated import attacks, compare, counts, figures, ledger, panel
-from sarcnet.federated.by_round import predict_rounds, say_steps, score_by
+from sarcnet.federated.privacy import attacks, small_cells
+from sarcnet.federated.analysis import compare, figures, widget
+from sarcnet.federated.app import ledger
+from sarcnet.federated.analysis.by_round import predict_rounds, say_steps, score_by
 from sarcnet.federated.heldout import predict_out_of_fold
-from sarcnet.federated.hospital import write_hospital
-from sarcnet.federated.plan import Plan, read_protocol_file
+from sarcnet.federated.hospital_folder import write_hospital
+from sarcnet.federated.plan import FederationConfig, read_protocol_file
 from sarcnet.federated.settings import FederationSettings
-from sarcnet.federated.simulation import simulate
+from sarcnet.federated.engines.simulation import simulate
 from sarcnet.model.bags import read_bags
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.store import save_stack
-from sarcnet.model.words import column_words
+from sarcnet.model.names import column_words
 
 stage = Stage.open("04_federation", FederationSettings, vars())
-tried = Attempts()  # keeps a sentence for what these patients cannot tell
+tried = FailureLog()  # keeps a sentence for what these patients cannot tell
 
 # %% [markdown]
 # ## 1 · A folder for each hospital
@@ -112,7 +114,7 @@ pd.DataFrame({"patients": known.groupby("centre").size(), "in the folder": pd.Se
 # they were simulated ([how long to train](../docs/training-length.md)).
 
 # %%
-plan = Plan(protocol, rounds=rounds, local_epochs=local_epochs, message_dtype=message_dtype)
+plan = FederationConfig(protocol, rounds=rounds, local_epochs=local_epochs, message_dtype=message_dtype)
 display(Markdown(
     f"{rounds} rounds × {local_epochs} local epochs = {rounds * local_epochs} views of each patient "
     f"(pooled: {protocol.epochs}). {protocol.folds} folds × {protocol.repeats} repeats = {len(plan.members)} networks, "
@@ -228,14 +230,14 @@ stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "
 # they pull in different directions.
 
 # %%
-steps = panel.Rounds(
+steps = widget.Rounds(
     run.rounds, scores=scores, traffic=traffic, score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
     note=f"{stage.data_kind} data, {len(plan.members)} networks",
 )
 fig = steps.strip(sorted({1, (1 + ended) // 2, ended}))
 stage.figure("F6_rounds", fig, data=run.rounds, caption="What the server sends and what each hospital sends back in some "
              "rounds, and the loss on each hospital's held-out patients.")
-panel.round_panel(steps)
+widget.round_panel(steps)
 
 # %% [markdown]
 # The same by hospital. Each row is a model, each column the patients it is asked about; no model has been trained on
@@ -245,7 +247,7 @@ panel.round_panel(steps)
 by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=auc_at_horizon)
 table = by_hospital.pivot(index="model", columns="centre", values="score").assign(all=overall)
 display(table.loc[["sarcnet_fedavg", *compared]].rename(index=label).round(3), Markdown(str(tried)))
-metrics.weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
+over_time.weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
 
 # %% [markdown]
 # The second table says what these AUCs rest on: how many patients are known to be cases or controls, and to how many
@@ -275,7 +277,7 @@ display(Markdown(
 # %%
 some = by_round[by_round["round"].isin({1 + (ended - 1) * part // 4 for part in range(4)})]
 at_rounds = some.assign(model=[f"after round {number:02d}" for number in some["round"]])
-judged = series("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
+judged = evaluation_set("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
 calibrated = agreements([judged], horizon_months=protocol.horizon_months, level=0.95, tried=tried)
 numbers = agreement_table(calibrated).set_index("model").drop(columns=["series", "n", "events"])
 display(numbers)
@@ -361,13 +363,13 @@ display(Markdown(
 # one hidden count could be told by subtraction, the next smallest with it.
 
 # %%
-categories = counts.agreed_categories("sex", "site", "histotype")
+categories = small_cells.agreed_categories("sex", "site", "histotype")
 counted = {
-    name: counts.category_counts(pd.read_parquet(folder / "patients.parquet"), categories=categories)
+    name: small_cells.category_counts(pd.read_parquet(folder / "patients.parquet"), categories=categories)
     for name, folder in hospitals.items()
 }
-told = {name: counts.suppress(own) for name, own in counted.items()}
-everybody_counts = counts.merge_counts(told, patients=known.groupby("centre").size().to_dict())
+told = {name: small_cells.suppress_small_cells(own) for name, own in counted.items()}
+everybody_counts = small_cells.merge_counts(told, patients=known.groupby("centre").size().to_dict())
 shown = pd.DataFrame(told).astype("Int64").astype(object).fillna("hidden").join(everybody_counts)
 shown.rename(index=lambda name: name.replace("_", " "))
 
@@ -380,7 +382,7 @@ shown.rename(index=lambda name: name.replace("_", " "))
 # Not sharing patients is not the same as revealing nothing.
 #
 # - With *two* hospitals each can subtract its own contribution from an average and is left with the other's. Hiding
-#   contributions in a sum (secure aggregation) needs at least three hospitals to help; then `Plan(secure_sum=True)`
+#   contributions in a sum (secure aggregation) needs at least three hospitals to help; then `FederationConfig(secure_sum=True)`
 #   lets the server read sums only, and with two it refuses.
 # - The statistics are sums over groups of patients. The groups of two folds differ by one fold, so the difference
 #   of two sums is the sum over one fold: mean features of a few dozen patients. With many repeats, or folds of very
@@ -416,7 +418,7 @@ read_off.rename(columns=words).set_index("column").round(2).head(8)
 #
 # Only deliberate noise (differential privacy) bounds what can be learnt, at a price. The package can add it at the
 # hospital, where it protects a *patient*, or at the server, where it protects a *hospital's* part, and accounts for
-# it (`sarcnet/federated/accountant.py`); `python -m sarcnet.federated.tradeoff` draws the price. Nothing in this run
+# it (`sarcnet/federated/privacy/accountant.py`); `python -m studies.privacy_tradeoff` draws the price. Nothing in this run
 # has such noise: do not call this federation "private" without saying what against.
 #
 # ## 7 · Kept for the notebooks to come
@@ -445,7 +447,8 @@ display(Markdown(
 #
 # One machine stands for two hospitals: networks that fail, clocks, firewalls and people are missing here.
 # `make federation` trains this model with separate programs, keys and certificates, and
-# `python -m sarcnet.federated.drill` breaks them on purpose. Both hospitals answer every round, or the run ends with a
+# `python -m studies.fault_injection.two_hospitals` breaks them on purpose. Both hospitals answer every round, or the
+# run ends with a
 # sentence. The folds are dealt by one rule at both hospitals; which patient is in
 # which fold never leaves. The number of rounds was chosen on other virtual cohorts ([how long to
 # train](../docs/training-length.md)), never on these patients. It suits hospitals of this size: smaller ones take fewer

@@ -51,12 +51,15 @@ from IPython.display import Markdown, display
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.files import sha256
 from sarcnet.compendium.stage import Stage
-from sarcnet.evaluation import appraisal, comparators, controls, figures, figures_risk, ladder, metrics, report, tables
-from sarcnet.evaluation.attainable import attained_sentence, best_without_slide, share_attained
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.delong import delong_table
-from sarcnet.evaluation.judge import both, judge, weightings
-from sarcnet.evaluation.series import series
+from sarcnet.evaluation import clinical_value, comparators, figures, figures_risk
+from virtual_cohort.experiments import negative_controls, oracle_ablation
+from sarcnet.evaluation.metrics import over_time
+from sarcnet.evaluation.report import tables, write as report
+from sarcnet.evaluation.headroom import headroom_text, best_without_slide, share_of_headroom
+from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.metrics.delong import delong_table
+from sarcnet.evaluation.model_comparison import merge, compare_models, weightings
+from sarcnet.evaluation.predictions import evaluation_set
 from sarcnet.evaluation.settings import EvaluationSettings
 
 # %%
@@ -64,13 +67,13 @@ from sarcnet.evaluation import calibration_verdict as told
 from sarcnet.evaluation import censoring, instability
 from sarcnet.evaluation.prespecified import non_inferiority_sentences, planned_differences, statements
 from sarcnet.evaluation.subgroups import judge_subgroups
-from sarcnet.evaluation.survival import cut_off
-from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time  # the only module here that loads a network
+from sarcnet.evaluation.metrics.kaplan_meier import cut_off
+from sarcnet.evaluation.predict_validation import mean_risks, member_risks, risks_in_time
 from sarcnet.features.store import count_tiles
-from sarcnet.federated import recalibration
+from sarcnet.federated.analysis import recalibration
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
-tried = Attempts()  # keeps a sentence for whatever these patients cannot tell
+tried = FailureLog()  # keeps a sentence for whatever these patients cannot tell
 
 # %% [markdown]
 # ## 1 · Predictions for patients left out
@@ -114,7 +117,7 @@ if has_truth:
     oracle = comparators.oracle(truth, known)
     repeats = [oracle.assign(repeat=number, fold=-1) for number in folds["repeat"].unique()]
     predictions = pd.concat([predictions, *repeats], ignore_index=True)
-crossed = series("cross-validation", known, predictions)
+crossed = evaluation_set("cross-validation", known, predictions)
 described = predictions.groupby("model", sort=False)["risk"].describe()[["count", "mean", "std", "min", "max"]]
 described.rename(index=tables.label).round(3).astype({"count": int})
 
@@ -123,7 +126,7 @@ slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
 features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
 with_tiles = [slide for slide, path in features.items() if count_tiles(path)]
 imaged = known["patient_id"].isin(slides.loc[slides["slide_id"].isin(with_tiles), "patient_id"]).to_numpy()
-without = tried("image only", ladder.without_image, crossed, imaged, horizon_months=horizon_months)
+without = tried("image only", oracle_ablation.without_image, crossed, imaged, horizon_months=horizon_months)
 display(Markdown(without or "Nothing can be said of the patients without an image: see the end."))
 
 # %% [markdown]
@@ -147,7 +150,7 @@ display(Markdown(without or "Nothing can be said of the patients without an imag
 # %%
 fate = figures_risk.fates(known, horizon_months=horizon_months, endpoint=endpoint).rename("known of the patient")
 display(pd.crosstab(known["centre"], fate, margins=True))
-metrics.weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
+over_time.weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
 
 # %% [markdown]
 # Above, what is known of each patient of the training series; below, what the weights make of it. The *effective*
@@ -166,15 +169,15 @@ metrics.weight_table({"cross-validation": crossed.followup}, horizon_months=hori
 # the interval of the difference.
 #
 # Is an interval as good as its name? In simulated studies the truth is known, so one can count how often it lies
-# inside: `python -m sarcnet.evaluation.coverage` counts, at any number of patients and for five kinds of interval, and
+# inside: `python -m studies.interval_coverage` counts, at any number of patients and for five kinds of interval, and
 # [docs/inference.md](../docs/inference.md) holds what it counted for the sizes of demo and study.
 
 # %%
 setting = {"horizon_months": horizon_months, "samples": bootstrap_samples, "level": interval_level, "seed": seed}
 model = crossed.chief
 centres = [crossed.of_centre(name) for name in sorted(known["centre"].unique())]
-judged = judge([crossed], **setting)
-by_centre = judge(centres, **setting)
+judged = compare_models([crossed], **setting)
+by_centre = compare_models(centres, **setting)
 tried.say(*judged.unsaid, *by_centre.unsaid)
 resampled = judged.results.get("cross-validation")
 crossed_table = tables.readable(judged.table)
@@ -213,11 +216,11 @@ display(Markdown("\n\n".join(statements(judged.results, judged.sizes, **plan))))
 base = best_without_slide(resampled) if resampled else ""
 if has_truth and base:
     room, won = resampled.difference("oracle", base), resampled.difference(model, base)
-    share = share_attained(resampled, model=model, base=base, oracle="oracle")
+    share = share_of_headroom(resampled, model=model, base=base, oracle="oracle")
     stage.number("headroom", room.value, low=room.low, high=room.high, n=len(crossed), unit="AUC")
     stage.number("share_attained", share.value, **share.bounds, n=len(crossed), unit="share of the headroom")
     display(Markdown(f"Room above {tables.label(base)}: {room}. Won by {tables.label(model)}: {won}. "
-                     f"{attained_sentence(share, level=interval_level, base=base)}"))
+                     f"{headroom_text(share, level=interval_level, base=base)}"))
 
 # %% [markdown]
 # **Where is the rest lost?** Between SarcNet and the oracle we set Cox models that are spared one difficulty each. *Cox,
@@ -228,11 +231,11 @@ if has_truth and base:
 
 # %%
 if has_truth and base:
-    means, seen = ladder.mean_features(known, slides=slides, feature_files=features)
-    climbed, read = ladder.climb(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
+    means, seen = oracle_ablation.mean_features(known, slides=slides, feature_files=features)
+    climbed, read = oracle_ablation.ablate(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
                                  variables=protocol["clinical_variables"], seed=seed, tried=tried)
-    rungs = series("cross-validation", known, pd.concat([predictions, climbed], ignore_index=True))
-    ladder_judged = judge([rungs], **setting).results["cross-validation"]
+    rungs = evaluation_set("cross-validation", known, pd.concat([predictions, climbed], ignore_index=True))
+    ladder_judged = compare_models([rungs], **setting).results["cross-validation"]
 
 # %% [markdown]
 # Left, the way up from the three variables over all clinical variables to the oracle, each step called a gain or a loss
@@ -241,14 +244,14 @@ if has_truth and base:
 
 # %%
 if has_truth and base:
-    steps = ladder.steps(ladder_judged, model=model)
-    patterns = ladder.by_pattern(ladder_judged, read, names=ladder.patterns_of(truth))
+    steps = oracle_ablation.steps(ladder_judged, model=model)
+    patterns = oracle_ablation.by_pattern(ladder_judged, read, names=oracle_ablation.patterns_of(truth))
     figure = figures.draw_ladder(steps, patterns, n=len(crossed), level=interval_level)
     stage.figure("F7_ladder", figure, data={"steps": steps, "patterns": patterns}, caption="From three clinical variables to "
                  "the oracle: cross-validated AUC and the interval of each step; what each pattern is worth.")
     for row in steps.itertuples():
         stage.number(f"step_{row.to}", row.difference, low=row.low, high=row.high, n=len(crossed), unit="AUC")
-    display(Markdown(ladder.sentence(ladder_judged, model=model)))
+    display(Markdown(oracle_ablation.sentence(ladder_judged, model=model)))
 
 # %% [markdown]
 # ## 4 · The validation series
@@ -284,15 +287,16 @@ risks = mean_risks(of_networks, later)
 fresh = comparators.for_new_patients(known, later, **clinical, tried=tried)
 true_risks = [comparators.oracle(truth, later)] if has_truth else []
 validation_predictions = pd.concat([risks, fresh, *true_risks], ignore_index=True)
-held = series("validation", later, validation_predictions)
+held = evaluation_set("validation", later, validation_predictions)
 later_centres = [held.of_centre(name) for name in sorted(later["centre"].unique())]
-held_out = judge([held], **setting)
-held_by_centre = judge(later_centres, **setting)
+held_out = compare_models([held], **setting)
+held_by_centre = compare_models(later_centres, **setting)
 tried.say(*held_out.unsaid, *held_by_centre.unsaid)
-validation_table = tables.readable(both(held_out, held_by_centre).table)
+validation_table = tables.readable(merge(held_out, held_by_centre).table)
 whose = report.validation_sentence(crossed, held, kind=stage.data_kind)
 display(Markdown(whose), validation_table, Markdown(held_out.complaints))
-metrics.weight_table({item.name: item.followup for item in (held, *later_centres) if len(item)}, horizon_months=horizon_months)
+at_risk = {item.name: item.followup for item in (held, *later_centres) if len(item)}
+over_time.weight_table(at_risk, horizon_months=horizon_months)
 
 # %% [markdown]
 # With fewer patients, intervals are wider. The published validation series had 93 and 124: the AUC of one model is then
@@ -303,11 +307,11 @@ metrics.weight_table({item.name: item.followup for item in (held, *later_centres
 
 # %%
 display(Markdown("\n\n".join(non_inferiority_sentences(held_out.results, held_out.sizes, **plan))))
-for name, gap, n in planned_differences(both(judged, held_out)):
+for name, gap, n in planned_differences(merge(judged, held_out)):
     stage.number(name, gap.value, **gap.bounds, n=n, unit="AUC")
 
 # %%
-everything = both(judged, held_out)
+everything = merge(judged, held_out)
 table = everything.table
 if len(table):
     figure = figures.draw_forest(table)
@@ -326,8 +330,8 @@ if len(table):
 card = stage.produced("00_cohort/control.json")
 control = json.loads(stage.input("00_cohort/control.json").read_text())["control"] if card else "none"
 if control != "none" and resampled:
-    kept = controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"), n=len(crossed))
-    display(Markdown(f"This cohort is the control `{control}`. {controls.PROMISES[control]}"), kept.style)
+    kept = negative_controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"), n=len(crossed))
+    display(Markdown(f"This cohort is the control `{control}`. {negative_controls.PROMISES[control]}"), kept.style)
 else:
     display(Markdown("This cohort is no control; `make reproduce PROFILE=no_signal` (or shuffled, confounded) runs one."))
 
@@ -367,14 +371,14 @@ sizes = {"cross-validation": len(crossed), "validation": len(held)}
 compared = [name for name in (model, "sarculator_variables", "fnclcc_grade") if name in crossed.risks]
 months = [month for month in (12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0) if month <= horizon_months + 12]
 few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "tried": tried}
-in_time = metrics.auc_in_time(crossed, compared, months=months, **few)
+in_time = over_time.auc_in_time(crossed, compared, months=months, **few)
 hazard_edges = [month for month in protocol["hazard_edges_months"] if month <= horizon_months]
 own_risks = [
     risks_in_time({name: stacks[name] for name in compared if name in stacks}, later, slides=slides,
                   feature_files=feature_files),
     comparators.in_time(known, later, months=hazard_edges, seed=seed, tried=tried),
 ]
-brier = metrics.brier_table(held, pd.concat(own_risks), models=compared, tried=tried)
+brier = over_time.brier_table(held, pd.concat(own_risks), models=compared, tried=tried)
 
 # %%
 if len(in_time):
@@ -387,7 +391,7 @@ if len(in_time):
 # the horizon of the study:
 
 # %%
-numbers = metrics.metrics_table(crossed, horizon_months=horizon_months, tried=tried)
+numbers = over_time.metrics_table(crossed, horizon_months=horizon_months, tried=tried)
 weighting = weightings(everyone, model=model, horizon_months=horizon_months, training=crossed.followup)
 display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(precision=3, na_rep="–"))
 
@@ -405,7 +409,7 @@ display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(
 # Concordance and Brier score with their intervals (BCa, patients resampled within hospitals), in each series:
 
 # %%
-accuracy = {item.name: metrics.accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
+accuracy = {item.name: over_time.accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
 display(*(table.replace("", "–") for table in accuracy.values()))
 
 # %% [markdown]
@@ -442,7 +446,7 @@ spread_of_risks.round(3)
 # replaced by pseudo-values, whose mean is right (Andersen et al. 2003; van Geloven et al., BMJ 2022).
 
 # %%
-calibrated = appraisal.calibration_of(everyone, model=model, horizon_months=horizon_months, endpoint=endpoint,
+calibrated = clinical_value.calibration_of(everyone, model=model, horizon_months=horizon_months, endpoint=endpoint,
                                       groups=calibration_groups, **few)
 if calibrated.lived:
     spread = {item.name: item.with_risk(model) for item in everyone}
@@ -509,7 +513,7 @@ if mended is not None and len(held) and model in held.risks:
 
 # %%
 months_shown = [0.0, 12.0, 24.0, 36.0, 48.0, 60.0, 72.0, 84.0]
-survival = appraisal.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tested=[held.name],
+survival = clinical_value.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tested=[held.name],
                                  endpoint=endpoint, tried=tried)
 figure = figures_risk.draw_survival(survival, horizon_months=horizon_months, endpoint=endpoint)
 stage.figure("F8_survival", figure, data={name: found.incidence for name, found in survival.items()},
@@ -528,10 +532,12 @@ stage.number("risk_cut_off", cut, n=len(crossed), unit="risk at 5 years")
 # training patients)? Those who move up should have had more metastases than those who move down.
 
 # %%
-edges = {"fnclcc_grade": appraisal.HIGH_GRADE}
+edges = {"fnclcc_grade": clinical_value.HIGH_GRADE}
 if rival != "fnclcc_grade":
     edges[rival] = cut_off(crossed.with_risk(rival)["risk"], high_risk_share=high_risk_share)
-moved = appraisal.moves_of(crossed, model, edges, cut=cut, horizon_months=horizon_months, level=interval_level, tried=tried)
+moved = clinical_value.moves_of(
+    crossed, model, edges, cut=cut, horizon_months=horizon_months, level=interval_level, tried=tried
+)
 for other, found in moved.items():
     display(Markdown(f"Instead of **{tables.label(other)}**: net share that moves the right way, of patients who "
                      f"{endpoint.had} {found.cases.signed}, of the others {found.controls.signed}."),
@@ -549,8 +555,10 @@ for other, found in moved.items():
 
 # %%
 policies = [name for name in (model, "sarculator_variables") if name in crossed.risks]
-decisions = appraisal.decisions_of(crossed, policies, horizon_months=horizon_months, **few)
-at_thresholds = appraisal.thresholds_of(crossed, model, thresholds=treatment_thresholds, horizon_months=horizon_months, **few)
+decisions = clinical_value.decisions_of(crossed, policies, horizon_months=horizon_months, **few)
+at_thresholds = clinical_value.thresholds_of(
+    crossed, model, thresholds=treatment_thresholds, horizon_months=horizon_months, **few
+)
 if len(decisions):
     figure = figures_risk.draw_decision(decisions, marked=treatment_thresholds, n=len(crossed), name=crossed.name,
                                         level=interval_level, endpoint=endpoint)
@@ -568,7 +576,7 @@ tables.threshold_text(at_thresholds)
 
 # %%
 others = [name for name in ("sarculator_variables", "fnclcc_grade") if name in crossed.risks]
-gains = appraisal.benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
+gains = clinical_value.benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
                                    horizon_months=horizon_months, **few)
 display(tables.gains_readable(gains), Markdown(tables.gains_text(gains, level=interval_level)))
 
@@ -583,7 +591,7 @@ stage.write_table("oof_all.parquet", predictions, readers=("06_interpretability"
 stage.write_table("validation_predictions.parquet", validation_predictions, readers=("06_interpretability",))
 pairs = tables.pairs(sorted(known["centre"].unique()))
 differences = tables.difference_table(resampled, pairs) if resampled else tables.NO_DIFFERENCES
-whole = both(both(judged, by_centre), both(held_out, held_by_centre)).table
+whole = merge(merge(judged, by_centre), merge(held_out, held_by_centre)).table
 stage.write_table("auc.parquet", whole)
 stage.write_table("differences.parquet", differences)
 summary = tables.readable(table).reset_index()

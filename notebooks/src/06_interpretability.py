@@ -53,11 +53,13 @@ from IPython.display import HTML, Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.stage import Stage
-from sarcnet.interpret import against_truth, figures, heatmap
-from sarcnet.interpret.contributions import PRODUCERS, explain
-from sarcnet.interpret.geometry import tile_geometry
+from virtual_cohort.experiments import ground_truth
+from sarcnet.interpret import figures
+from sarcnet.interpret.export import heatmap
+from sarcnet.interpret.explain.contributions import PRODUCERS, explain
+from sarcnet.morphometry.geometry import tile_geometry
 from sarcnet.interpret.settings import InterpretabilitySettings
-from sarcnet.interpret.tiles import extreme_tiles, see_tiles
+from sarcnet.interpret.explain.tiles import extreme_tiles, see_tiles
 from sarcnet.model.bags import read_bags
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.store import load_stack
@@ -123,8 +125,9 @@ display(Markdown(
 # tile, so the two need not agree. In small bags all orders can be counted out.
 
 # %%
-from sarcnet.evaluation.tables import label
-from sarcnet.interpret import figures_response, nomogram, response, sanity, shapley
+from sarcnet.model.names import label
+from sarcnet.interpret import figures_response
+from sarcnet.interpret.explain import nomogram, response, sanity, shapley
 from sarcnet.model.crossval import fold_matrix
 
 judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
@@ -272,10 +275,10 @@ else:
 if has_truth:
     nuclei = {path.stem: path for path in stage.inputs("00_cohort/truth/slides/*.parquet").values()}
     regions = {path.name.split(".")[0]: path for path in stage.inputs("00_cohort/truth/slides/*.png").values()}
-    tiles = against_truth.tile_pathology(
+    tiles = ground_truth.tile_pathology(
         explained.tiles, nuclei=nuclei, regions=regions, geometry=geometry, nuclei_min=nuclei_per_tile_min
     )
-    gaps = against_truth.gaps_by_patient(tiles, share=tile_share_compared)
+    gaps = ground_truth.gaps_by_patient(tiles, share=tile_share_compared)
 else:
     display(Markdown("These patients are not simulated, so the true nuclei are unknown and this section is skipped."))
 
@@ -285,8 +288,8 @@ else:
 # %%
 if has_truth:
     resampling = {"samples": bootstrap_samples, "level": interval_level}
-    found = against_truth.effects(gaps, **resampling, rng=stage.rng("interpret", "effects"))
-    where = against_truth.effects_by_centre(
+    found = ground_truth.effects(gaps, **resampling, rng=stage.rng("interpret", "effects"))
+    where = ground_truth.effects_by_centre(
         gaps, explained.patients, **resampling, rng=stage.rng("interpret", "by centre")
     )
 
@@ -295,15 +298,15 @@ if has_truth:
 
 # %%
 judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
-shuffled = against_truth.shuffled_contributions(
+shuffled = ground_truth.shuffled_contributions(
     model, judged, folds=folds, networks=random_networks, rng=stage.rng("interpret", "shuffled")
 )
 if has_truth:
-    reference = against_truth.random_effects(shuffled, tiles, share=tile_share_compared)
-    between = against_truth.score_against_truth(
+    reference = ground_truth.random_effects(shuffled, tiles, share=tile_share_compared)
+    between = ground_truth.score_against_truth(
         explained.patients, truth, **resampling, rng=stage.rng("interpret", "between")
     )
-    display(*(against_truth.readable(table) for table in (found, where, between)))
+    display(*(ground_truth.readable(table) for table in (found, where, between)))
 
 # %% [markdown]
 # The first table is about tiles within patients, the second the same in each hospital: a pattern that counts in one of
@@ -331,10 +334,11 @@ if has_truth:
 # Measuring takes longer than predicting, so only the two ends of each patient are measured.
 
 # %%
-from sarcnet.interpret import concepts, figures_measured, measured
-from sarcnet.interpret.morphometry import MEASURES, count_status, measure_tiles
+from sarcnet.interpret.explain import concepts
+from sarcnet.interpret import figures_measured, effects
+from sarcnet.morphometry.measure import MEASURES, count_status, measure_tiles
 
-ends_of_patients = measured.end_tiles(explained.tiles, per_end=measured_tiles_per_end)
+ends_of_patients = effects.end_tiles(explained.tiles, per_end=measured_tiles_per_end)
 morphometry = measure_tiles(
     ends_of_patients, files=files, geometry=geometry, nuclei_min=nuclei_per_tile_min, jobs=jobs
 )
@@ -347,15 +351,15 @@ display(Markdown(count_status(morphometry)))
 
 # %%
 interval = {"samples": bootstrap_samples, "level": interval_level}
-seen_effects = measured.measured_effects(
+seen_effects = effects.measured_effects(
     morphometry, explained.patients, **interval, rng=stage.rng("interpret", "measured")
 )
-seen_shuffled = against_truth.random_effects(shuffled, morphometry, share=measured.BOTH_ENDS, patterns=tuple(MEASURES))
+seen_shuffled = ground_truth.random_effects(shuffled, morphometry, share=effects.BOTH_ENDS, patterns=tuple(MEASURES))
 seen_truth = None
 if has_truth:
     true_ends = tiles.loc[ends_of_patients.index]
-    true_gaps = against_truth.gaps_by_patient(true_ends, share=measured.BOTH_ENDS)
-    seen_truth = against_truth.effects(true_gaps, **interval, rng=stage.rng("interpret", "true ends"))
+    true_gaps = ground_truth.gaps_by_patient(true_ends, share=effects.BOTH_ENDS)
+    seen_truth = ground_truth.effects(true_gaps, **interval, rng=stage.rng("interpret", "true ends"))
 
 # %% [markdown]
 # Filled is what was measured, hollow what remains without necrosis and stroma, blue the truth of the very same tiles,
@@ -385,7 +389,7 @@ known_measures = concepts.probe(
 known_truth = None
 if has_truth:
     known_truth = concepts.probe(
-        inputs, true_ends, patterns=tuple(against_truth.PATTERNS), **interval, rng=stage.rng("interpret", "true probe"),
+        inputs, true_ends, patterns=tuple(ground_truth.PATTERNS), **interval, rng=stage.rng("interpret", "true probe"),
         jobs=jobs,
     )
 
@@ -418,16 +422,16 @@ for row in known_measures.itertuples():
 
 # %%
 from sarcnet.compendium.progress import track
-from sarcnet.interpret import counterfactual, studio
+from virtual_cohort.experiments import counterfactual, rerender
 from sarcnet.slides.tiling import TileRules
 
 if has_truth:
     tiling, encoder = stage.parameters_of("01_tiling"), stage.parameters_of("02_features")["encoder"]
     rules = TileRules(**{name: tiling[name] for name in TileRules.__dataclass_fields__})
-    painter = studio.Studio(seed=stage.parameters_of("00_cohort")["seed"], rules=rules, encoder=encoder)
-    repainted = studio.chosen_patients(explained.patients, count=tumours_repainted)
-    made = studio.variants(truth, patients=repainted, steps=(-1.5, 1.5))
-    pictures = studio.paint_and_encode(painter, made, jobs=jobs)
+    painter = rerender.Rerenderer(seed=stage.parameters_of("00_cohort")["seed"], rules=rules, encoder=encoder)
+    repainted = rerender.chosen_patients(explained.patients, count=tumours_repainted)
+    made = rerender.variants(truth, patients=repainted, steps=(-1.5, 1.5))
+    pictures = rerender.paint_and_encode(painter, made, jobs=jobs)
     painted = list(track(pictures, total=len(made), what="slides painted again"))
 
 # %% [markdown]
@@ -471,7 +475,7 @@ if has_truth:
 # %%
 from html import escape
 
-from sarcnet.interpret import patient_report
+from sarcnet.interpret.export import patient_report
 
 pages = patient_report.make_pages(
     explained, list(shown["patient_id"]), registry=clinic, maps=dict(zip(shown["patient_id"], maps, strict=True)),
@@ -496,15 +500,16 @@ HTML(f"<div><iframe srcdoc=\"{escape(pages[0].html())}\" width='100%' height='90
 # one HTML file that works without a network; the key stays here.
 
 # %%
-from sarcnet.interpret import readers, review, review_analysis, review_figures, review_import, review_sheet
+from virtual_cohort.experiments import simulated_readers
+from sarcnet.interpret.review import design, analysis, figures as review_figures, parse, sheet
 
 drawing = stage.rng("interpret", "review")
-chosen = review.choose_tiles(explained.tiles, count=review_tiles, per_patient_max=2, rng=drawing)
-asked = review.make_review(
+chosen = design.choose_tiles(explained.tiles, count=review_tiles, per_patient_max=2, rng=drawing)
+asked = design.make_review(
     see_tiles(chosen, files=files, geometry=geometry), repeats=review_tiles // 5, checks=2, rng=drawing
 )
 folder = stage.dir / "review"
-written = review_sheet.write_review(
+written = sheet.write_review(
     asked, for_readers=folder / "for_readers", key=folder / "key.csv", note=f"Data: {stage.data_kind}"
 )
 for path in written:
@@ -520,13 +525,13 @@ display(Markdown(f"{len(asked.items)} pictures of {chosen['patient_id'].nunique(
 # %%
 if has_truth:
     chances = {"A": 0.8, "B": 0.7, "C": 0.6}  # of the right answer
-    team = [readers.SimulatedReader(name, right) for name, right in chances.items()]
-    key = review_import.read_key(folder / "key.csv")
-    categories = readers.truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
-    sheets = readers.simulate_sheets(team, key, categories, folder=folder / "filled", rng=drawing)
-    filled = review_import.read_sheets(sheets, key=key)
-    checked = review_analysis.check_readers(filled, key).rename(columns={"failed_items": "failed on"}).replace("", "–")
-    display(Markdown(review_import.told(filled)), checked.set_index("reader"))
+    team = [simulated_readers.SimulatedReader(name, right) for name, right in chances.items()]
+    key = parse.read_key(folder / "key.csv")
+    categories = simulated_readers.truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
+    sheets = simulated_readers.simulate_sheets(team, key, categories, folder=folder / "filled", rng=drawing)
+    filled = parse.read_sheets(sheets, key=key)
+    checked = analysis.check_readers(filled, key).rename(columns={"failed_items": "failed on"}).replace("", "–")
+    display(Markdown(parse.told(filled)), checked.set_index("reader"))
 
 # %% [markdown]
 # Whatever cannot be used (unknown codes, words for numbers, contradictions, gaps) would be named and counted here.
@@ -535,10 +540,10 @@ if has_truth:
 
 # %%
 if has_truth:
-    agreed = review_analysis.agreement_table(filled, key, **resampling, rng=stage.rng("interpret", "agreement"))
+    agreed = analysis.agreement_table(filled, key, **resampling, rng=stage.rng("interpret", "agreement"))
     twice = key.loc[key["kind"] == "repeat", "first_item_id"]
-    agreed = readers.with_implied(agreed, team, categories, repeated=twice)
-    related = review_analysis.association_table(
+    agreed = simulated_readers.with_implied(agreed, team, categories, repeated=twice)
+    related = analysis.association_table(
         filled, key, **resampling, rng=stage.rng("interpret", "association")
     )
     figure = review_figures.draw_review(agreed, related, level=interval_level, readers=f"{len(team)} simulated readers")
@@ -560,8 +565,8 @@ if has_truth:
 # `sarcnet qupath` does it for any slide.
 
 # %%
-from sarcnet.interpret import overlay, qupath
-from sarcnet.interpret.morphometry import count_status
+from sarcnet.interpret.export import overlay, qupath
+from sarcnet.morphometry.measure import count_status
 
 limit = overlay.colour_limit(*(item.values for item in maps))
 looked = {}
@@ -587,7 +592,7 @@ display(Markdown(count_status(pd.concat(looked.values()))))
 # file `viewer.html` beside this run's record opens in any browser, without a network.
 
 # %%
-from sarcnet.interpret import viewer
+from sarcnet.interpret.export import viewer
 
 place, note = next(iter(looked)), f"Data: {stage.data_kind}"
 slide_id, title = looked[place]["slide_id"].iloc[0], maps[place].title.replace("\n", ", ")
@@ -618,14 +623,14 @@ for name, table in kept.items():
 # ## What we found
 
 # %%
-sentences = against_truth.verdicts(found, reference) if has_truth else ["Without truth, pathologists must judge the tiles."]
+sentences = ground_truth.verdicts(found, reference) if has_truth else ["Without truth, pathologists must judge the tiles."]
 display(Markdown("\n".join([f"{label(explained_model)}, {stage.data_kind} data.\n", *(f"- {line}" for line in sentences)])))
 
 # %% [markdown]
 # And what would have been said without the truth, as on real slides:
 
 # %%
-said = measured.verdicts(seen_effects, shuffled=seen_shuffled, true=seen_truth, known=known_measures)
+said = effects.verdicts(seen_effects, shuffled=seen_shuffled, true=seen_truth, known=known_measures)
 for verdict in said:
     display(Markdown(f"- {verdict.sentence}"))
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pandas as pd
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 
 OutcomeName = Literal["metastasis", "mfs"]
 FILE = "outcome.json"

@@ -8,13 +8,7 @@ from lifelines import KaplanMeierFitter
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import curve, standardised_curve
-from sarcnet.cohort.outcome import (
-    CENSORED,
-    HORIZON_MONTHS,
-    Followup,
-    known_at,
-    not_followed,
-)
+from sarcnet.cohort.outcome import CENSORED, HORIZON_MONTHS, Followup, known_at, not_followed
 
 YEARS_SHOWN = (0, 1, 2, 3, 4, 5, 6, 7, 8)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sarcnet.compendium.faults import Faults, SarcnetError
+from sarcnet.compendium.errors import ErrorCollector, SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.paths import shown
 
@@ -54,7 +54,7 @@ def wanted(manifest: pd.DataFrame, patients: pd.DataFrame, *, slides_per_patient
     return own.groupby("patient_id", sort=False).head(slides_per_patient).reset_index(drop=True)
 
 
-def take(files: pd.DataFrame, *, source: Path, folders: Mapping[str, Path], faults: Faults) -> int:
+def take(files: pd.DataFrame, *, source: Path, folders: Mapping[str, Path], faults: ErrorCollector) -> int:
     """Bring slides that lie below `source` (as gdc-client leaves them) into their hospitals' folders, by hard link where
     the disk allows it. A file of another size than the manifest's is named and left.
 

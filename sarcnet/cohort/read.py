@@ -21,7 +21,7 @@ from sarcnet.cohort.schema import (
     check_slide_files,
     check_table,
 )
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.paths import shown
 
 KINDS = ("simulated", "public", "private")
@@ -73,7 +73,7 @@ def read_cohort(folder: Path, *, kind: str) -> Cohort:
     Raises:
         SarcnetError: with every fault of every file, row and column.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     _check_card(folder, kind=kind, faults=faults)
     hospitals = sorted(path.parent for path in folder.glob("*/patients.csv") if path.parent.name not in NO_HOSPITAL)
     if not hospitals:
@@ -98,7 +98,7 @@ def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame({name: np.concatenate([table[name].to_numpy() for table in tables]) for name in columns})
 
 
-def _check_card(folder: Path, *, kind: str, faults: Faults) -> None:
+def _check_card(folder: Path, *, kind: str, faults: ErrorCollector) -> None:
     if kind not in KINDS:
         faults.add(f"cohort_kind is '{kind}'; write one of {', '.join(KINDS)}.")
     file = folder / "cohort.json"
@@ -117,7 +117,7 @@ def _check_card(folder: Path, *, kind: str, faults: Faults) -> None:
         faults.add(f"{shown(file)} says that the cohort is {said}, cohort_kind says {kind}; correct the wrong one.")
 
 
-def _read_hospital(hospital: Path, *, faults: Faults) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read_hospital(hospital: Path, *, faults: ErrorCollector) -> tuple[pd.DataFrame, pd.DataFrame]:
     centre = hospital.name
     check_identifiers(pd.Series([centre]), name="folder name", where=centre, faults=faults)
     raw = _read_csv(hospital / "patients.csv", columns=PATIENTS, faults=faults)
@@ -135,7 +135,7 @@ def _read_hospital(hospital: Path, *, faults: Faults) -> tuple[pd.DataFrame, pd.
     return patients[list(PATIENT_COLUMNS)].assign(centre=centre), slides
 
 
-def _read_csv(path: Path, *, columns: tuple[Column, ...], faults: Faults) -> pd.DataFrame:
+def _read_csv(path: Path, *, columns: tuple[Column, ...], faults: ErrorCollector) -> pd.DataFrame:
     """The table as strings; empty, with a fault noted, when the file is no CSV."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", sep=",")

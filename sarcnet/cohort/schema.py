@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 
 SERIES = ("training", "validation")
 HISTOTYPES = (
@@ -83,7 +83,7 @@ _SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
 def check_table(
-    table: pd.DataFrame, *, columns: tuple[Column, ...], where: str, faults: Faults, first_row: int = 2
+    table: pd.DataFrame, *, columns: tuple[Column, ...], where: str, faults: ErrorCollector, first_row: int = 2
 ) -> pd.DataFrame:
     """Check a table of strings column by column and give it types.
 
@@ -116,7 +116,7 @@ def check_table(
     return pd.DataFrame(checked, columns=names)
 
 
-def check_outcomes(patients: pd.DataFrame, *, where: str, faults: Faults, first_row: int = 2) -> None:
+def check_outcomes(patients: pd.DataFrame, *, where: str, faults: ErrorCollector, first_row: int = 2) -> None:
     """mfs_months and mfs_event stand together or are both empty; identifiers are unique and fit for file names."""
     for row, patient in enumerate(patients.to_dict("records"), start=first_row):
         if pd.isna(patient["mfs_months"]) != pd.isna(patient["mfs_event"]):
@@ -128,7 +128,7 @@ def check_outcomes(patients: pd.DataFrame, *, where: str, faults: Faults, first_
     check_identifiers(patients["patient_id"], name="patient_id", where=where, faults=faults, first_row=first_row)
 
 
-def check_identifiers(ids: pd.Series, *, name: str, where: str, faults: Faults, first_row: int = 2) -> None:
+def check_identifiers(ids: pd.Series, *, name: str, where: str, faults: ErrorCollector, first_row: int = 2) -> None:
     """Identifiers come once and hold only letters, digits, '.', '_' and '-' (they become file names)."""
     seen: dict[str, int] = {}
     for row, value in enumerate(ids, start=first_row):
@@ -142,7 +142,7 @@ def check_identifiers(ids: pd.Series, *, name: str, where: str, faults: Faults, 
 
 
 def check_slide_files(
-    slides: pd.DataFrame, *, patients: set[str], folder: Path, where: str, faults: Faults, first_row: int = 2
+    slides: pd.DataFrame, *, patients: set[str], folder: Path, where: str, faults: ErrorCollector, first_row: int = 2
 ) -> None:
     """Every slide belongs to a patient of the hospital, lies inside its folder, and is there."""
     check_identifiers(slides["slide_id"], name="slide_id", where=where, faults=faults, first_row=first_row)
@@ -172,7 +172,7 @@ def _may_be_there(path: Path) -> bool:
         return True
 
 
-def _check_column(cells: pd.Series, column: Column, where: str, faults: Faults, first_row: int) -> pd.Series:
+def _check_column(cells: pd.Series, column: Column, where: str, faults: ErrorCollector, first_row: int) -> pd.Series:
     if not column.missing:
         for row in cells.index[cells.isna()]:
             faults.add(f"{where}, row {row + first_row}: {column.name} ({column.meaning}) is empty; fill it in.")
@@ -189,7 +189,7 @@ def _check_column(cells: pd.Series, column: Column, where: str, faults: Faults, 
     return cells.astype(object).where(cells.notna(), None)
 
 
-def _numbers(cells: pd.Series, column: Column, where: str, faults: Faults, first_row: int) -> pd.Series:
+def _numbers(cells: pd.Series, column: Column, where: str, faults: ErrorCollector, first_row: int) -> pd.Series:
     numbers = pd.to_numeric(cells, errors="coerce").astype(float)
     kind = "a whole number" if column.whole else "a number"
     for row, cell in cells[cells.notna()].items():

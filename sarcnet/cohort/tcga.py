@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.schema import PATIENT_COLUMNS
-from sarcnet.compendium.faults import Faults, SarcnetError
+from sarcnet.compendium.errors import ErrorCollector, SarcnetError
 from sarcnet.compendium.paths import shown
 
 DAYS_PER_MONTH = 365.25 / 12
@@ -112,7 +112,7 @@ def read_export(folder: Path) -> dict[str, pd.DataFrame]:
     Raises:
         SarcnetError: tables or columns are missing; all of them are named.
     """
-    faults, tables = Faults(), {}
+    faults, tables = ErrorCollector(), {}
     for name, columns in TABLES.items():
         try:
             table = pd.read_csv(folder / name, sep="\t", dtype=str, na_values=NOTHING, keep_default_na=False)
@@ -139,7 +139,7 @@ def read_grades(path: Path) -> pd.DataFrame:
     Raises:
         SarcnetError: a column is missing, a patient comes twice, or a grade is none; all are named.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     try:
         table = pd.read_csv(path, dtype=str)
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from sarcnet.compendium.modules import closure, digest, module_paths
+from sarcnet.compendium.code_dependencies import closure, digest, module_paths
 
 EDGE_BYTES = 1 << 20
 WHOLE_BYTES = 16 << 20
@@ -28,7 +28,7 @@ def code_key(*modules: str) -> str:
     code counts; the versions of libraries that shape a result belong into its key beside this.
 
     Args:
-        modules: dotted names, for example "sarcnet.slides.unit".
+        modules: dotted names, for example "sarcnet.slides.slide_result".
     """
     parts = [f"{name} {digest(path)}\n" for name, path in closure(module_paths(modules)).items()]
     return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -14,9 +14,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path, write_json
-from sarcnet.compendium.plain import plain
+from sarcnet.compendium.jsonable import to_jsonable
 from sarcnet.compendium.progress import in_kernel
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def save(figure: Figure, path: Path, *, data: Any, record: dict[str, Any]) -> tu
     dpi = PICTURE_DPI if any(ax.images for ax in figure.axes) else PAPER_DPI
     with atomic_path(png) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
-    write_json(numbers, {**record, "data": plain(data)})
+    write_json(numbers, {**record, "data": to_jsonable(data)})
     return png, numbers
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
-from sarcnet.compendium.faults import Faults, SarcnetError
+from sarcnet.compendium.errors import ErrorCollector, SarcnetError
 
 
 class Settings(pydantic.BaseModel):
@@ -56,7 +56,7 @@ def declared(cell: str, *, where: str) -> dict[str, Parameter]:
     Raises:
         SarcnetError: it is not Python, or a line is not an annotated assignment of a literal; names all such lines.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     heading = f"{where}: parameters are written 'name: type = value  # meaning', the value as a literal"
     lines = cell.splitlines()
     try:
@@ -96,7 +96,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
-        self.faults = Faults()
+        self.faults = ErrorCollector()
 
 
 _NUMBER_LIKE = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -188,7 +188,7 @@ def validated(settings: type[AnySettings], values: Mapping[str, Any]) -> AnySett
     try:
         return settings(**{name: values[name] for name in settings.model_fields if name in values})
     except pydantic.ValidationError as error:
-        faults = Faults()
+        faults = ErrorCollector()
         for sentence in sentences(error, settings):
             faults.add(sentence)
         faults.raise_if_any(f"The parameters for {settings.__name__} are not usable")
@@ -209,7 +209,7 @@ def check_profile(
         SarcnetError: unknown keys (with the nearest known name and the notebooks that declare it), wrong types,
             values out of range: all of them at once.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     _add_unknown(faults, values, {stage: parameters for stage, (parameters, _) in notebooks.items()})
     for parameters, settings in notebooks.values():
         merged = {parameter.name: parameter.default for parameter in parameters.values()}
@@ -233,12 +233,12 @@ def refuse_unknown(names: Iterable[str], notebooks: Mapping[str, Iterable[str]],
     Raises:
         SarcnetError: naming every unknown name, the nearest known one and the notebooks that declare it.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     _add_unknown(faults, names, notebooks)
     faults.raise_if_any(heading)
 
 
-def _add_unknown(faults: Faults, names: Iterable[str], notebooks: Mapping[str, Iterable[str]]) -> None:
+def _add_unknown(faults: ErrorCollector, names: Iterable[str], notebooks: Mapping[str, Iterable[str]]) -> None:
     owners: dict[str, list[str]] = {}
     for stage, parameters in notebooks.items():
         for parameter in parameters:

@@ -22,14 +22,14 @@ from typing import Any
 
 import psutil
 
+from sarcnet.compendium.code_dependencies import libraries
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.compendium.excluded import WITH_LOSSES, closing, exclusions, unforeseen
 from sarcnet.compendium.executed import executed_path, relink
-from sarcnet.compendium.faults import SarcnetError
 from sarcnet.compendium.files import HashBook, write_json
 from sarcnet.compendium.freshness import RECORD, read_record
 from sarcnet.compendium.kernels import PROVISIONER, warm
-from sarcnet.compendium.losses import WITH_LOSSES, closing, losses, unforeseen
 from sarcnet.compendium.manifest import Manifest
-from sarcnet.compendium.modules import libraries
 from sarcnet.compendium.paths import root, shown
 from sarcnet.compendium.study import RECEIPT, Notebook, Study, receipt_for
 from sarcnet.compendium.terminal import Terminal, duration
@@ -93,7 +93,7 @@ def run(
 
     Returns:
         0 when all chosen stages are finished, 3 when they are but slides could not be used that nobody had said would
-        fail (see :mod:`sarcnet.compendium.losses`), 1 when a stage failed, 130 when interrupted.
+        fail (see :mod:`sarcnet.compendium.excluded`), 1 when a stage failed, 130 when interrupted.
     """
     notebooks = chosen(study, first=first, only=only, last=last)
     terminal = Terminal()
@@ -133,7 +133,7 @@ def run(
             executed = executed_path(study.run_dir, source.stem)
             if executed.exists():  # notebooks linked to before they ran lead to the source so far
                 relink(executed, written_in=executed.parent, sources=sources, run_dir=study.run_dir)
-        lost = losses(study, notebooks)
+        lost = exclusions(study, notebooks)
         for name, listed in lost.items():
             manifest.stage(name, left_out=listed)
         manifest.finish("finished with losses" if unforeseen(lost) else "ok")

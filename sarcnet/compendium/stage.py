@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from sarcnet.compendium import seeds
-from sarcnet.compendium.faults import Faults, SarcnetError
+from sarcnet.compendium.code_dependencies import loaded_modules
+from sarcnet.compendium.errors import ErrorCollector, SarcnetError
 from sarcnet.compendium.files import HashBook, atomic_path, write_json
 from sarcnet.compendium.freshness import RECORD, Records
-from sarcnet.compendium.modules import loaded_modules
+from sarcnet.compendium.jsonable import to_jsonable
 from sarcnet.compendium.params import AnySettings, injected, refuse_unknown, validated
 from sarcnet.compendium.paths import resolve, shown
-from sarcnet.compendium.plain import plain
 from sarcnet.compendium.progress import in_kernel
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Stage(Generic[AnySettings]):
     def write_json(self, name: str, value: Any, *, readers: tuple[str, ...] = ()) -> Path:
         """Write `value` as JSON (see :func:`sarcnet.compendium.figures.plain`) and announce it."""
         path = self.output(name, readers=readers)
-        write_json(path, plain(value))
+        write_json(path, to_jsonable(value))
         return path
 
     def rng(self, *names: str | int) -> np.random.Generator:
@@ -226,7 +226,7 @@ class Stage(Generic[AnySettings]):
         unit: str = "",
     ) -> None:
         """Record a result, with the bounds of its interval, the number of patients (or slides) and its unit."""
-        self._numbers[name] = plain({"value": value, "low": low, "high": high, "n": n, "unit": unit})
+        self._numbers[name] = to_jsonable({"value": value, "low": low, "high": high, "n": n, "unit": unit})
 
     def figure(self, name: str, figure: Figure, *, data: Any, caption: str) -> None:
         """Show a figure with its caption, and keep it as PNG with the numbers it shows as JSON.
@@ -272,7 +272,7 @@ class Stage(Generic[AnySettings]):
             advice: what to do about them, a full sentence.
         """
         counts = {"of": of, "unusable": unusable, "known": known}
-        self._left_out.append({"what": what, **plain(counts), "report": shown(report), "advice": advice})
+        self._left_out.append({"what": what, **to_jsonable(counts), "report": shown(report), "advice": advice})
 
     def close(self) -> None:
         """Check and hash what was announced, write `stage.json`, and show what stands in it.
@@ -280,7 +280,7 @@ class Stage(Generic[AnySettings]):
         Raises:
             SarcnetError: an announced output was not written.
         """
-        faults = Faults()
+        faults = ErrorCollector()
         outputs = {}
         for name, output in self._outputs.items():
             path = output["path"]

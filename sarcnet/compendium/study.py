@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.code_dependencies import is_unchanged
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import HashBook, sha256
 from sarcnet.compendium.freshness import RECORD, Records, read_record
-from sarcnet.compendium.modules import is_unchanged
 from sarcnet.compendium.notebooks import code_digest, source_digest
 from sarcnet.compendium.params import Parameter, Settings, check_profile, declared, read_profile, settings_class
 from sarcnet.compendium.paths import resolve, root

@@ -1,7 +1,8 @@
 """What the calibration of a model amounts to, in words: too high, too low, too timid, too extreme, or not shown.
 
 Predicted and observed risk are compared in the large (O/E, the ratio of their means; Riley et al., BMJ 2016;353:i3140) and by
-the slope of the calibration line (:mod:`sarcnet.evaluation.calibration`). A deviation is stated where the interval excludes
+the slope of the calibration line (:mod:`sarcnet.evaluation.metrics.calibration`). A deviation is stated where the
+interval excludes
 the ideal value, and its absence never: an interval that holds the ideal value is reported with what else it holds.
 """
 
@@ -15,15 +16,15 @@ import pandas as pd
 from scipy.stats import norm
 
 from sarcnet.cohort.incidence import pseudo_values
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import auc, check, check_probability
-from sarcnet.evaluation.bootstrap import LEAST, Estimate
-from sarcnet.evaluation.brier import brier
-from sarcnet.evaluation.calibration import line
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.series import Series
-from sarcnet.evaluation.tables import in_order, label
+from sarcnet.evaluation.metrics.auc import auc, check, check_probability
+from sarcnet.evaluation.metrics.bootstrap import LEAST, Estimate
+from sarcnet.evaluation.metrics.brier import brier
+from sarcnet.evaluation.metrics.calibration import line
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.model.names import in_order, label
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Agreement:
     enough: bool
 
 
-def agreement(series: Series, model: str, *, horizon_months: float, level: float) -> Agreement:
+def agreement(series: EvaluationSet, model: str, *, horizon_months: float, level: float) -> Agreement:
     """Judge a model's mean risk over the repeats, in the hospitals that were followed to the horizon.
 
     Raises:
@@ -85,7 +86,9 @@ def agreement(series: Series, model: str, *, horizon_months: float, level: float
     )
 
 
-def agreements(everyone: Sequence[Series], *, horizon_months: float, level: float, tried: Attempts) -> list[Agreement]:
+def agreements(
+    everyone: Sequence[EvaluationSet], *, horizon_months: float, level: float, tried: FailureLog
+) -> list[Agreement]:
     """Every model that predicts probabilities, in every series; `tried` gets a sentence for what cannot be judged."""
     found = []
     for series in (item for item in everyone if len(item)):
@@ -95,7 +98,7 @@ def agreements(everyone: Sequence[Series], *, horizon_months: float, level: floa
     return [made for made in found if made is not None]
 
 
-def with_centres(everyone: Sequence[Series]) -> list[Series]:
+def with_centres(everyone: Sequence[EvaluationSet]) -> list[EvaluationSet]:
     """Each series, followed by its hospitals where there are several."""
     found = []
     for series in everyone:

@@ -16,17 +16,19 @@ import pandas as pd
 from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import CENSORED, Followup, check, weighted_auc, weights
-from sarcnet.evaluation.brier import weighted_brier
-from sarcnet.evaluation.series import Series
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.metrics.auc import CENSORED, Followup, check, weighted_auc, weights
+from sarcnet.evaluation.metrics.brier import weighted_brier
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.tolerant import FailureLog
 
 PENALTY = 0.01  # keeps a coefficient finite where few patients are censored
 LOWEST = 0.02  # a probability below this would let one patient count for more than fifty
 
 
-def censoring_table(everyone: Sequence[Series], *, model: str, horizon_months: float, tried: Attempts) -> pd.DataFrame:
+def censoring_table(
+    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, tried: FailureLog
+) -> pd.DataFrame:
     """AUC and Brier score of `model` in each series under both assumptions about censoring.
 
     Returns:

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.schema import HISTOTYPES
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation import ridge_cox
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import DEATH, METASTASIS
+from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS
+from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.model.clinical import CATEGORIES, clinical_columns, clinical_values
 from sarcnet.model.moments import table_moments
 
@@ -158,7 +158,7 @@ def out_of_fold(
     horizon_months: float,
     seed: int,
     clinical_variables: Sequence[str] = (),
-    tried: Attempts | None = None,
+    tried: FailureLog | None = None,
 ) -> pd.DataFrame:
     """Every comparator for every patient and repeat, fitted without the patient's fold.
 
@@ -175,7 +175,7 @@ def out_of_fold(
     Returns:
         Tidy frame patient_id, centre, model, repeat, fold, risk (for the grade: the grade).
     """
-    tried = tried or Attempts()
+    tried = tried or FailureLog()
     made, found = [], defaultdict[str, list[str]](list)
     table = patients.set_index("patient_id", drop=False)
     groups = folds.groupby(["repeat", "fold"])
@@ -201,7 +201,7 @@ def for_new_patients(
     horizon_months: float,
     seed: int,
     clinical_variables: Sequence[str] = (),
-    tried: Attempts | None = None,
+    tried: FailureLog | None = None,
 ) -> pd.DataFrame:
     """Every comparator for patients of another series, fitted on all training patients; arguments as `out_of_fold`.
 
@@ -210,7 +210,7 @@ def for_new_patients(
     """
     if patients.empty:
         return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
-    tried = tried or Attempts()
+    tried = tried or FailureLog()
     found = {gap: ["all"] for gap in gaps(training, patients, clinical_variables=clinical_variables)}
     tried.say(*gap_sentences(found, total=1))
     scores = _scores(
@@ -221,7 +221,7 @@ def for_new_patients(
 
 
 def in_time(
-    training: pd.DataFrame, patients: pd.DataFrame, *, months: Sequence[float], seed: int, tried: Attempts
+    training: pd.DataFrame, patients: pd.DataFrame, *, months: Sequence[float], seed: int, tried: FailureLog
 ) -> pd.DataFrame:
     """The Cox models' risks by each month, as :func:`for_new_patients`: patient_id, centre, model, months, risk."""
     frames = [
@@ -245,7 +245,7 @@ def _scores(
     horizon_months: float,
     seed: int,
     variables: Sequence[str],
-    tried: Attempts,
+    tried: FailureLog,
 ) -> dict[str, np.ndarray]:
     """Risks of every comparator; NaN and a sentence where one cannot be fitted."""
     scores = {FNCLCC: tried("the FNCLCC grade", grade_score, training, patients)}

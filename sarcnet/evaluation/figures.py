@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.evaluation.ladder import LABELS as RUNGS
+from sarcnet.evaluation.report.tables import PAPER, headings
 from sarcnet.evaluation.subgroups import Subgroups
-from sarcnet.evaluation.tables import PAPER, headings, in_order, label
+from sarcnet.model.names import in_order, label
+from virtual_cohort.experiments.oracle_ablation import LABELS as RUNGS
 
 WIDTH = 30  # letters in a line of a model's name
 OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]

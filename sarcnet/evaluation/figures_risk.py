@@ -13,12 +13,13 @@ from matplotlib.ticker import MaxNLocator
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.evaluation.appraisal import Calibrations
-from sarcnet.evaluation.auc import DEATH, METASTASIS, Followup
+from sarcnet.evaluation.clinical_value import Calibrations
 from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.decision import ALL, NONE
-from sarcnet.evaluation.survival import HIGH, LOW, Curves
-from sarcnet.evaluation.tables import label, p_text
+from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS, Followup
+from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, Curves
+from sarcnet.evaluation.metrics.net_benefit import ALL, NONE
+from sarcnet.evaluation.report.tables import p_text
+from sarcnet.model.names import label
 
 OURS = PALETTE[0]
 GROUP_COLOURS = {HIGH: PALETTE[1], LOW: PALETTE[0]}

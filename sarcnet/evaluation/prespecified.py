@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sarcnet.evaluation.bootstrap import Estimate, Resampled
-from sarcnet.evaluation.judge import Judged
-from sarcnet.evaluation.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND, label, p_text
+from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
+from sarcnet.evaluation.model_comparison import Comparison
+from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND, p_text
+from sarcnet.model.names import label
 
 CROSS_VALIDATION = "cross-validation"
 
@@ -113,7 +114,7 @@ def statements(
     return [primary_sentence(crossed), *judged, *rule]
 
 
-def planned_differences(judged: Judged) -> list[tuple[str, Estimate, int]]:
+def planned_differences(judged: Comparison) -> list[tuple[str, Estimate, int]]:
     """Name in the record, difference in AUC and number of patients of both planned comparisons in each series."""
     return [
         (f"difference_{series}_{model}_minus_{other}", found.difference(model, other), judged.sizes[series])

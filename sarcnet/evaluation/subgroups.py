@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.bootstrap import LEAST, resample_auc
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.metrics.bootstrap import LEAST, resample_auc
+from sarcnet.evaluation.predictions import EvaluationSet
 
 LARGE_MM, OLD_YEARS = 80.0, 65.0  # the hazard flattens above 8 cm (study.md, section 4)
 COMMON = ("UPS", "leiomyosarcoma", "myxofibrosarcoma")
@@ -57,7 +57,7 @@ def levels(patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_subgroups(
-    series: Series, *, model: str, other: str, horizon_months: float, samples: int, level: float, seed: int
+    series: EvaluationSet, *, model: str, other: str, horizon_months: float, samples: int, level: float, seed: int
 ) -> Subgroups:
     """AUC of `model` and its difference from `other` in all patients, in each hospital and in each subgroup."""
     rows, tests, unsaid, small = [], [], [], []

@@ -28,15 +28,15 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from sarcnet.compendium.cache_keys import code_key, file_key, unit_key
-from sarcnet.features.choice import choose_tiles
-from sarcnet.features.journal import Journal
-from sarcnet.features.runtime import EncoderRuntime
+from sarcnet.features.encoders.runtime import EncoderRuntime
+from sarcnet.features.partial_features import PartialFeatures
+from sarcnet.features.sampling import choose_tiles
 from sarcnet.features.store import kept_tiles, read_rows, write_features
-from sarcnet.slides import resampling
-from sarcnet.slides.opening import SlideFault, open_slide
-from sarcnet.slides.reading import TileReader, UnreadableTile, plan
-from sarcnet.slides.resampling import resample
-from sarcnet.slides.units import TilePx, Um
+from sarcnet.slides.reader import resampling
+from sarcnet.slides.reader.opening import SlideFault, open_slide
+from sarcnet.slides.reader.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.reader.resampling import resample
+from sarcnet.slides.reader.units import TilePx, Um
 
 if TYPE_CHECKING:
     from sarcnet.features.settings import FeaturesSettings
@@ -112,7 +112,7 @@ class _Job:
     fault: SlideFault | None = None
     resumed: bool = False
     busy_elsewhere: bool = False
-    journal: Journal | None = None
+    journal: PartialFeatures | None = None
     batches_resumed: int = 0
     tiles_resumed: int = 0
     reader: TileReader | None = None
@@ -253,7 +253,7 @@ def _start(
     job.reader = TileReader(handle, info, read_plan)
     batches = _batches(missing, at_most=extraction.batch_tiles)
     name = unit_key({"key": job.key, "missing": _digest(missing), "batches": len(batches)})
-    job.journal = Journal(_work(job.path.parent) / f"{job.slide.slide_id}-{name}.journal")
+    job.journal = PartialFeatures(_work(job.path.parent) / f"{job.slide.slide_id}-{name}.journal")
     job.batches_resumed = len(job.journal)
     job.tiles_resumed += len(job.journal.rows())
     corners = _corners(job.chosen).astype(float)
@@ -295,7 +295,7 @@ def _encode(
     batch: int,
     rows: np.ndarray,
     encoder: EncoderRuntime,
-    kept: Journal,
+    kept: PartialFeatures,
     meter: _Meter,
 ) -> dict[str, float]:
     """Read and encode one batch, keep it in the journal, and return the seconds of each step."""

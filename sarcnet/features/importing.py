@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sarcnet.compendium.faults import Faults, SarcnetError
-from sarcnet.features.encoders import encoder_named
-from sarcnet.features.foreign import ForeignFile, read_foreign
+from sarcnet.compendium.errors import ErrorCollector, SarcnetError
+from sarcnet.features.encoders.lookup import encoder_named
+from sarcnet.features.formats import ForeignFile, read_foreign
 from sarcnet.features.store import write_features
-from sarcnet.slides.opening import SlideInfo, open_slide, require_inside
-from sarcnet.slides.units import Um, to_level0
+from sarcnet.slides.reader.opening import SlideInfo, open_slide, require_inside
+from sarcnet.slides.reader.units import Um, to_level0
 
 OFF_SLIDE_PX = 1.0  # corners are rounded
 CROWDED = 0.9  # neighbours may be nearer than their size by as much, where tiles do not overlap
@@ -41,7 +41,7 @@ class Imported:
 
 def import_features(
     source: Path, *, hospital: Path, into: Path, tile_um: float | None = None, encoder: str | None = None
-) -> tuple[list[Imported], Faults]:
+) -> tuple[list[Imported], ErrorCollector]:
     """Take over every `<slide>.h5` of `source` that belongs to a slide of `hospital`.
 
     Args:
@@ -64,7 +64,7 @@ def import_features(
             f"There is no .h5 file in {source.name}: name the folder that holds one file for each slide."
         )
     done: list[Imported] = []
-    faults = Faults()
+    faults = ErrorCollector()
     for path in files:
         try:
             slide = slides.get(path.stem)

@@ -17,7 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
 
 DTYPE = np.float16

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.features.extraction import SlideTiles
-from sarcnet.slides.study import slide_files
+from sarcnet.slides.cohort_tiling import slide_files
 
 
 def slides_to_encode(

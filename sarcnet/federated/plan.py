@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from sarcnet.compendium.cache_keys import code_key
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.federated.recipe import Recipe
-from sarcnet.federated.secure_sum import check as check_hospitals
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.federated.privacy.masking import check as check_hospitals
+from sarcnet.federated.strategies import StrategyConfig
 from sarcnet.model.crossval import Member, make_members
 from sarcnet.model.protocol import Protocol
 
 #: Error code of a hospital that could not do what it was asked; Flower's own codes are below 1000.
 CANNOT_ANSWER = 1000
 #: What shapes the rounds, with all that it imports: training at the hospitals and averaging at the server.
-CODE = ("sarcnet.federated.local_training", "sarcnet.federated.server_app")
+CODE = ("sarcnet.federated.app.local_training", "sarcnet.federated.app.server_app")
 
 
 class FederationError(SarcnetError):
@@ -35,7 +35,7 @@ class NodeUnavailable(FederationError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class FederationConfig:
     """What is trained and for how long.
 
     protocol: the model's settings, those of the pooled model; its ``centres`` are the hospitals.
@@ -43,10 +43,10 @@ class Plan:
     that length has.
     deadline_s: longest wait for the replies of one round; start_deadline_s: the same for the first reply, while
     processes start.
-    model: name under which the members are stored. recipe: the strategy (`sarcnet.federated.recipe`).
+    model: name under which the members are stored. recipe: the strategy (`sarcnet.federated.strategies`).
     message_dtype: float32 sends weights as they are; float16 halves a round's messages: the model is sent rounded and a
     hospital's change comes back rounded (11 bits of mantissa each), while the server keeps its own weights in float32.
-    secure_sum: the server reads sums over all hospitals only (`sarcnet.federated.secure_sum`); needs three hospitals.
+    secure_sum: the server reads sums over all hospitals only (`sarcnet.federated.privacy.masking`); needs three hospitals.
     """
 
     protocol: Protocol
@@ -55,7 +55,7 @@ class Plan:
     deadline_s: float = 900.0
     start_deadline_s: float = 300.0
     model: str = "sarcnet_fedavg"
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: StrategyConfig = field(default_factory=StrategyConfig)
     message_dtype: str = "float32"
     secure_sum: bool = False
 

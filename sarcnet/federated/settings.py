@@ -23,6 +23,6 @@ class FederationSettings(Settings):
         description="type of the weights in a round's messages: float16 halves them, float32 sends them as they are"
     )
     compared_strategies: list[str] = Field(
-        description="other strategies trained beside FedAvg: names of sarcnet/federated/recipe.py, or finetuned"
+        description="other strategies trained beside FedAvg: names of sarcnet/federated/strategies.py, or finetuned"
     )
     jobs: int = Field(description="processor cores the simulation may use", ge=1)

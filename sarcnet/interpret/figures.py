@@ -12,10 +12,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.interpret.against_truth import PATTERNS
-from sarcnet.interpret.heatmap import HeatMap
-from sarcnet.interpret.tiles import SeenTile
-from sarcnet.model.words import variable_words
+from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.export.heatmap import HeatMap
+from sarcnet.model.names import variable_words
+from virtual_cohort.experiments.ground_truth import PATTERNS
 
 RAISES_LOWERS = "RdBu_r"  # red raises the score, blue lowers it; told apart by colour-blind readers
 BAR_UM = 200.0

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sarcnet.compendium.figures import PALETTE, hospital_colours
-from sarcnet.interpret.measured import MeasuredEffects
-from sarcnet.interpret.morphometry import MEASURES
+from sarcnet.interpret.effects import MeasuredEffects
+from sarcnet.morphometry.measure import MEASURES
 
 PLAIN, TRUE, GREY = PALETTE[1], PALETTE[0], "0.6"
 ROW_INCHES = 0.52

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.interpret.nomogram import IMAGE, Nomogram
-from sarcnet.interpret.studio import CONTROLS, ELSEWHERE, KNOBS, STAIN
+from sarcnet.interpret.explain.nomogram import IMAGE, Nomogram
 from sarcnet.model.clinical import CATEGORIES
-from sarcnet.model.words import variable_words
+from sarcnet.model.names import variable_words
+from virtual_cohort.experiments.rerender import CONTROLS, ELSEWHERE, KNOBS, STAIN
 
 MODEL, TRUTH = PALETTE[0], "black"
 TITLES = {**KNOBS, STAIN: "stain strength (control)", ELSEWHERE: "another part (control)"}
@@ -22,7 +22,7 @@ PER_ROW = 4
 def draw_counterfactual(found: pd.DataFrame, *, level: float, horizon_months: float) -> Figure:
     """Mean change of the risk at the horizon when one knob is turned: the model's with its interval, and the true one.
 
-    found: from :func:`sarcnet.interpret.counterfactual.responses`.
+    found: from :func:`virtual_cohort.experiments.counterfactual.responses`.
     """
     names = [name for name in (*KNOBS, *CONTROLS) if name in set(found["knob"])]
     rows = -(-len(names) // PER_ROW)
@@ -59,7 +59,7 @@ def _name(variable: str) -> str:
 def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: float, horizon_months: float) -> Figure:
     """Mean predicted risk when everybody has the same value of one variable; the true one beside it, where it is known.
 
-    curves, true: from :mod:`sarcnet.interpret.response`.
+    curves, true: from :mod:`sarcnet.interpret.explain.response`.
     """
     names = list(dict.fromkeys(curves["variable"]))
     rows = -(-len(names) // PER_ROW)

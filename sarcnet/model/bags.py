@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Bags:
     encoder: str = ""
 
     def __post_init__(self) -> None:
-        faults = Faults()
+        faults = ErrorCollector()
         if len(self.offsets) != len(self.patient_ids) + 1 or (
             len(self.offsets) and self.offsets[-1] != len(self.features)
         ):
@@ -77,7 +77,7 @@ def make_bags(features: Mapping[str, np.ndarray], *, feature_dim: int | None = N
     """Bags from arrays in memory: patient_id -> (T, d). ``feature_dim`` is needed only when every bag is empty."""
     arrays = [np.asarray(a, dtype=np.float32) for a in features.values()]
     dims = {a.shape[1] for a in arrays if a.ndim == 2 and len(a)} or {feature_dim or 0}
-    faults = Faults()
+    faults = ErrorCollector()
     if len(dims) > 1:
         faults.add(f"The bags have tiles of different length ({sorted(dims)}): use the features of one encoder only.")
     faults.raise_if_any("These bags cannot be used")
@@ -101,7 +101,7 @@ def read_bags(files: Iterable[Path], *, slides: pd.DataFrame, patient_ids: Seque
     """
     path_of = {Path(f).stem: Path(f) for f in files}
     slides_of = slides.sort_values("slide_id").groupby("patient_id")["slide_id"].apply(list).to_dict()
-    faults = Faults()
+    faults = ErrorCollector()
     features: list[np.ndarray] = []
     tiles: list[pd.DataFrame] = []
     sizes: list[int] = []

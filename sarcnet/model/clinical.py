@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.schema import PATIENTS
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 
 #: Numeric variables and the scale on which they enter: size acts concavely (study.md §4), counts are skewed.
 NUMERIC: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -35,7 +35,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 def check_variables(variables: Sequence[str]) -> None:
     """Raise SarcnetError for every name that is no clinical variable, with the nearest one that is."""
     known = [*NUMERIC, *CATEGORIES]
-    faults = Faults()
+    faults = ErrorCollector()
     for name in variables:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
@@ -62,7 +62,7 @@ def clinical_values(
     Raises SarcnetError naming variables the table lacks, and patients whose category or number is not understood.
     """
     check_variables(variables)
-    faults = Faults()
+    faults = ErrorCollector()
     columns: list[np.ndarray] = []
     for name in variables:
         if name not in patients.columns:

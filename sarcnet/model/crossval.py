@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.outcome import METASTASIS
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.seeds import rng
 
 
@@ -36,7 +36,7 @@ def make_folds(table: pd.DataFrame, *, folds: int, repeats: int, seed: int) -> p
     Raises SarcnetError when a hospital has too few patients of either kind to fill the folds.
     """
     known = table.dropna(subset=["mfs_months", "mfs_event"])
-    faults = Faults()
+    faults = ErrorCollector()
     if folds < 2:
         faults.add(f"folds is {folds}: cross-validation needs at least 2.")
     if known.empty:

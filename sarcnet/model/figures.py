@@ -15,10 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.outcome import Followup
-from sarcnet.evaluation.tables import label
 from sarcnet.model.clinical import clinical_columns
+from sarcnet.model.names import column_words, label
 from sarcnet.model.predict import TrainedStack
-from sarcnet.model.words import column_words
 
 #: Okabe–Ito colours: told apart with any colour vision.
 CURVE_COLOURS = {"training patients": "#0072B2", "stopping patients": "#009E73", "held-out patients": "#D55E00"}

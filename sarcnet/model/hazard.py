@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from sarcnet.cohort.outcome import DEATH, METASTASIS
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class HazardCounts:
 def check_edges(edges_months: Sequence[float], *, horizon_months: float) -> None:
     """Edges must rise from above 0 and contain the horizon; raises SarcnetError with each reason."""
     edges = np.asarray(edges_months, dtype=float)
-    faults = Faults()
+    faults = ErrorCollector()
     if len(edges) == 0 or edges[0] <= 0 or (np.diff(edges) <= 0).any():
         faults.add(
             f"hazard_edges_months must rise from above 0, found {list(edges_months)}: "

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import torch_rng
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.fusions import FUSIONS

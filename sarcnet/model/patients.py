@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.seeds import rng
 from sarcnet.model.bags import Bags
 from sarcnet.model.clinical import clinical_values
@@ -51,7 +51,7 @@ class Patients:
         """One hospital's own patients."""
         rows = np.flatnonzero(np.asarray(self.centres) == centre)
         if len(rows) == 0:
-            faults = Faults()
+            faults = ErrorCollector()
             faults.add(
                 f"There is no patient of centre '{centre}': the centres are {', '.join(sorted(set(self.centres)))}."
             )
@@ -68,7 +68,7 @@ def assemble_patients(
     known. Without these two columns the outcome is unknown, which is enough to predict.
     Raises SarcnetError on a missing column, a missing centre, or a patient who comes twice.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     for name in ("patient_id", "centre"):
         if name not in table.columns:
             faults.add(f"The patients' table has no column '{name}': add it.")

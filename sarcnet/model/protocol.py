@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from sarcnet.cohort.endpoint import endpoint_named
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.crossval import Member
@@ -34,7 +34,7 @@ class Protocol:
     "hazard" (death censors: the risk were nobody to die of anything else) or "cox" (sarcnet.model.losses; not federated).
     early_stopping_share: part of a member's training patients that decides when it stops (`sarcnet.model.stopping`); 0 trains
     all epochs on all of them. patience: epochs without improvement after which it stops. In a federation a round takes the
-    epoch's place (`sarcnet.federated.stopping`).
+    epoch's place (`sarcnet.federated.app.early_stopping`).
     weight_decay_grid: values among which an inner cross-validation chooses for each member (`sarcnet.model.tuning`); empty:
     weight_decay for all, and so in a federation.
     outcome: the event that was predicted, a name in `sarcnet.cohort.endpoint`; code that reads patients under this protocol

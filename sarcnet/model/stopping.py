@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sarcnet.cohort.outcome import METASTASIS
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.model.crossval import Member
 from sarcnet.model.patients import Patients

@@ -13,7 +13,7 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import load_file, save_file
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.model.crossval import Member
 from sarcnet.model.network import StackedNetwork, StackShape

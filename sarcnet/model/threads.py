@@ -13,7 +13,7 @@ def one_thread() -> Iterator[None]:
     """Torch on one thread within the block: the same numbers in Ray, in one process, at a hospital and on any machine.
 
     For networks as small as these two threads gain little when the machine is idle, and lose several times over when it
-    is not (`python -m sarcnet.federated.bench` beside other work).
+    is not (`python -m studies.benchmarks.federation` beside other work).
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.progress import track
 from sarcnet.model.losses import cox_loss, patient_loss
 from sarcnet.model.network import StackedNetwork

@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.cohort.schema import KNOWN_FAILURES, KNOWN_FAILURES_COLUMNS
-from sarcnet.compendium.faults import Faults
+from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.paths import shown
 from sarcnet.compendium.stage import Stage
-from sarcnet.slides.study import home_of, slide_files
+from sarcnet.slides.cohort_tiling import home_of, slide_files
 
 FAILED = "failed_slides.csv"
 COLUMNS = ["centre", "slide_id", "patient_id", "cause", "advice", "known"]
@@ -34,7 +34,7 @@ def known_failures(stage: Stage, slides: pd.DataFrame, *, files: Mapping[str, Pa
     Raises:
         SarcnetError: a table has other columns, or names a slide that its hospital does not have; all faults at once.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     known: dict[str, str] = {}
     paths = slide_files(slides, recorded=files)
     for centre, rows in slides.groupby("centre"):
@@ -45,7 +45,7 @@ def known_failures(stage: Stage, slides: pd.DataFrame, *, files: Mapping[str, Pa
     return known
 
 
-def _read(path: Path, *, slide_ids: set[str], faults: Faults) -> dict[str, str]:
+def _read(path: Path, *, slide_ids: set[str], faults: ErrorCollector) -> dict[str, str]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:

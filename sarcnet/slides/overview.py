@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import find_contours
 
-from sarcnet.slides.grid import Grid
-from sarcnet.slides.opening import SlideInfo
-from sarcnet.slides.thumbnail import Thumbnail, reduced
+from sarcnet.slides.reader.grid import Grid
+from sarcnet.slides.reader.opening import SlideInfo
+from sarcnet.slides.reader.thumbnail import Thumbnail, reduced
+from sarcnet.slides.reader.units import Mpp, Um
 from sarcnet.slides.tissue import TissueMask
-from sarcnet.slides.units import Mpp, Um
 
 LONG_SIDE_PX = 900
 OUTLINE = (0, 0, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sarcnet.slides.units import Mpp
+from sarcnet.slides.reader.units import Mpp
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 QUALITY_MPP = Mpp(1.0)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sarcnet.slides.grid import Grid, share_inside, tile_grid
-from sarcnet.slides.opening import SlideFault, SlideInfo, open_slide
 from sarcnet.slides.overview import draw_overview, overview_mpp
-from sarcnet.slides.pyramid import check_pyramid
 from sarcnet.slides.quality import QUALITY_MPP, blank_share, sharpness
-from sarcnet.slides.reading import ReadPlan, TileReader, UnreadableTile, plan
-from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
+from sarcnet.slides.reader.grid import Grid, share_inside, tile_grid
+from sarcnet.slides.reader.opening import SlideFault, SlideInfo, open_slide
+from sarcnet.slides.reader.pyramid import check_pyramid
+from sarcnet.slides.reader.reading import ReadPlan, TileReader, UnreadableTile, plan
+from sarcnet.slides.reader.thumbnail import Thumbnail, read_thumbnail, reduced
+from sarcnet.slides.reader.units import Level0Px, Mpp, TilePx, Um
 from sarcnet.slides.tissue import TissueMask, find_tissue
-from sarcnet.slides.units import Level0Px, Mpp, TilePx, Um
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,8 @@ from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold, threshold_otsu
 from skimage.morphology import closing, disk, opening, remove_small_holes, remove_small_objects
 
-from sarcnet.slides.thumbnail import Thumbnail
-from sarcnet.slides.units import Um
+from sarcnet.slides.reader.thumbnail import Thumbnail
+from sarcnet.slides.reader.units import Um
 
 SEED_OD_BOUNDS = (0.06, 0.15)  # pale eosin starts near 0.06; anything above 0.15 in green is stained beyond doubt
 GROWN_OD = 0.08  # on simulated slides 94 % of myxoid stroma is denser, and 99 % of glass away from tissue is below 0.01

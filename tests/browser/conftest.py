@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import websocket  # websocket-client, which Jupyter's server brings
 
-from sarcnet.federated.processes import free_ports
+from studies.local_federation.processes import free_ports
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "microsoft-edge")
 PATIENCE_S = 20.0

@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pandas as pd
 
-from sarcnet.interpret.review import WHERE_FROM, make_review
-from sarcnet.interpret.review_import import read_key, read_sheets
-from sarcnet.interpret.review_sheet import write_review
-from sarcnet.interpret.tiles import SeenTile
+from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.review.design import WHERE_FROM, make_review
+from sarcnet.interpret.review.parse import read_key, read_sheets
+from sarcnet.interpret.review.sheet import write_review
 
 
 def begin(tab, reader: str) -> None:

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sarcnet.federated.panel import DPI, Rounds
+from sarcnet.federated.analysis.widget import DPI, Rounds
 
 ROUNDS = 4
 MIB = 2**20
 CELL = """
 import pandas as pd
-from sarcnet.federated.panel import Rounds, round_panel
+from sarcnet.federated.analysis.widget import Rounds, round_panel
 
 tables = {name: pd.read_parquet(f"{name}.parquet") for name in ("rounds", "scores", "traffic")}
 round_panel(Rounds(**tables, score_name="AUC at 60 months, out of fold", note="simulated data"))

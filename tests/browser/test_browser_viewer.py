@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.viewer import in_notebook, make_page, write_page
+from sarcnet.interpret.export.viewer import in_notebook, make_page, write_page
+from sarcnet.morphometry.geometry import TileGeometry
 
 FIRST_PICTURE_MS = 2000
 RED, BLUE = (250, 140, 60), (60, 90, 200)

@@ -18,15 +18,15 @@ from sarcnet.cohort import followup
 from sarcnet.cohort.endpoint import ENDPOINTS, Endpoint, endpoint_named, read_endpoint
 from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import Cohort
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.params import read_profile
-from sarcnet.evaluation import appraisal, figures_risk
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation import clinical_value, figures_risk
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.model import figures as model_figures
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
-from sarcnet.virtual import story
+from virtual_cohort import notebook_text
 
 DEMO = Path(__file__).resolve().parents[2] / "papermill_params" / "demo.yaml"
 MFS, METASTASIS = ENDPOINTS["mfs"], ENDPOINTS["metastasis"]
@@ -96,8 +96,8 @@ def test_with_death_as_an_event_incidence_is_one_minus_survival(patients):
 def test_figures_of_the_cohort_name_the_event(patients, endpoint):
     known = with_outcome(endpoint.code(patients))
     check_words(words(cohort_figures.draw_outcome(known, title="Training series", endpoint=endpoint)), endpoint)
-    check_words(story.caption_outcome(known, endpoint=endpoint), endpoint)
-    said = story.outcome(known, endpoint=endpoint)
+    check_words(notebook_text.caption_outcome(known, endpoint=endpoint), endpoint)
+    said = notebook_text.outcome(known, endpoint=endpoint)
     check_words(said, endpoint)
     assert ("died without one" in said) == (endpoint is METASTASIS)
     columns = set(followup.follow_up(known, endpoint=endpoint).columns)
@@ -120,17 +120,19 @@ def test_figures_of_the_models_name_the_event(patients, endpoint):
 def test_figures_of_the_evaluation_name_the_event(patients, endpoint):
     known = with_outcome(endpoint.code(patients))
     risk = np.clip(np.linspace(0.1, 0.9, len(known)) - 0.002 * known["mfs_months"].to_numpy(), 0.02, 0.98)
-    series, tried = Series("cross-validation", known, {"sarcnet_fedavg": risk[:, None]}), Attempts()
+    series, tried = EvaluationSet("cross-validation", known, {"sarcnet_fedavg": risk[:, None]}), FailureLog()
     shared = {"horizon_months": 60.0, "endpoint": endpoint}
     groups = {"model": "sarcnet_fedavg", "cut": 0.4, "months_shown": [0.0, 24.0, 60.0]}
-    survival = appraisal.survival_of([series], **groups, tested=["cross-validation"], endpoint=endpoint, tried=tried)
+    survival = clinical_value.survival_of(
+        [series], **groups, tested=["cross-validation"], endpoint=endpoint, tried=tried
+    )
     check_words(words(figures_risk.draw_survival(survival, **shared)), endpoint)
     few = {"samples": 40, "level": 0.95, "seed": 1, "tried": tried}
-    found = appraisal.calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
+    found = clinical_value.calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
     assert list(found.table["death"]) == (["competes", "censored"] if endpoint is METASTASIS else ["is an event"])
     spread = {series.name: series.with_risk("sarcnet_fedavg")}
     check_words(words(figures_risk.draw_calibration(found, spread, level=0.95, **shared)), endpoint)
-    curve = appraisal.decisions_of(series, ["sarcnet_fedavg"], horizon_months=60.0, **few)
+    curve = clinical_value.decisions_of(series, ["sarcnet_fedavg"], horizon_months=60.0, **few)
     figure = figures_risk.draw_decision(curve, marked=[0.4], n=len(known), name="all", level=0.95, endpoint=endpoint)
     check_words(words(figure), endpoint)
     fates = set(figures_risk.fates(known, **shared))

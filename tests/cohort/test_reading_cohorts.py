@@ -10,19 +10,12 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.cohort.followup import (
-    at_risk,
-    cumulative_incidence,
-    event_free,
-    follow_up,
-    free_at,
-    to_the_horizon,
-)
+from sarcnet.cohort.followup import at_risk, cumulative_incidence, event_free, follow_up, free_at, to_the_horizon
 from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import read_cohort
 from sarcnet.cohort.schema import PATIENT_COLUMNS
 from sarcnet.cohort.table1 import missing_share, table_one
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 
 GOOD = {
     "patient_id": "A1",

@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sarcnet.cohort import gdc, lay_out_tcga, tcga
+from sarcnet.cli import tcga as lay_out_tcga
+from sarcnet.cli.main import main
+from sarcnet.cohort import gdc, tcga
 from sarcnet.cohort.read import read_cohort
-from sarcnet.compendium.cli import main
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 
 LIMB = "Connective, subcutaneous and other soft tissues of lower limb and hip"
 CASES = (  # case, site, diagnosis, alive or dead, day of death, last day, day of metastasis, noted at diagnosis

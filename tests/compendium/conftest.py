@@ -108,12 +108,12 @@ class Toy:
         (self.root / "papermill_params" / f"{name}.yaml").write_text(text)
 
     def run(self, *words: str, verb: str = "run", profile: str = "toy") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sarcnet.compendium.cli", verb, profile, *words]
+        command = [sys.executable, "-m", "sarcnet.cli.main", verb, profile, *words]
         return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=120)
 
     def start(self) -> subprocess.Popen[bytes]:
         """A run that goes on by itself."""
-        command = [sys.executable, "-m", "sarcnet.compendium.cli", "run", "toy"]
+        command = [sys.executable, "-m", "sarcnet.cli.main", "run", "toy"]
         return subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=subprocess.DEVNULL)
 
     @property

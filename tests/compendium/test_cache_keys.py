@@ -9,46 +9,107 @@ from pathlib import Path
 
 import pytest
 
-from sarcnet.compendium import cache_keys, modules
+from sarcnet.compendium import cache_keys, code_dependencies
 from sarcnet.compendium.cache_keys import code_key, file_key
 from sarcnet.compendium.files import HashBook
-from sarcnet.evaluation import studies
-from sarcnet.features import extraction, mobilenetv2
+from sarcnet.features import extraction
+from sarcnet.features.encoders import mobilenetv2
 from sarcnet.federated import plan
-from sarcnet.slides import unit
-from sarcnet.virtual import painting
+from sarcnet.slides import slide_result
+from studies import cohort_calibration
+from virtual_cohort.rendering import painting
 
-HOUSE = modules.HOUSE
+HOUSE = code_dependencies.HOUSE
 STORES = {
-    "tiles": unit.CODE,
+    "tiles": slide_result.CODE,
     "features": extraction.CODE,
     "encoder's graph": mobilenetv2.CODE,
     "virtual slides": painting.CODE,
     "federated rounds": plan.CODE,
-    "calibration": studies.CODE,
+    "calibration": cohort_calibration.CODE,
 }
 #: The least that must be in each store's closure and what must not be; known without following imports.
 INSIDE = {
-    "tiles": ("slides/unit", "slides/tiling", "slides/tissue", "slides/jpeg_tiles", "slides/allocation"),
-    "features": ("features/extraction", "features/hub", "features/store", "slides/reading", "slides/resampling"),
-    "encoder's graph": ("features/mobilenetv2",),
-    "virtual slides": ("virtual/render", "virtual/nuclei", "virtual/pyramid", "virtual/regions", "compendium/seeds"),
-    "federated rounds": (
-        *("model/aggregators/abmil", "model/aggregators/__init__", "model/fusions/gated", "model/training"),
-        *("federated/strategy", "federated/aggregate", "federated/proximal", "federated/secure_sum"),
+    "tiles": (
+        "sarcnet/slides/slide_result",
+        "sarcnet/slides/tiling",
+        "sarcnet/slides/tissue",
+        "sarcnet/slides/reader/jpeg_tiles",
+        "sarcnet/slides/reader/malloc",
     ),
-    "calibration": ("virtual/outcome", "virtual/observer", "evaluation/auc", "evaluation/comparators"),
+    "features": (
+        "sarcnet/features/extraction",
+        "sarcnet/features/encoders/hub",
+        "sarcnet/features/store",
+        "sarcnet/slides/reader/reading",
+        "sarcnet/slides/reader/resampling",
+    ),
+    "encoder's graph": ("sarcnet/features/encoders/mobilenetv2",),
+    "virtual slides": (
+        "virtual_cohort/rendering/render",
+        "virtual_cohort/rendering/nuclei",
+        "virtual_cohort/rendering/pyramid",
+        "virtual_cohort/rendering/regions",
+        "sarcnet/compendium/seeds",
+    ),
+    "federated rounds": (
+        *(
+            "sarcnet/model/aggregators/abmil",
+            "sarcnet/model/aggregators/__init__",
+            "sarcnet/model/fusions/gated",
+            "sarcnet/model/training",
+        ),
+        *(
+            "sarcnet/federated/app/strategy",
+            "sarcnet/federated/app/aggregate",
+            "sarcnet/federated/app/proximal",
+            "sarcnet/federated/privacy/masking",
+        ),
+    ),
+    "calibration": (
+        "virtual_cohort/patients/outcome",
+        "virtual_cohort/patients/simulated_grading",
+        "sarcnet/evaluation/metrics/auc",
+        "sarcnet/evaluation/comparators",
+    ),
 }
 OUTSIDE = {
-    "tiles": ("slides/study", "slides/workers", "slides/settings", "features/extraction", "virtual/render"),
-    "features": ("slides/tissue", "slides/tiling", "slides/unit", "features/catalogue", "features/settings"),
-    "encoder's graph": ("features/catalogue", "features/runtime"),
-    "virtual slides": ("virtual/cohort", "virtual/patients", "virtual/outcome", "slides/tissue"),
-    "federated rounds": (
-        *("federated/certificates", "federated/commands", "federated/figures", "federated/client_app"),
-        *("evaluation/auc", "federated/simulation", "model/figures"),
+    "tiles": (
+        "sarcnet/slides/cohort_tiling",
+        "sarcnet/slides/pool/crash_safe",
+        "sarcnet/slides/settings",
+        "sarcnet/features/extraction",
+        "virtual_cohort/rendering/render",
     ),
-    "calibration": ("virtual/render", "virtual/cohort", "evaluation/bench", "model/network"),
+    "features": (
+        "sarcnet/slides/tissue",
+        "sarcnet/slides/tiling",
+        "sarcnet/slides/slide_result",
+        "sarcnet/features/encoders/catalogue",
+        "sarcnet/features/settings",
+    ),
+    "encoder's graph": ("sarcnet/features/encoders/catalogue", "sarcnet/features/encoders/runtime"),
+    "virtual slides": (
+        "virtual_cohort/cohort",
+        "virtual_cohort/patients/simulate",
+        "virtual_cohort/patients/outcome",
+        "sarcnet/slides/tissue",
+    ),
+    "federated rounds": (
+        *(
+            "studies/local_federation/certificates",
+            "sarcnet/cli/federation",
+            "sarcnet/federated/analysis/figures",
+            "sarcnet/federated/app/client_app",
+        ),
+        *("sarcnet/evaluation/metrics/auc", "sarcnet/federated/engines/simulation", "sarcnet/model/figures"),
+    ),
+    "calibration": (
+        "virtual_cohort/rendering/render",
+        "virtual_cohort/cohort",
+        "studies/benchmarks/bootstrap",
+        "sarcnet/model/network",
+    ),
 }
 
 
@@ -57,9 +118,9 @@ def edited(monkeypatch):
     """edited(path, text) -> keys of all stores as if the file at `path` had this text."""
 
     def keys(path: Path | None = None, text: str = "") -> dict[str, str]:
-        whole = {file: modules.source(file) for file in FILES} | ({} if path is None else {path: text})
+        whole = {file: code_dependencies.source(file) for file in FILES} | ({} if path is None else {path: text})
         with monkeypatch.context() as patch:
-            patch.setattr(modules, "_first_read", whole)
+            patch.setattr(code_dependencies, "_first_read", whole)
             code_key.cache_clear()
             found = {store: code_key(*entries) for store, entries in STORES.items()}
         code_key.cache_clear()
@@ -68,12 +129,17 @@ def edited(monkeypatch):
     return keys
 
 
-FILES = [file for file in sorted((HOUSE / "sarcnet").rglob("*.*")) if file.suffix != ".pyc" and file.is_file()]
-DATA = {"calibration": ("evaluation/tcga_206.json",)}
+FILES = [
+    file
+    for package in code_dependencies.PACKAGES
+    for file in sorted((HOUSE / package).rglob("*.*"))
+    if file.suffix != ".pyc" and file.is_file()
+]
+DATA = {"calibration": ("studies/tcga_206.json",)}
 
 
 def named(path: Path) -> str:
-    return path.relative_to(HOUSE / "sarcnet").as_posix().removesuffix(".py")
+    return path.relative_to(HOUSE).as_posix().removesuffix(".py")
 
 
 def with_other_line(path: Path) -> str:
@@ -91,10 +157,10 @@ def test_every_module_of_a_closure_makes_its_stores_stale_and_no_other(edited):
     before = edited()
     stale_of = {}
     for path in FILES:
-        after = edited(path, with_other_line(path) if path.suffix == ".py" else modules.source(path) + "\n")
+        after = edited(path, with_other_line(path) if path.suffix == ".py" else code_dependencies.source(path) + "\n")
         stale_of[named(path)] = {store for store in STORES if after[store] != before[store]}
     for store, entries in STORES.items():
-        imported = {name.removeprefix("sarcnet/").removesuffix(".py") for name in followed(entries)}
+        imported = {name.removesuffix(".py") for name in followed(entries)}
         imported |= set(DATA.get(store, ()))
         assert {name for name, stale in stale_of.items() if store in stale} == imported, store
         assert set(INSIDE[store]) <= imported, store
@@ -126,7 +192,7 @@ def followed(entries: tuple[str, ...]) -> set[str]:
     return found
 
 
-KEPT = {"sarcnet/compendium/seeds.py", "sarcnet/compendium/figures.py", "sarcnet/compendium/plain.py"}
+KEPT = {"sarcnet/compendium/seeds.py", "sarcnet/compendium/figures.py", "sarcnet/compendium/jsonable.py"}
 
 
 def test_what_of_compendium_a_store_uses_and_does_not_count_was_looked_at():
@@ -138,7 +204,7 @@ def test_what_of_compendium_a_store_uses_and_does_not_count_was_looked_at():
                 if isinstance(node, ast.ImportFrom) and str(node.module).startswith("sarcnet.compendium."):
                     used.add(str(node.module).removeprefix("sarcnet.compendium."))
     moving = {
-        "faults",  # words errors
+        "errors",  # words errors
         "files",  # writes files whole
         "cache_keys",  # makes the keys themselves: another key is another name, and nothing is taken up
         "paths",  # says where files are
@@ -146,21 +212,29 @@ def test_what_of_compendium_a_store_uses_and_does_not_count_was_looked_at():
         "params",  # reads parameters, whose values are in the keys
         "stage",  # for type checkers
     }
-    assert used - {"seeds", "figures", "plain"} <= moving
+    assert used - {"seeds", "figures", "jsonable"} <= moving
 
 
 def test_comments_docstrings_and_layout_make_nothing_stale(edited):
     before = edited()
-    for name in ("model/aggregators/abmil", "slides/tissue", "virtual/render", "features/hub", "evaluation/auc"):
-        path = HOUSE / "sarcnet" / f"{name}.py"
+    for name in (
+        "sarcnet/model/aggregators/abmil",
+        "sarcnet/slides/tissue",
+        "virtual_cohort/rendering/render",
+        "sarcnet/features/encoders/hub",
+        "sarcnet/evaluation/metrics/auc",
+    ):
+        path = HOUSE / f"{name}.py"
         text = path.read_text(encoding="utf-8")
         lines = text.split('"""', 2)
         changed = f'{lines[0]}"""Another docstring.{lines[1]}"""{lines[2]}\n\n\n# a comment\n'
         assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(text))
         assert edited(path, changed) == before
-    assert modules.code_digest('def f():\n    """A."""\n    return f.__doc__') != modules.code_digest(
-        'def f():\n    """B."""\n    return f.__doc__'
-    ), "a docstring that the code reads is code"
+    assert code_dependencies.code_digest(
+        'def f():\n    """A."""\n    return f.__doc__'
+    ) != code_dependencies.code_digest('def f():\n    """B."""\n    return f.__doc__'), (
+        "a docstring that the code reads is code"
+    )
 
 
 def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp_path, monkeypatch):
@@ -178,13 +252,13 @@ def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp
         (home / f"{name}.py").write_text(text)
     (home / "part" / "card.md").write_text("read by part.reads")
     (home / "data.json").write_text("read by nobody")
-    monkeypatch.setattr(modules, "HOUSE", tmp_path)
-    for known in (modules._file, modules._files):
+    monkeypatch.setattr(code_dependencies, "HOUSE", tmp_path)
+    for known in (code_dependencies._file, code_dependencies._files):
         known.cache_clear()
     try:
-        found = modules.closure(modules.module_paths(["sarcnet.start"]))
+        found = code_dependencies.closure(code_dependencies.module_paths(["sarcnet.start"]))
     finally:
-        for known in (modules._file, modules._files):
+        for known in (code_dependencies._file, code_dependencies._files):
             known.cache_clear()
     want = {"__init__", "start", "part/__init__", "part/one", "part/reads", "lazy", "untyped", "shown", "worker"}
     assert set(found) == {*(f"sarcnet/{name}.py" for name in want), "sarcnet/part/card.md"}
@@ -193,27 +267,27 @@ def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp
 
 
 def test_a_record_tells_code_that_changed_from_text_that_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(modules, "HOUSE", tmp_path)
+    monkeypatch.setattr(code_dependencies, "HOUSE", tmp_path)
     file = tmp_path / "m.py"
     file.write_text("x = 1\n")
-    known = f"{modules._text_digest('x = 1' + chr(10))} {modules.code_digest('x = 1')}"
-    assert modules.is_unchanged("m.py", known)
+    known = f"{code_dependencies._text_digest('x = 1' + chr(10))} {code_dependencies.code_digest('x = 1')}"
+    assert code_dependencies.is_unchanged("m.py", known)
     file.write_text('"""Said better."""\n\nx = 1  # one\n')
-    assert modules.is_unchanged("m.py", known)
+    assert code_dependencies.is_unchanged("m.py", known)
     file.write_text("x = 2\n")
-    assert not modules.is_unchanged("m.py", known)
+    assert not code_dependencies.is_unchanged("m.py", known)
     file.write_text("x = (\n")
-    assert not modules.is_unchanged("m.py", known)
+    assert not code_dependencies.is_unchanged("m.py", known)
     file.unlink()
-    assert not modules.is_unchanged("m.py", known)
+    assert not code_dependencies.is_unchanged("m.py", known)
 
 
 def test_the_code_is_that_which_the_process_loaded_not_what_was_edited_since(tmp_path):
     file = tmp_path / "loaded.py"
     file.write_text("x = 1\n")
-    assert modules.source(file) == "x = 1\n"
+    assert code_dependencies.source(file) == "x = 1\n"
     file.write_text("x = 2\n")
-    assert modules.source(file) == "x = 1\n"
+    assert code_dependencies.source(file) == "x = 1\n"
 
 
 # Files

@@ -27,7 +27,7 @@ def test_first_run_finishes_every_stage_and_says_why(finished):
     assert record["numbers"]["count"] == {"value": 8, "low": None, "high": None, "n": 4, "unit": "patients"}
     assert record["data_kind"] == "simulated"
     own = {"toy/__init__.py", "toy/plots.py", "toy/settings.py"}
-    shaping = {"sarcnet/__init__.py", *(f"sarcnet/compendium/{name}.py" for name in ("seeds", "figures", "plain"))}
+    shaping = {"sarcnet/__init__.py", *(f"sarcnet/compendium/{name}.py" for name in ("seeds", "figures", "jsonable"))}
     assert own | {"sarcnet/__init__.py"} <= set(record["modules"]) <= own | shaping
     assert (finished.stage("02_three") / "02_three.executed.ipynb").exists()
 

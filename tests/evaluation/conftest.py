@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sarcnet.evaluation.auc import Followup
+from sarcnet.evaluation.metrics.auc import Followup
 
 HORIZON = 60.0
 Cohort = Callable[..., tuple[np.ndarray, Followup]]

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.brier import accuracy_index, brier
-from sarcnet.evaluation.concordance import concordance, resampled_concordance
-from sarcnet.evaluation.metrics import accuracy_intervals
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.metrics.brier import accuracy_index, brier
+from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
+from sarcnet.evaluation.metrics.over_time import accuracy_intervals
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.tolerant import FailureLog
 
 COMMON = {"horizon_months": 60.0, "samples": 200, "level": 0.95, "seed": 3}
 
 
 @pytest.fixture
-def judged(cohort) -> Series:
+def judged(cohort) -> EvaluationSet:
     risk, followup = cohort(150, seed=8)
     patients = pd.DataFrame(
         {
@@ -29,11 +29,11 @@ def judged(cohort) -> Series:
         }
     )
     two = np.column_stack([risk, np.clip(risk + np.random.default_rng(1).normal(0, 0.1, 150), 0, 1)])
-    return Series("cross-validation", patients, {"sarcnet_fedavg": two, "fnclcc_grade": np.round(1 + 2 * two)})
+    return EvaluationSet("cross-validation", patients, {"sarcnet_fedavg": two, "fnclcc_grade": np.round(1 + 2 * two)})
 
 
 def test_values_are_those_of_the_plain_functions_and_lie_in_their_intervals(judged):
-    tried = Attempts()
+    tried = FailureLog()
     table = accuracy_intervals(judged, tried=tried, **COMMON)
     risks, at = judged.risks["sarcnet_fedavg"].T, judged.followup
     expected = {

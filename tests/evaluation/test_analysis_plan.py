@@ -11,9 +11,9 @@ import pytest
 from sarcnet.compendium.params import read_profile
 from sarcnet.evaluation import sample_size
 from sarcnet.evaluation.comparators import NOMOGRAM
+from sarcnet.evaluation.report.tables import PRIMARY, SECOND
 from sarcnet.evaluation.subgroups import levels
-from sarcnet.evaluation.tables import PRIMARY, SECOND
-from sarcnet.virtual.cohort import simulate_cohort
+from virtual_cohort.cohort import simulate_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = (ROOT / "docs" / "statistical-analysis-plan.md").read_text(encoding="utf-8")

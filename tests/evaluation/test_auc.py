@@ -7,22 +7,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import slow_auc
 
 from sarcnet.cohort.outcome import not_followed
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import (
-    Followup,
-    auc,
-    auc_of,
-    effective_number,
-    naive_auc,
-    weighted_auc,
-    weights,
-)
-from sarcnet.evaluation.brier import brier
-from sarcnet.evaluation.metrics import weight_table
-from sarcnet.evaluation.oracles import slow_auc
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.metrics.auc import Followup, auc, auc_of, effective_number, naive_auc, weighted_auc, weights
+from sarcnet.evaluation.metrics.brier import brier
+from sarcnet.evaluation.metrics.over_time import weight_table
+from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 
@@ -182,10 +174,10 @@ def test_a_table_s_auc_is_a_number_or_nan_with_each_reason_said_once():
     risk, full, _ = world(300, seed=5, lost={"CLB": (20, 120), "IB": (20, 120)})
     seen = exported_at(full, 50.0, centre="CLB")
     columns = {"risk": risk, "mfs_months": seen.months, "mfs_event": seen.event, "centre": seen.centre}
-    table, tried = pd.DataFrame(columns), Attempts()
+    table, tried = pd.DataFrame(columns), FailureLog()
     there = table["centre"] == "IB"
     alone = auc_of(table[there], horizon_months=HORIZON, tried=tried)
-    assert str(tried) == str(Attempts())
+    assert str(tried) == str(FailureLog())
     assert auc_of(table, horizon_months=HORIZON, tried=tried) == alone
     assert np.isnan(auc_of(table[~there], horizon_months=HORIZON, tried=tried))
     assert str(tried).count("CLB was not followed") == 1

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.evaluation import appraisal, metrics, tables
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import auc
-from sarcnet.evaluation.judge import Judged, judge, weightings
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation import clinical_value
+from sarcnet.evaluation.metrics import over_time
+from sarcnet.evaluation.metrics.auc import auc
+from sarcnet.evaluation.model_comparison import Comparison, compare_models, weightings
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.report import tables
 from sarcnet.evaluation.subgroups import Subgroups, judge_subgroups
+from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 OURS, CLINICAL, GRADE = "sarcnet_fedavg", "sarculator_variables", "fnclcc_grade"
@@ -24,12 +26,12 @@ OURS, CLINICAL, GRADE = "sarcnet_fedavg", "sarculator_variables", "fnclcc_grade"
 class Everything:
     """What notebook 05 computes of one series."""
 
-    judged: Judged
+    judged: Comparison
     subgroups: Subgroups
     in_time: pd.DataFrame
     numbers: pd.DataFrame
     weighting: pd.DataFrame
-    calibrated: appraisal.Calibrations
+    calibrated: clinical_value.Calibrations
     survival: dict
     decisions: pd.DataFrame
     thresholds: pd.DataFrame
@@ -37,32 +39,34 @@ class Everything:
     said: str
 
 
-def evaluate(series: Series) -> Everything:
+def evaluate(series: EvaluationSet) -> Everything:
     """All of notebook 05's questions to one series."""
-    tried, setting = Attempts(), {"horizon_months": HORIZON, "level": 0.95, "seed": 1, "samples": 60}
-    judged = judge([series], **setting)
+    tried, setting = FailureLog(), {"horizon_months": HORIZON, "level": 0.95, "seed": 1, "samples": 60}
+    judged = compare_models([series], **setting)
     subgroups = judge_subgroups(series, model=series.chief, other=GRADE, **setting)
     tried.say(*judged.unsaid, *subgroups.unsaid)
     few = setting | {"tried": tried}
-    in_time = metrics.auc_in_time(
+    in_time = over_time.auc_in_time(
         series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, tried=tried
     )
-    numbers = metrics.metrics_table(series, horizon_months=HORIZON, tried=tried)
+    numbers = over_time.metrics_table(series, horizon_months=HORIZON, tried=tried)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
-    calibrated = appraisal.calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
-    survival = appraisal.survival_of(
+    calibrated = clinical_value.calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
+    survival = clinical_value.survival_of(
         [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, tried=tried
     )
-    decisions = appraisal.decisions_of(series, [OURS, CLINICAL], **few)
-    thresholds = appraisal.thresholds_of(series, OURS, thresholds=[0.4], **few)
-    moved = appraisal.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, tried=tried)
+    decisions = clinical_value.decisions_of(series, [OURS, CLINICAL], **few)
+    thresholds = clinical_value.thresholds_of(series, OURS, thresholds=[0.4], **few)
+    moved = clinical_value.moves_of(
+        series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, tried=tried
+    )
     return Everything(
         judged, subgroups, in_time, numbers, weighting, calibrated, survival, decisions, thresholds, moved, str(tried)
     )
 
 
 @pytest.fixture
-def sound(cohort) -> Series:
+def sound(cohort) -> EvaluationSet:
     risk, followup = cohort(150, seed=1)
     k = np.arange(150)
     patients = pd.DataFrame(
@@ -80,11 +84,11 @@ def sound(cohort) -> Series:
         }
     )
     grade = patients["fnclcc_grade"].to_numpy()
-    return Series("s", patients, {OURS: risk[:, None], CLINICAL: np.sqrt(risk)[:, None], GRADE: grade[:, None]})
+    return EvaluationSet("s", patients, {OURS: risk[:, None], CLINICAL: np.sqrt(risk)[:, None], GRADE: grade[:, None]})
 
 
-def changed(series: Series, **columns: object) -> Series:
-    return Series(series.name, series.patients.assign(**columns), series.risks)
+def changed(series: EvaluationSet, **columns: object) -> EvaluationSet:
+    return EvaluationSet(series.name, series.patients.assign(**columns), series.risks)
 
 
 def test_sound_data_answer_everything(sound):
@@ -157,7 +161,7 @@ def test_one_hospital_and_constant_variables_leave_nothing_to_compare(sound):
 
 def test_equal_risks_have_an_auc_of_a_half_and_no_calibration(sound):
     risks = sound.risks | {OURS: np.full((150, 1), 0.6)}
-    found = evaluate(Series("s", sound.patients, risks))
+    found = evaluate(EvaluationSet("s", sound.patients, risks))
     assert found.judged.results["s"].point[OURS] == 0.5
     assert "s, calibration: 1 different risks" in found.said
     assert "Nobody is in the group at low risk" in found.said
@@ -167,7 +171,7 @@ def test_equal_risks_have_an_auc_of_a_half_and_no_calibration(sound):
 def test_missing_risks_are_named_by_model_and_number(sound):
     broken = sound.risks[CLINICAL].copy()
     broken[:4] = np.nan
-    found = evaluate(Series("s", sound.patients, sound.risks | {CLINICAL: broken}))
+    found = evaluate(EvaluationSet("s", sound.patients, sound.risks | {CLINICAL: broken}))
     assert "Risks are missing (NaN), by model and number: sarculator_variables (4)" in found.said
     assert "4 of 150 patients have no predicted risk (NaN)" in found.said
     assert found.numbers.loc[tables.label(OURS)].notna().all()
@@ -175,9 +179,9 @@ def test_missing_risks_are_named_by_model_and_number(sound):
 
 
 def test_a_series_of_nobody_has_empty_tables(sound):
-    nobody = Series("later", sound.patients.iloc[:0], {})
-    judged = judge([nobody], horizon_months=HORIZON, samples=60, level=0.95, seed=1)
+    nobody = EvaluationSet("later", sound.patients.iloc[:0], {})
+    judged = compare_models([nobody], horizon_months=HORIZON, samples=60, level=0.95, seed=1)
     assert "no patient with a known outcome" in judged.complaints
     assert tables.readable(judged.table).empty
     nothing = pd.DataFrame(columns=["patient_id", "model", "months", "risk"])
-    assert metrics.brier_table(nobody, nothing, models=[OURS], tried=Attempts()).empty
+    assert over_time.brier_table(nobody, nothing, models=[OURS], tried=FailureLog()).empty

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.calibration_verdict import (
     agreement,
     agreement_table,
@@ -21,7 +19,9 @@ from sarcnet.evaluation.calibration_verdict import (
     verdict,
     with_centres,
 )
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.metrics.bootstrap import Estimate
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.tolerant import FailureLog
 
 SETTING = {"horizon_months": 60.0, "level": 0.95}
 NAME = "sarcnet_fedavg"
@@ -42,9 +42,9 @@ def followed(risk: np.ndarray, *, seed: int) -> pd.DataFrame:
     )
 
 
-def series(predict, *, n: int = 600, seed: int = 1, name: str = "validation") -> Series:
+def series(predict, *, n: int = 600, seed: int = 1, name: str = "validation") -> EvaluationSet:
     risk = np.random.default_rng(seed).uniform(0.05, 0.9, n)
-    return Series(name, followed(risk, seed=seed + 1), {NAME: predict(risk)[:, None]})
+    return EvaluationSet(name, followed(risk, seed=seed + 1), {NAME: predict(risk)[:, None]})
 
 
 def cloglog(a: float, b: float):
@@ -97,7 +97,7 @@ def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
     for item in (first, second):
         item.risks["image_only"] = cloglog(0, 0.5)(item.risks[NAME])
         item.risks["fnclcc_grade"] = np.ones_like(item.risks[NAME])
-    tried = Attempts()
+    tried = FailureLog()
     found = agreements(with_centres([first, second]), tried=tried, **SETTING)
     assert not tried.unsaid
     assert len(found) == 2 * 3 * 2
@@ -114,7 +114,7 @@ def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
 def test_equal_risks_are_named_and_the_others_judged():
     item = series(cloglog(0, 1))
     item.risks["image_only"] = np.full_like(item.risks[NAME], 0.4)
-    tried = Attempts()
+    tried = FailureLog()
     assert [made.model for made in agreements([item], tried=tried, **SETTING)] == [NAME]
     assert "image only, pooled has 1 different risks" in str(tried)
     with pytest.raises(SarcnetError, match="three at least"):
@@ -124,10 +124,10 @@ def test_equal_risks_are_named_and_the_others_judged():
 def test_the_summary_of_deviations_names_the_models_or_says_that_none_was_shown():
     item = series(cloglog(0, 1))
     item.risks["sarcnet_pooled"] = cloglog(0.7, 1)(item.risks[NAME])
-    found = agreements([item], tried=Attempts(), **SETTING)
+    found = agreements([item], tried=FailureLog(), **SETTING)
     assert deviations(found) == "**Validation.** Overestimates: SarcNet, pooled. No deviation shown for 1 of 2 models."
     assert deviations(found[:1]) == "**Validation.** No deviation shown for 1 of 1 models."
-    few = agreements([series(cloglog(0, 1), n=12)], tried=Attempts(), **SETTING)
+    few = agreements([series(cloglog(0, 1), n=12)], tried=FailureLog(), **SETTING)
     assert deviations(few) == "**Validation.** Too few patients for any verdict."
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.brier import brier
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.censoring import censoring_sensitivity
+from sarcnet.evaluation.metrics.auc import Followup
+from sarcnet.evaluation.metrics.brier import brier
 
 HORIZON = 60.0
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.attainable import share_attained
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.bootstrap import (
+from sarcnet.evaluation.headroom import share_of_headroom
+from sarcnet.evaluation.metrics.auc import Followup
+from sarcnet.evaluation.metrics.bootstrap import (
     LEAST,
     Estimate,
     Resampled,
@@ -18,11 +17,12 @@ from sarcnet.evaluation.bootstrap import (
     resample_counts,
     too_few,
 )
-from sarcnet.evaluation.calibration import calibrate
-from sarcnet.evaluation.decision import at_threshold, threshold_table
-from sarcnet.evaluation.delong import delong
-from sarcnet.evaluation.proportions import effective_number, wilson
-from sarcnet.evaluation.reclassification import moves
+from sarcnet.evaluation.metrics.calibration import calibrate
+from sarcnet.evaluation.metrics.delong import delong
+from sarcnet.evaluation.metrics.net_benefit import at_threshold, threshold_table
+from sarcnet.evaluation.metrics.proportions import effective_number, wilson
+from sarcnet.evaluation.metrics.reclassification import moves
+from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 
@@ -150,7 +150,7 @@ def test_sensitivity_of_1_has_an_interval_with_a_width():
 
 def estimates(risk: np.ndarray, followup: Followup, *, seed: int) -> dict[str, Estimate]:
     """What every function that gives an estimate with an interval says of one small data set; impossible ones are left out."""
-    tried, generator = Attempts(), np.random.default_rng(seed)
+    tried, generator = FailureLog(), np.random.default_rng(seed)
     counts = resample_counts(followup.centre, samples=50, rng=generator)
     setting = {"horizon_months": HORIZON, "level": 0.95}
     noisy = np.clip(risk + generator.normal(0, 0.2, len(risk)), 0.01, 0.99)
@@ -161,7 +161,7 @@ def estimates(risk: np.ndarray, followup: Followup, *, seed: int) -> dict[str, E
         found["auc"], found["difference"] = resampled.estimate("a"), resampled.difference("a", "b")
         found["percentile"] = resampled.estimate("a", method="percentile")
         found["minus"] = resampled.minus(resampled, model="a")
-        found["share"] = share_attained(resampled, model="a", base="b", oracle="oracle")
+        found["share"] = share_of_headroom(resampled, model="a", base="b", oracle="oracle")
     for competing in (True, False):
         made = tried("calibration", calibrate, risk, followup, competing=competing, counts=counts, **setting)
         if made is not None:

@@ -8,21 +8,21 @@ import pytest
 from scipy import stats
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation import bench
-from sarcnet.evaluation.attainable import attained_sentence, share_attained
-from sarcnet.evaluation.auc import Followup, auc
-from sarcnet.evaluation.bootstrap import Resampled, bca_constants, bca_tails, influence, resample_auc, strata_of
-from sarcnet.evaluation.delong import delong, delong_table, influences
-from sarcnet.evaluation.judge import judge
-from sarcnet.evaluation.reclassification import moves
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.headroom import headroom_text, share_of_headroom
+from sarcnet.evaluation.metrics.auc import Followup, auc
+from sarcnet.evaluation.metrics.bootstrap import Resampled, bca_constants, bca_tails, influence, resample_auc, strata_of
+from sarcnet.evaluation.metrics.delong import delong, delong_table, influences
+from sarcnet.evaluation.metrics.reclassification import moves
+from sarcnet.evaluation.model_comparison import compare_models
+from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.subgroups import heterogeneity, judge_subgroups
+from studies.benchmarks import bootstrap
 
 HORIZON = 60.0
 
 
 def test_the_bench_finds_equal_numbers():
-    assert "the same numbers" in bench.compare(1, samples=60, loops=1)[0]
+    assert "the same numbers" in bootstrap.compare(1, samples=60, loops=1)[0]
 
 
 def test_bca_agrees_with_scipy_on_a_skewed_mean():
@@ -88,7 +88,7 @@ def test_many_pairs_are_sorted_and_give_the_same_numbers(cohort, monkeypatch):
     risk, followup = cohort(90, seed=4)
     setting = {"horizon_months": HORIZON, "samples": 50, "level": 0.9}
     small = resample_auc({"m": risk[:, None]}, followup, rng=rng(1, "t"), **setting)
-    monkeypatch.setattr("sarcnet.evaluation.bootstrap.PAIRS_MAX", 0)
+    monkeypatch.setattr("sarcnet.evaluation.metrics.bootstrap.PAIRS_MAX", 0)
     large = resample_auc({"m": risk[:, None]}, followup, rng=rng(1, "t"), **setting)
     assert np.allclose(small.draws["m"], large.draws["m"], atol=1e-12)
 
@@ -101,13 +101,13 @@ def made(clinical: float, model: float, oracle: float, *, spread: float) -> Resa
 
 def test_share_attained_has_fieller_s_bounds_or_none():
     names = {"model": "model", "base": "clinical", "oracle": "oracle"}
-    clear = share_attained(made(0.75, 0.80, 0.85, spread=0.005), **names)
+    clear = share_of_headroom(made(0.75, 0.80, 0.85, spread=0.005), **names)
     assert clear.value == pytest.approx(0.5)
     assert 0.3 < clear.low < 0.5 < clear.high < 0.7
-    assert "0.50 (" in attained_sentence(clear, level=0.95, base="clinical")
-    vague = share_attained(made(0.75, 0.80, 0.85, spread=0.08), **names)
+    assert "0.50 (" in headroom_text(clear, level=0.95, base="clinical")
+    vague = share_of_headroom(made(0.75, 0.80, 0.85, spread=0.08), **names)
     assert not np.isfinite(vague.low)
-    assert "more patients are needed" in attained_sentence(vague, level=0.95, base="clinical")
+    assert "more patients are needed" in headroom_text(vague, level=0.95, base="clinical")
 
 
 def test_heterogeneity_counts_distances_in_errors():
@@ -142,11 +142,11 @@ def test_subgroups_are_found_counted_and_compared(patients):
     table, risk = patients
     own = np.random.default_rng(1).normal(0, 0.3, 240)
     better_in_large = np.where(table["size_mm"] > 80, risk, own)
-    series = Series("s", table, {"m": better_in_large[:, None], "other": own[:, None]})
+    series = EvaluationSet("s", table, {"m": better_in_large[:, None], "other": own[:, None]})
     found = judge_subgroups(series, model="m", other="other", horizon_months=HORIZON, samples=200, level=0.95, seed=1)
     rows = found.rows.set_index("level")
     assert rows.loc["all patients", "n"] == 240
-    main = judge([series], horizon_months=HORIZON, samples=200, level=0.95, seed=1).results["s"].estimate("m")
+    main = compare_models([series], horizon_months=HORIZON, samples=200, level=0.95, seed=1).results["s"].estimate("m")
     assert tuple(rows.loc["all patients", ["auc", "low", "high"]]) == pytest.approx((main.value, main.low, main.high))
     assert rows.loc["grade 3", "n"] == int((table["fnclcc_grade"] == 3).sum())
     assert rows.loc["up to 8 cm", "difference"] == 0
@@ -159,7 +159,7 @@ def test_subgroups_are_found_counted_and_compared(patients):
 def test_a_subgroup_without_metastasis_is_told_and_the_rest_is_computed(patients):
     table, risk = patients
     table.loc[table["sex"] == "female", "mfs_event"] = 0
-    series = Series("s", table, {"m": risk[:, None], "other": -risk[:, None]})
+    series = EvaluationSet("s", table, {"m": risk[:, None], "other": -risk[:, None]})
     found = judge_subgroups(series, model="m", other="other", horizon_months=HORIZON, samples=100, level=0.95, seed=1)
     assert any("these have too few: female (0 and" in sentence for sentence in found.unsaid)
     assert {"male", "CLB", "IB"} <= set(found.rows["level"])
@@ -177,7 +177,7 @@ def test_moves_between_groups_are_counted_by_hand():
 
 def test_fixed_models_on_one_series_are_compared_in_pairs(patients):
     table, risk = patients
-    series = Series("s", table, {"sarcnet_fedavg": risk[:, None], "fnclcc_grade": np.round(risk)[:, None]})
+    series = EvaluationSet("s", table, {"sarcnet_fedavg": risk[:, None], "fnclcc_grade": np.round(risk)[:, None]})
     pairs = [("sarcnet_fedavg", "fnclcc_grade"), ("sarcnet_fedavg", "absent")]
     found = delong_table(series, pairs, horizon_months=HORIZON, level=0.95)
     assert len(found) == 1

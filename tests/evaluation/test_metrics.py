@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import oracles
 import pandas as pd
 import pytest
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
@@ -10,19 +11,18 @@ from lifelines.statistics import logrank_test
 from lifelines.utils import concordance_index
 
 from sarcnet.cohort.incidence import at, curve, incidence_at, pseudo_values, standardised
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation import oracles
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.auc import Followup, weights
-from sarcnet.evaluation.bootstrap import resample_counts
-from sarcnet.evaluation.brier import accuracy_index, brier
-from sarcnet.evaluation.calibration import by_group, calibrate, line, smooth, smoother
-from sarcnet.evaluation.concordance import concordance
-from sarcnet.evaluation.decision import ALL, NONE, at_threshold, decision_curve, threshold_table
-from sarcnet.evaluation.gray import gray_test
-from sarcnet.evaluation.metrics import brier_table
-from sarcnet.evaluation.series import Series
+from sarcnet.evaluation.metrics.auc import Followup, weights
+from sarcnet.evaluation.metrics.bootstrap import resample_counts
+from sarcnet.evaluation.metrics.brier import accuracy_index, brier
+from sarcnet.evaluation.metrics.calibration import by_group, calibrate, line, smooth, smoother
+from sarcnet.evaluation.metrics.concordance import concordance
+from sarcnet.evaluation.metrics.gray import gray_test
+from sarcnet.evaluation.metrics.net_benefit import ALL, NONE, at_threshold, decision_curve, threshold_table
+from sarcnet.evaluation.metrics.over_time import brier_table
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 
@@ -132,14 +132,14 @@ def test_brier_in_time_judges_each_model_s_own_risk_at_each_month(cohort):
     risks = pd.concat(
         [patients[["patient_id"]].assign(model="m", months=month, risk=risk_by(month)) for month in months]
     )
-    series = Series("s", patients, {"m": risk_by(60.0)[:, None]})
-    table = brier_table(series, risks, models=["m", "absent"], tried=Attempts()).set_index("months")
+    series = EvaluationSet("s", patients, {"m": risk_by(60.0)[:, None]})
+    table = brier_table(series, risks, models=["m", "absent"], tried=FailureLog()).set_index("months")
     for month in months:
         truth = np.mean(((metastasis <= month) - risk_by(month)) ** 2)
         assert table.loc[month, "brier"] == pytest.approx(truth, abs=0.005)
         assert table.loc[month, "brier"] < table.loc[month, "same"]
     assert table["brier"].min() < table["integrated"].iloc[0] < table["brier"].max()
-    tried = Attempts()
+    tried = FailureLog()
     early = risks.assign(months=risks["months"] / 1e6)
     assert brier_table(series, early, models=["m"], tried=tried).empty
     assert "s, Brier score at 1.2e-05 months: None of 20000 patients had the event" in str(tried)

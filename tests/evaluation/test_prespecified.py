@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.readme import results_block
-from sarcnet.evaluation import tables
-from sarcnet.evaluation.auc import Followup
-from sarcnet.evaluation.bootstrap import Estimate, Resampled, resample_auc
-from sarcnet.evaluation.judge import Judged, fold_mean_auc, judge
+from sarcnet.evaluation.metrics.auc import Followup
+from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled, resample_auc
+from sarcnet.evaluation.model_comparison import Comparison, compare_models, fold_mean_auc
+from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
 from sarcnet.evaluation.prespecified import (
     margin_sentence,
     non_inferiority,
@@ -21,8 +21,8 @@ from sarcnet.evaluation.prespecified import (
     primary_sentence,
     statements,
 )
-from sarcnet.evaluation.series import Series, series
-from sarcnet.evaluation.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED
+from sarcnet.evaluation.report import tables
+from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED
 
 HORIZON, MARGIN = 60.0, 0.0095
 
@@ -128,7 +128,7 @@ def test_the_margin_in_the_profile_is_half_of_the_published_gain():
 
 
 def test_both_planned_differences_are_recorded_for_each_series():
-    judged = Judged({"cross-validation": made(0.86, 0.83, 0.78)}, {"cross-validation": 160}, [])
+    judged = Comparison({"cross-validation": made(0.86, 0.83, 0.78)}, {"cross-validation": 160}, [])
     names = [name for name, _, _ in planned_differences(judged)]
     assert names == [
         f"difference_cross-validation_{FEDERATED}_minus_{CLINICAL_COMPARATOR}",
@@ -194,9 +194,10 @@ def test_the_mean_over_folds_stands_in_the_table_of_cross_validated_aucs(cohort)
         {"patient_id": ids, "model": FEDERATED, "repeat": 0, "fold": np.arange(160) % 4, "risk": risk}
     )
     setting = {"horizon_months": HORIZON, "samples": 60, "level": 0.95, "seed": 1}
-    crossed = series("cross-validation", patients, predictions)
-    found = judge(
-        [crossed, crossed.of_centre("IB"), series("validation", patients, predictions.drop(columns="fold"))], **setting
+    crossed = evaluation_set("cross-validation", patients, predictions)
+    found = compare_models(
+        [crossed, crossed.of_centre("IB"), evaluation_set("validation", patients, predictions.drop(columns="fold"))],
+        **setting,
     )
     wide = tables.readable(found.table)
     assert list(wide.columns).count("mean over folds") == 1
@@ -223,9 +224,9 @@ def test_few_patients_have_no_interval_in_table_and_figure():
 
 def test_groups_of_cross_validated_risks_are_shown_without_p_also_in_the_figure(cohort):
     from sarcnet.cohort.endpoint import METASTASIS
-    from sarcnet.evaluation.appraisal import survival_of
-    from sarcnet.evaluation.attempts import Attempts
+    from sarcnet.evaluation.clinical_value import survival_of
     from sarcnet.evaluation.figures_risk import draw_survival
+    from sarcnet.evaluation.tolerant import FailureLog
 
     risk, followup = cohort(160, seed=4)
     patients = pd.DataFrame(
@@ -236,10 +237,12 @@ def test_groups_of_cross_validated_risks_are_shown_without_p_also_in_the_figure(
             "mfs_event": followup.event,
         }
     )
-    everyone = [Series(name, patients, {FEDERATED: risk[:, None]}) for name in ("cross-validation", "validation")]
+    everyone = [
+        EvaluationSet(name, patients, {FEDERATED: risk[:, None]}) for name in ("cross-validation", "validation")
+    ]
     found = survival_of(
         everyone, model=FEDERATED, cut=0.5, months_shown=[0.0, 60.0], tested=["validation"], endpoint=METASTASIS,
-        tried=Attempts(),
+        tried=FailureLog(),
     )  # fmt: skip
     titles = [ax.get_title() for ax in draw_survival(found, horizon_months=HORIZON, endpoint=METASTASIS).axes]
     assert titles[0] == "cross-validation, n = 160"

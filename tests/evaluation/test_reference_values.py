@@ -15,12 +15,12 @@ import pytest
 
 from sarcnet.cohort.incidence import at, curve, incidence_at
 from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup
-from sarcnet.evaluation.auc import auc, naive_auc
-from sarcnet.evaluation.brier import accuracy_index, brier
-from sarcnet.evaluation.calibration import calibrate
-from sarcnet.evaluation.concordance import concordance
-from sarcnet.evaluation.delong import delong
-from sarcnet.evaluation.gray import gray_test
+from sarcnet.evaluation.metrics.auc import auc, naive_auc
+from sarcnet.evaluation.metrics.brier import accuracy_index, brier
+from sarcnet.evaluation.metrics.calibration import calibrate
+from sarcnet.evaluation.metrics.concordance import concordance
+from sarcnet.evaluation.metrics.delong import delong
+from sarcnet.evaluation.metrics.gray import gray_test
 
 FOLDER = Path(__file__).parent / "reference"
 R = pd.read_csv(FOLDER / "R.csv", index_col="value")

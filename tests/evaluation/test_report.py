@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation import report, tables
-from sarcnet.evaluation.appraisal import Calibrations, calibration_of
-from sarcnet.evaluation.attempts import Attempts
-from sarcnet.evaluation.bootstrap import resample_auc
-from sarcnet.evaluation.series import Series
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.clinical_value import Calibrations, calibration_of
+from sarcnet.evaluation.metrics.bootstrap import resample_auc
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.report import tables
+from sarcnet.evaluation.report import write as report
+from sarcnet.evaluation.tolerant import FailureLog
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = {
@@ -29,7 +30,7 @@ NO_TESTS = pd.DataFrame(columns=["variable", "q", "freedom", "p"])
 
 
 @pytest.fixture
-def training(cohort) -> Series:
+def training(cohort) -> EvaluationSet:
     risk, followup = cohort(120, seed=1)
     patients = pd.DataFrame(
         {
@@ -40,19 +41,19 @@ def training(cohort) -> Series:
             "size_mm": np.where(np.arange(120) % 10, 50.0, np.nan),
         }
     )
-    return Series("cross-validation", patients, {"sarcnet_fedavg": risk[:, None]})
+    return EvaluationSet("cross-validation", patients, {"sarcnet_fedavg": risk[:, None]})
 
 
 def known(
-    training: Series,
+    training: EvaluationSet,
     *,
     calibrations=NO_CALIBRATION,
     kind: str = "simulated",
     aucs=None,
-    validation: Series | None = None,
+    validation: EvaluationSet | None = None,
     outcome: str = "metastasis",
 ) -> dict[str, str]:
-    nobody = Series("validation", training.patients.iloc[:0], {}) if validation is None else validation
+    nobody = EvaluationSet("validation", training.patients.iloc[:0], {}) if validation is None else validation
     return report.facts(
         kind=kind,
         training=training,
@@ -86,7 +87,9 @@ def test_tripod_has_its_27_items_in_order():
 
 def test_another_run_gives_another_report(training, tmp_path):
     counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
-    made = calibration_of([training], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, tried=Attempts(), **counts)
+    made = calibration_of(
+        [training], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, tried=FailureLog(), **counts
+    )
     found = resample_auc(
         training.risks, training.followup, horizon_months=60.0, samples=60, level=0.95, rng=np.random.default_rng(1)
     )
@@ -109,10 +112,10 @@ def test_what_was_not_computed_is_not_invented(training, tmp_path):
     texts = {path.name: path.read_text() for path in paths}
     assert f"Cross-validated AUC {report.ABSENT}" in texts["model_card.md"]
     assert "simulated" not in "".join(texts.values()).lower().replace("simulated patients have no dates", "")
-    assert report.write.FOR_AUTHORS in texts["tripod_ai.md"]
+    assert report.FOR_AUTHORS in texts["tripod_ai.md"]
 
 
-def of_private_cohort(training: Series, folder: Path, **others: object) -> str:
+def of_private_cohort(training: EvaluationSet, folder: Path, **others: object) -> str:
     return "\n".join(
         path.read_text() for path in report.write_report(folder, known(training, kind="private", **others))
     )
@@ -127,7 +130,7 @@ def test_what_only_the_authors_know_is_not_claimed_for_a_private_cohort(training
 
 def test_registration_is_stated_for_a_simulation_and_asked_of_the_authors_of_a_study(training):
     assert known(training)["registration"] == "None: a simulation."
-    assert known(training, kind="private")["registration"] == report.write.FOR_AUTHORS
+    assert known(training, kind="private")["registration"] == report.FOR_AUTHORS
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_the_validation_series_is_called_what_it_is(training, tmp_path, centres,
     if centres is not None:
         named = [sorted(set(patients["centre"]))[0] if name == "A" else name for name in centres]
         patients = patients.assign(centre=np.resize(named, len(patients)))
-    text = of_private_cohort(training, tmp_path, validation=Series("validation", patients, training.risks))
+    text = of_private_cohort(training, tmp_path, validation=EvaluationSet("validation", patients, training.risks))
     assert stated in text
     assert not_stated not in text
     assert "later patients" not in text
@@ -159,7 +162,7 @@ def test_the_validation_series_is_called_what_it_is(training, tmp_path, centres,
 )
 def test_notebook_05_says_whose_the_validation_patients_are(training, kind, centre, stated):
     patients = training.patients if centre is None else training.patients.assign(centre=centre)
-    sentence = report.validation_sentence(training, Series("validation", patients, {}), kind=kind)
+    sentence = report.validation_sentence(training, EvaluationSet("validation", patients, {}), kind=kind)
     assert sentence.endswith(f"{stated}.")
     notebook = (ROOT / "notebooks" / "src" / "05_evaluation.py").read_text(encoding="utf-8")
     assert "report.validation_sentence(crossed, held, kind=stage.data_kind)" in notebook
@@ -177,24 +180,24 @@ def test_without_a_validation_series_the_report_says_so(training, tmp_path):
 
 @pytest.mark.parametrize(("events", "stated"), [(99, "fewer than the usual 100"), (100, "at least the usual 100")])
 def test_a_validation_series_needs_events(events, stated):
-    assert stated in report.write.enough_to_validate(events)
+    assert stated in report.enough_to_validate(events)
 
 
 def test_the_sample_size_for_development_counts_the_columns_of_the_clinical_branch(training):
     variables = ["age_years", "sex", "size_mm", "depth", "site", "histotype", "fnclcc_grade"]
-    wide = report.write.enough_to_develop(training, variables)
+    wide = report.enough_to_develop(training, variables)
     assert "For the 19 parameters" in wide  # as docs/statistical-analysis-plan.md counts them
     assert "not reached" in wide
-    large = Series(training.name, pd.concat([training.patients] * 20, ignore_index=True), {})
-    assert "not reached" not in report.write.enough_to_develop(large, variables)
+    large = EvaluationSet(training.name, pd.concat([training.patients] * 20, ignore_index=True), {})
+    assert "not reached" not in report.enough_to_develop(large, variables)
 
 
 def test_each_series_has_its_own_calibration_in_the_report(training, tmp_path):
     counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
     bold = {"sarcnet_fedavg": np.clip(1.6 * (training.risks["sarcnet_fedavg"] - 0.5) + 0.5, 0.01, 0.99)}
-    later = Series("validation", training.patients, bold)
+    later = EvaluationSet("validation", training.patients, bold)
     made = calibration_of(
-        [training, later], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, tried=Attempts(), **counts
+        [training, later], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, tried=FailureLog(), **counts
     )
     slopes = [str(made.lived[name].slope) for name in ("cross-validation", "validation")]
     assert slopes[0] != slopes[1]

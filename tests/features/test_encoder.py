@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.features import mobilenetv2
-from sarcnet.features.encoders import ENCODERS, IMAGENET_MEAN, IMAGENET_STD, encoder_named, resolution_notes
-from sarcnet.features.runtime import Runtime
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.features.encoders import mobilenetv2
+from sarcnet.features.encoders.lookup import ENCODERS, IMAGENET_MEAN, IMAGENET_STD, encoder_named, resolution_notes
+from sarcnet.features.encoders.runtime import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,8 @@ def test_statistics_of_photographs_match_those_stored_at_training():
 
 def test_torch_is_not_needed_once_the_graph_is_cached(runtime):
     script = (
-        "import sys; from sarcnet.features.encoders import encoder_named; from sarcnet.features.runtime import Runtime;"
+        "import sys; from sarcnet.features.encoders.lookup import encoder_named; "
+        "from sarcnet.features.encoders.runtime import Runtime;"
         "Runtime(encoder_named('mobilenetv2_imagenet')); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

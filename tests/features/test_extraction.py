@@ -14,19 +14,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.cli import encode as ahead
+from sarcnet.cli.encode import rotated
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.features import ahead, extraction
-from sarcnet.features.ahead import rotated
-from sarcnet.features.choice import choose_tiles
-from sarcnet.features.encoders import Encoder
+from sarcnet.features import extraction
+from sarcnet.features.encoders.lookup import Encoder
 from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key, tile_key
 from sarcnet.features.projection import two_axes
+from sarcnet.features.sampling import choose_tiles
 from sarcnet.features.store import kept_tiles, read_features, write_features
-from sarcnet.slides import resampling
-from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import TileReader, UnreadableTile, plan
-from sarcnet.slides.units import TilePx, Um
+from sarcnet.slides.reader import resampling
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.reader.units import TilePx, Um
 
 WHAT = Extraction(tile_um=32.0, tile_px=64, tiles_max=6, batch_tiles=4)
 

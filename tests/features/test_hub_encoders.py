@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.features import hub
-from sarcnet.features.encoder import Encoder
-from sarcnet.features.encoder_docs import PAGE, page_text
-from sarcnet.features.encoders import ENCODERS, encoder_named, resolution_notes
-from sarcnet.features.runtime import runtime_for
+from docs.make_encoders import PAGE, page_text
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.features.encoders import hub
+from sarcnet.features.encoders.encoder import Encoder
+from sarcnet.features.encoders.lookup import ENCODERS, encoder_named, resolution_notes
+from sarcnet.features.encoders.runtime import runtime_for
 
 NAMED = {
     "phikon",
@@ -50,7 +50,7 @@ def test_every_named_encoder_is_there_and_complete():
 
 
 def test_the_page_in_the_docs_is_the_table():
-    assert PAGE.read_text(encoding="utf-8") == page_text(), "run `python -m sarcnet.features.encoder_docs`"
+    assert PAGE.read_text(encoding="utf-8") == page_text(), "run `python -m docs.make_encoders`"
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from sarcnet.compendium.cli import main
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.features.foreign import read_foreign
+from sarcnet.cli.main import main
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.features.formats import read_foreign
 from sarcnet.features.importing import import_features
 from sarcnet.features.store import read_features, write_features
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sarcnet.features.journal import Journal
+from sarcnet.features.partial_features import PartialFeatures
 
 SLIDES, TILES, BATCH = 2, 24, 2
 PROGRAM = """
 import sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
-from sarcnet.features.encoder import Encoder
+from sarcnet.features.encoders.encoder import Encoder
 from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
 
 folder, log, pause, jobs = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
@@ -129,19 +129,19 @@ def test_two_processes_share_a_folder_and_encode_every_tile_once(start, quiet):
 
 def test_a_torn_record_is_cut_off_and_the_ones_before_it_stay(tmp_path):
     path = tmp_path / "x.journal"
-    made = Journal(path)
+    made = PartialFeatures(path)
     for batch in (1, 0, 2):
         made.add(batch, rows=np.array([2 * batch, 2 * batch + 1]), features=np.full((2, 3), batch, np.float32))
     made.close()
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
-        found = Journal(path)
+        found = PartialFeatures(path)
         assert len(found) == length * 3 // len(whole)
         assert path.stat().st_size == len(found) * len(whole) // 3
         found.close()
     path.write_bytes(whole[:-1] + b"\xff")
-    torn = Journal(path)
+    torn = PartialFeatures(path)
     assert 2 not in torn
     torn.add(2, rows=np.array([4, 5]), features=np.full((2, 3), 2, np.float32))
     assert torn.rows().tolist() == [0, 1, 2, 3, 4, 5]

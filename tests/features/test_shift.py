@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.features.shift import centre_share, tell_hospitals
+from sarcnet.features.batch_effect import centre_share, classify_site
 
 SLIDES, TILES, D = 60, 5, 40
 
@@ -29,7 +29,7 @@ def right(told: pd.DataFrame) -> float:
 @pytest.mark.parametrize("centres", [("CLB", "IB"), ("A", "B", "C")])
 def test_a_clear_difference_is_told(centres):
     features, table = tiles_of(gap=6.0, centres=centres)
-    told = tell_hospitals(features, table, rng=np.random.default_rng(1))
+    told = classify_site(features, table, rng=np.random.default_rng(1))
     assert len(told) == SLIDES
     assert right(told) > 0.95
     assert ((told["margin"] > 0) == (told["said"] == told["centre"])).all()
@@ -39,13 +39,13 @@ def test_no_difference_is_guessed_at():
     hits = []
     for seed in range(10):
         features, table = tiles_of(gap=0.0, seed=seed)
-        hits.append(right(tell_hospitals(features, table, rng=np.random.default_rng(seed))))
+        hits.append(right(classify_site(features, table, rng=np.random.default_rng(seed))))
     assert abs(np.mean(hits) - 0.5) < 0.08  # 600 slides: four standard errors; and no patient gives itself away
 
 
 def test_one_centre_has_nothing_to_tell():
     features, table = tiles_of(gap=0.0, centres=("IB",))
-    assert tell_hospitals(features, table, rng=np.random.default_rng(0)).empty
+    assert classify_site(features, table, rng=np.random.default_rng(0)).empty
 
 
 def test_share_of_variance_between_centres():

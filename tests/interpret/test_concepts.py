@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret import concepts
-from sarcnet.interpret.concepts import _fitted, features_of, probe
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.explain import concepts
+from sarcnet.interpret.explain.concepts import _fitted, features_of, probe
 from sarcnet.model.bags import make_bags
 
 SETTINGS = {"folds": 3, "samples": 200, "level": 0.95}

@@ -6,8 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret.against_truth import (
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.explain.contributions import by_variable, explain
+from sarcnet.interpret.explain.tiles import extreme_tiles
+from sarcnet.interpret.export.heatmap import ends_of_image_score, main_slide, place_values
+from sarcnet.model.bags import make_bags
+from sarcnet.model.crossval import make_folds
+from sarcnet.model.experiment import Variant, cross_validate
+from sarcnet.model.patients import assemble_patients
+from sarcnet.model.protocol import Protocol
+from sarcnet.morphometry.geometry import TileGeometry
+from virtual_cohort.experiments.ground_truth import (
     effects,
     effects_by_centre,
     gaps_by_patient,
@@ -19,17 +28,8 @@ from sarcnet.interpret.against_truth import (
     tile_pathology,
     verdicts,
 )
-from sarcnet.interpret.contributions import by_variable, explain
-from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.heatmap import ends_of_image_score, main_slide, place_values
-from sarcnet.interpret.tiles import extreme_tiles
-from sarcnet.model.bags import make_bags
-from sarcnet.model.crossval import make_folds
-from sarcnet.model.experiment import Variant, cross_validate
-from sarcnet.model.patients import assemble_patients
-from sarcnet.model.protocol import Protocol
-from sarcnet.virtual.layout import NECROSIS, TUMOUR
-from sarcnet.virtual.regions import write_regions
+from virtual_cohort.rendering.layout import NECROSIS, TUMOUR
+from virtual_cohort.rendering.regions import write_regions
 
 VARIABLES = ("age_years", "size_mm", "histotype")
 EDGES = (12.0, 24.0, 60.0)

@@ -13,9 +13,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret import qupath
-from sarcnet.interpret.geojson import (
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.export import qupath
+from sarcnet.interpret.export.geojson import (
     feature,
     measured_nuclei,
     outlines,
@@ -24,10 +24,10 @@ from sarcnet.interpret.geojson import (
     true_nuclei,
     write_geojson,
 )
-from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.heatmap import HeatMap, make_heatmap
-from sarcnet.interpret.nuclear_table import nuclear_table
-from sarcnet.interpret.overlay import colour_limit, coloured, write_overlay_ome_tiff, write_overlay_png
+from sarcnet.interpret.export.heatmap import HeatMap, make_heatmap
+from sarcnet.interpret.export.overlay import colour_limit, coloured, write_overlay_ome_tiff, write_overlay_png
+from sarcnet.morphometry.geometry import TileGeometry
+from sarcnet.morphometry.nuclear_table import nuclear_table
 
 GEOMETRY = TileGeometry(0.25, 100.0, 200)  # a tile is 400 level-0 pixels
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret import gradients, sanity
-from sarcnet.interpret.contributions import explain
-from sarcnet.interpret.gradients import TOLERANCE, integrated_gradients, parts_of, sentence
-from sarcnet.interpret.nomogram import nomogram
-from sarcnet.interpret.response import respond
-from sarcnet.interpret.shapley import compare_with_shapley
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.explain import gradients, sanity
+from sarcnet.interpret.explain.contributions import explain
+from sarcnet.interpret.explain.gradients import TOLERANCE, integrated_gradients, parts_of, sentence
+from sarcnet.interpret.explain.nomogram import nomogram
+from sarcnet.interpret.explain.response import respond
+from sarcnet.interpret.explain.shapley import compare_with_shapley
 from sarcnet.model.bags import Bags
 from sarcnet.model.clinical import clinical_values
 from sarcnet.model.crossval import Member, fold_matrix, out_of_fold

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.interpret.measured import (
+from sarcnet.interpret.effects import (
     CONFOUNDERS,
     NAMED,
     MeasuredEffects,
@@ -15,7 +15,7 @@ from sarcnet.interpret.measured import (
     verdicts,
     without,
 )
-from sarcnet.interpret.morphometry import MEASURES
+from sarcnet.morphometry.measure import MEASURES
 
 QUIET = {"samples": 300, "level": 0.95}
 

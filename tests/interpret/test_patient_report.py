@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import ENDPOINTS, METASTASIS
-from sarcnet.interpret import patient_report as report
-from sarcnet.interpret.contributions import Explanation
-from sarcnet.interpret.heatmap import HeatMap
-from sarcnet.interpret.tiles import SeenTile
+from sarcnet.interpret.explain.contributions import Explanation
+from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.export import patient_report as report
+from sarcnet.interpret.export.heatmap import HeatMap
 
 N = 60
 

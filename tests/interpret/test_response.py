@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.interpret import response
+from sarcnet.interpret.explain import response
+from sarcnet.interpret.explain.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
 from sarcnet.interpret.figures_response import draw_counterfactual, draw_nomogram, draw_response
-from sarcnet.interpret.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member
 from sarcnet.model.network import StackedNetwork, StackShape
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.predict import TrainedStack, predict_risks, predict_scores
 from sarcnet.model.protocol import Protocol
-from sarcnet.virtual.centres import CENTRES
-from sarcnet.virtual.patients import virtual_patients
+from virtual_cohort.patients.centres import CENTRES
+from virtual_cohort.patients.simulate import virtual_patients
 
 VARIABLES = ("age_years", "size_mm", "depth", "fnclcc_grade")
 EDGES = (24.0, 60.0)

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from sarcnet.interpret.agreement import (
-    cluster_weights,
-    cohen,
-    fleiss,
-    kappa_of_joint,
-    light,
-    with_interval,
-)
+from sarcnet.interpret.review.kappa import cluster_weights, cohen, fleiss, kappa_of_joint, light, with_interval
 
 ONE = {"none": None, "linear": "linear", "quadratic": "quadratic"}
 

@@ -7,10 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret.agreement import cluster_weights, kappa_of_joint
-from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.readers import (
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.review.analysis import agreement_table, association_table, check_readers, weighted_spearman
+from sarcnet.interpret.review.design import QUESTIONS, make_review
+from sarcnet.interpret.review.kappa import cluster_weights, kappa_of_joint
+from sarcnet.interpret.review.parse import read_sheets
+from sarcnet.morphometry.geometry import TileGeometry
+from virtual_cohort.experiments.simulated_readers import (
     SimulatedReader,
     fill_sheet,
     implied_kappa,
@@ -18,10 +22,6 @@ from sarcnet.interpret.readers import (
     true_categories,
     with_implied,
 )
-from sarcnet.interpret.review import QUESTIONS, make_review
-from sarcnet.interpret.review_analysis import agreement_table, association_table, check_readers, weighted_spearman
-from sarcnet.interpret.review_import import read_sheets
-from sarcnet.interpret.tiles import SeenTile
 
 READERS = (SimulatedReader("A", 0.8), SimulatedReader("B", 0.7, 0.8), SimulatedReader("C", 0.6))
 BOOTSTRAP = {"samples": 400, "level": 0.95}

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret.review import CODE_LENGTH, QUESTIONS, choose_tiles, make_review
-from sarcnet.interpret.review_import import read_key, read_sheets, told
-from sarcnet.interpret.review_sheet import page, write_review
-from sarcnet.interpret.tiles import SeenTile
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.review.design import CODE_LENGTH, QUESTIONS, choose_tiles, make_review
+from sarcnet.interpret.review.parse import read_key, read_sheets, told
+from sarcnet.interpret.review.sheet import page, write_review
 
 
 def cohort(patients: int = 20, tiles: int = 10) -> pd.DataFrame:

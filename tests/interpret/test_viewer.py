@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.interpret import viewer
-from sarcnet.interpret.geometry import TileGeometry
-from sarcnet.interpret.heatmap import HeatMap
-from sarcnet.interpret.picture_pyramid import SIDE_PX, build_pyramid
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.interpret.export import viewer
+from sarcnet.interpret.export.heatmap import HeatMap
+from sarcnet.interpret.export.picture_pyramid import SIDE_PX, build_pyramid
+from sarcnet.morphometry.geometry import TileGeometry
 
 GEOMETRY = TileGeometry(0.5, 112.0, 224)
 

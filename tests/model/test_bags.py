@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.bags import make_bags, read_bags
 
 SLIDES = pd.DataFrame({"slide_id": ["s2", "s1", "s3", "s4"], "patient_id": ["A", "A", "B", "C"]})

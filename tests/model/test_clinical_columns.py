@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.schema import PATIENTS
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.clinical import CATEGORIES, NUMERIC, clinical_columns, clinical_values
 
 TABLE = pd.DataFrame(

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.evaluation.tables import label
 from sarcnet.interpret.figures import draw_clinical
 from sarcnet.model import figures
 from sarcnet.model.clinical import CATEGORIES, NUMERIC, clinical_columns
-from sarcnet.model.words import column_words, variable_words
+from sarcnet.model.names import column_words, label, variable_words
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
@@ -178,7 +178,7 @@ def test_which_scores_are_sums_is_said(data: SimpleNamespace) -> None:
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
 def test_every_array_of_every_network_may_travel(data: SimpleNamespace, aggregator: str, fusion: str) -> None:
-    from sarcnet.federated.records import check_axes
+    from sarcnet.federated.app.records import check_axes
 
     stack = random_stack(data, aggregator=aggregator, fusion=fusion)
     check_axes([(name, array.shape) for name, array in stack.parameter_arrays().items()], shape=stack.shape)

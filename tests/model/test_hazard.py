@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sarcnet.cohort.incidence import incidence_at
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import Followup
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.model.hazard import check_edges, death_counts, hazard_counts, intervals, negative_log_likelihood, risk
 
 EDGES = [6.0, 12.0, 24.0]

@@ -11,9 +11,9 @@ import torch
 from lifelines import CoxPHFitter
 
 from sarcnet.cohort.incidence import incidence_at
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.evaluation.auc import Followup
-from sarcnet.federated.plan import Plan
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.metrics.auc import Followup
+from sarcnet.federated.plan import FederationConfig
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights
 from sarcnet.model.experiment import Variant, cross_validate
@@ -103,7 +103,7 @@ def test_a_model_trained_by_cox_loss_finds_the_signal_and_predicts_calibrated_ri
 
 def test_a_federation_refuses_cox_and_an_unknown_loss_is_named(data: SimpleNamespace) -> None:
     with pytest.raises(SarcnetError, match="does not split over hospitals"):
-        Plan(data.protocol(loss="cox"), rounds=1, local_epochs=1)
+        FederationConfig(data.protocol(loss="cox"), rounds=1, local_epochs=1)
     with pytest.raises(SarcnetError, match="loss is 'brier': choose competing_hazards, hazard, cox"):
         data.protocol(loss="brier")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights
 from sarcnet.model.network import StackedNetwork

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model import tuning
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights

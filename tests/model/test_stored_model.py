@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.crossval import fold_matrix, make_folds
 from sarcnet.model.experiment import CrossValidated, Variant, cross_validate
 from sarcnet.model.patients import Patients

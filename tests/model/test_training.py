@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
 from sarcnet.model.experiment import Variant, cross_validate, study_variants

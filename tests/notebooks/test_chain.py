@@ -21,9 +21,9 @@ import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from sarcnet.cli.federation import make_protocol
 from sarcnet.compendium.executed import RELATIVE_LINK, executed_path
 from sarcnet.compendium.study import Study
-from sarcnet.federated.commands import make_protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "papermill_params" / "smoke.yaml"
@@ -51,7 +51,7 @@ def run(folder: Path) -> Run:
     values |= {"run_dir": str(folder / "run"), "cohort_dir": str(folder / "cohort")}
     profile.write_text(yaml.safe_dump(values))
     begin = time.monotonic()
-    command = [sys.executable, "-m", "sarcnet.compendium.cli", "run", str(profile)]
+    command = [sys.executable, "-m", "sarcnet.cli.main", "run", str(profile)]
     outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     return Run(folder, outcome, time.monotonic() - begin)
 

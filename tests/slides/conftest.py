@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sarcnet.slides.study import report_table, tile_cohort
+from sarcnet.slides.cohort_tiling import report_table, tile_cohort
+from sarcnet.slides.slide_result import SlideResult
 from sarcnet.slides.tiling import TileRules
-from sarcnet.slides.unit import SlideResult
 
 Tile = Callable[..., tuple[list[SlideResult], pd.DataFrame]]
 

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from sarcnet.slides.allocation import KEPT_PIECE_BYTES, keep_freed_memory
+from sarcnet.slides.reader.malloc import KEPT_PIECE_BYTES, keep_freed_memory
 
 PIECE_BYTES, ROUNDS = 600_000, 50
 FAULTS = f"""
 import resource
 import sys
-from sarcnet.slides.allocation import keep_freed_memory
+from sarcnet.slides.reader.malloc import keep_freed_memory
 
 def faults(size):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.schema import KNOWN_FAILURES
-from sarcnet.compendium import losses
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.compendium import excluded
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.slides import failures
-from sarcnet.slides.opening import SlideFault, open_slide
-from sarcnet.slides.study import tile_table
+from sarcnet.slides.cohort_tiling import tile_table
+from sarcnet.slides.reader.opening import SlideFault, open_slide
 from sarcnet.slides.tiling import TileRules, tile_slide
 
 
@@ -179,7 +179,7 @@ def two_hospitals(tmp_path, write_slide, stained) -> Path:
 
 def sarcnet(*words: str | Path) -> tuple[int, str]:
     """Exit code and output of the command line."""
-    command = [sys.executable, "-m", "sarcnet.compendium.cli", *map(str, words)]
+    command = [sys.executable, "-m", "sarcnet.cli.main", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
@@ -214,11 +214,11 @@ def loss(**unusable: int) -> dict:
 
 def test_a_run_counts_what_nobody_had_said_would_fail():
     foreseen, not_all = {"01": [loss(A=1)]}, {"01": [loss(A=1)], "02": [loss(A=1, B=2)]}
-    assert (losses.unforeseen({}), losses.unforeseen(foreseen), losses.unforeseen(not_all)) == (0, 0, 2)
+    assert (excluded.unforeseen({}), excluded.unforeseen(foreseen), excluded.unforeseen(not_all)) == (0, 0, 2)
     known = "01: 1 of 17 slides could not be used (all known beforehand): A 1 of 9. Causes and advice: f.csv"
-    assert losses.closing(foreseen) == [known]
+    assert excluded.closing(foreseen) == [known]
     more = "02: 3 of 17 slides could not be used (1 known beforehand): A 1 of 9, B 2 of 8. Causes and advice: f.csv"
-    assert losses.closing(not_all) == [known, more, "!", "All else is finished; the exit code is 3."]
+    assert excluded.closing(not_all) == [known, more, "!", "All else is finished; the exit code is 3."]
 
 
 class Desk:
@@ -250,7 +250,7 @@ def test_known_failures_are_read_for_each_hospital_and_all_their_faults_are_told
 
 def test_virtual_hospitals_name_the_slides_that_they_left_blank(tmp_path):
     """Orders are made, not painted: their tables alone say what is blank."""
-    from sarcnet.virtual import cohort
+    from virtual_cohort import cohort
 
     size = {"width_um": 700.0, "height_um": 600.0}
     patients = cohort.simulate_cohort(3, counts={"CLB": {"training": 60}})

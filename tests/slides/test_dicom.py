@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from sarcnet.compendium.cache_keys import file_key
-from sarcnet.slides.opening import SlideFault, open_slide
-from sarcnet.slides.reading import TileReader, UnreadableTile, plan
-from sarcnet.slides.units import Level0Px, TilePx, Um
+from sarcnet.slides.reader.opening import SlideFault, open_slide
+from sarcnet.slides.reader.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.reader.units import Level0Px, TilePx, Um
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from sarcnet.slides.grid import Grid, share_inside, tile_grid
-from sarcnet.slides.opening import SlideInfo, open_slide
-from sarcnet.slides.reading import TileReader, plan
-from sarcnet.slides.units import Level0Px, TilePx, Um, to_level0, um_per_px
+from sarcnet.slides.reader.grid import Grid, share_inside, tile_grid
+from sarcnet.slides.reader.opening import SlideInfo, open_slide
+from sarcnet.slides.reader.reading import TileReader, plan
+from sarcnet.slides.reader.units import Level0Px, TilePx, Um, to_level0, um_per_px
 
 PERIODS_UM = (41.0, 53.0, 67.0)
 

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 import pyvips
 
-from sarcnet.compendium.memory import peak_mb
-from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.pool.crash_safe import WorkerCrash, map_isolated
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.reader.units import TilePx, Um
+from sarcnet.slides.slide_result import OutputDirs, run_slide
 from sarcnet.slides.tiling import TileRules
-from sarcnet.slides.unit import Place, run_slide
-from sarcnet.slides.units import TilePx, Um
-from sarcnet.slides.workers import Lost, each
+from studies.benchmarks.peak_memory import peak_mb
 
 RULES = TileRules(
     tile_um=64.0,
@@ -104,7 +104,7 @@ def damaged(whole: bytes, where: dict[str, np.ndarray], rng: np.random.Generator
     return f"{region}, {deed}", bytes(data[: len(whole)])
 
 
-def examined(name: str, path: Path, whole: Path, place: Place) -> dict[str, object]:
+def examined(name: str, path: Path, whole: Path, place: OutputDirs) -> dict[str, object]:
     """What becomes of a damaged slide, and how many of its kept tiles show what the whole slide does not."""
     result = run_slide(name, path, None, RULES, math.nan, place)
     ends = Counter(same=0, other=0, white=0, unreadable=0)
@@ -144,11 +144,11 @@ def invented_glass(tile: np.ndarray) -> bool:
     return bool((flat & (blocks.min(axis=(1, 3, 4)) > 240)).any())
 
 
-def fuzz(folder: Path, *, variants: int, jobs: int = 2, first: int = 0) -> list[tuple[str, Path, dict | Lost]]:
+def fuzz(folder: Path, *, variants: int, jobs: int = 2, first: int = 0) -> list[tuple[str, Path, dict | WorkerCrash]]:
     """(deed, file, what became of it) of each variant; files that became nothing special are removed."""
     wholes = [write(folder / f"whole{k}.tif", aperio=bool(k)) for k in (0, 1)]
     data = [(path.read_bytes(), places(path.read_bytes())) for path in wholes]
-    place = Place(folder / "w", folder / "p")
+    place = OutputDirs(folder / "w", folder / "p")
     for made in (place.work, place.pictures):
         made.mkdir(exist_ok=True)
     deeds, tasks = [], []
@@ -159,16 +159,16 @@ def fuzz(folder: Path, *, variants: int, jobs: int = 2, first: int = 0) -> list[
         deeds.append(deed)
         tasks.append((path.stem, path, wholes[seed % 2], place))
     module = __import__("test_fuzz_headers")
-    results = each(module.examined, tasks, jobs=jobs, seconds_max=SECONDS_MAX)
+    results = map_isolated(module.examined, tasks, jobs=jobs, seconds_max=SECONDS_MAX)
     return [(deed, task[1], result) for deed, task, result in zip(deeds, tasks, results, strict=True)]
 
 
-def summary(found: list[tuple[str, Path, dict | Lost]]) -> Counter:
+def summary(found: list[tuple[str, Path, dict | WorkerCrash]]) -> Counter:
     """How many variants came to what end."""
     ends: Counter = Counter()
     for deed, _, result in found:
         region = deed.split(",")[0]
-        if isinstance(result, Lost):
+        if isinstance(result, WorkerCrash):
             ends[region, "hung" if result.overran else f"crashed by {result.how}"] += 1
         elif result["status"] == "failed":
             ends[region, "refused"] += 1
@@ -197,7 +197,7 @@ def importable(monkeypatch):
 def test_every_damaged_header_is_read_right_or_refused_in_words(importable, tmp_path):
     found = fuzz(tmp_path, variants=300)
     for deed, path, result in found:
-        assert not isinstance(result, Lost), (deed, path.name, result)
+        assert not isinstance(result, WorkerCrash), (deed, path.name, result)
         assert result["memory_mb"] < MEMORY_MAX_MB, deed
         if not deed.startswith(MAY_DECODE_TO_ANYTHING):
             assert (result["white"], result["other"]) == (0, 0), (deed, path.name)
@@ -220,7 +220,7 @@ def test_every_damaged_header_is_read_right_or_refused_in_words(importable, tmp_
 def test_a_tile_whose_entry_is_zero_is_left_out_and_counted(tmp_path, tags):
     """TIFF lets a tile be absent (no bytes), and OpenSlide then shows nothing there; here that is not taken for glass."""
     path = write(tmp_path / "whole.svs", aperio=True, px=512)
-    place = Place(tmp_path, tmp_path)
+    place = OutputDirs(tmp_path, tmp_path)
     clean = run_slide("clean", path, None, RULES, math.nan, place)
     data = bytearray(path.read_bytes())
     first = struct.unpack("<I", data[4:8])[0]
@@ -246,7 +246,7 @@ if __name__ == "__main__":
             outcome = fuzz(Path(name), variants=batch, first=start)
         ends += summary(outcome)
         for deed, path, result in outcome:
-            if isinstance(result, Lost):
+            if isinstance(result, WorkerCrash):
                 print(path.name, deed, result)
                 continue
             peak_mb = max(peak_mb, result["memory_mb"])

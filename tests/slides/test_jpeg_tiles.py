@@ -13,10 +13,10 @@ import pytest
 import pyvips
 import tifffile
 
-from sarcnet.slides.grid import tile_grid
-from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import TileReader, UnreadableTile, plan
-from sarcnet.slides.units import Level0Px, TilePx, Um
+from sarcnet.slides.reader.grid import tile_grid
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.reading import TileReader, UnreadableTile, plan
+from sarcnet.slides.reader.units import Level0Px, TilePx, Um
 
 TILE = TilePx(224)
 
@@ -126,7 +126,7 @@ def pixels_or_none(reader: TileReader, place: tuple[Level0Px, Level0Px]) -> np.n
 def test_each_jpeg_tile_is_decoded_about_once(jpeg_slide, monkeypatch, pyramid):
     path = jpeg_slide("count.svs", width=5760, height=3840, pyramid=pyramid)
     for fitting in (1000, 24 + 12):  # JPEG tiles in the cache: whatever is asked for, and one row of level 0 and a few
-        monkeypatch.setattr("sarcnet.slides.jpeg_tiles.CACHE_BYTES", fitting * 3 * 240 * 240)
+        monkeypatch.setattr("sarcnet.slides.reader.jpeg_tiles.CACHE_BYTES", fitting * 3 * 240 * 240)
         reader, _ = both(path, tile_um=112.0)
         grid = tile_grid(reader.info, size_px=reader.plan.size_px)
         for x, y in zip(grid.x_px, grid.y_px, strict=True):
@@ -159,7 +159,7 @@ def test_threads_at_one_place_decode_it_once(jpeg_slide):
 
 
 def test_the_cache_has_a_limit_and_the_reader_closes_its_file(jpeg_slide, monkeypatch):
-    monkeypatch.setattr("sarcnet.slides.jpeg_tiles.CACHE_BYTES", 5 * 3 * 240 * 240)
+    monkeypatch.setattr("sarcnet.slides.reader.jpeg_tiles.CACHE_BYTES", 5 * 3 * 240 * 240)
     reader, _ = both(jpeg_slide("small.svs"), tile_um=56.0)
     tiles = reader.direct
     assert tiles is not None

@@ -23,7 +23,7 @@ import json, math, os, sys
 from pathlib import Path
 
 import pandas as pd
-from sarcnet.slides.study import report_table, tile_cohort
+from sarcnet.slides.cohort_tiling import report_table, tile_cohort
 from sarcnet.slides.tiling import TileRules
 
 base, nobody = Path(sys.argv[1]), 65534

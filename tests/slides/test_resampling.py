@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarcnet.slides import resampling
-from sarcnet.slides.resampling import SUPPORT, Box, resample, with_pillow
-from sarcnet.slides.units import LevelPx, TilePx
+from sarcnet.slides.reader import resampling
+from sarcnet.slides.reader.resampling import SUPPORT, Box, resample, with_pillow
+from sarcnet.slides.reader.units import LevelPx, TilePx
 
 cykooz_resizer = pytest.importorskip("cykooz_resizer", reason="no package for this processor: Pillow resamples")
 

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.slides import reading, resampling, unit
-from sarcnet.slides.reading import TileReader, UnreadableTile
-from sarcnet.slides.study import tile_table
+from sarcnet.slides import slide_result
+from sarcnet.slides.cohort_tiling import tile_table
+from sarcnet.slides.pool.crash_safe import map_isolated
+from sarcnet.slides.reader import reading, resampling
+from sarcnet.slides.reader.reading import TileReader, UnreadableTile
+from sarcnet.slides.slide_result import slide_key
 from sarcnet.slides.tiling import TileRules
-from sarcnet.slides.unit import slide_key
-from sarcnet.slides.workers import each
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_a_copied_cohort_is_taken_up(files, tile, tmp_path):
 
 def test_a_failure_is_looked_at_again_when_the_file_was_replaced(files, tile, tmp_path, monkeypatch):
     """A repaired copy may differ in the middle only, which its key does not tell."""
-    monkeypatch.setattr(unit, "file_key", lambda path: "the same size, head and tail")
+    monkeypatch.setattr(slide_result, "file_key", lambda path: "the same size, head and tail")
     whole = files["S0"].read_bytes()
     files["S0"].write_bytes(whole[:200])
     only = {"S0": files["S0"]}
@@ -112,11 +113,11 @@ def test_processes_do_not_change_the_result(run, tmp_path):
 
 def test_processes_on_the_same_slide_do_not_collide(files, rules, tmp_path):
     """As several runs on one folder would: all do the work or find it done, and nothing is left half written."""
-    place = unit.Place(tmp_path / "w", tmp_path / "p")
+    place = slide_result.OutputDirs(tmp_path / "w", tmp_path / "p")
     for folder in (place.work, place.pictures):
         folder.mkdir()
     task = ("S0", files["S0"], None, rules, math.nan, place)
-    results = list(each(unit.run_slide, [task] * 9, jobs=3, seconds_max=60.0))
+    results = list(map_isolated(slide_result.run_slide, [task] * 9, jobs=3, seconds_max=60.0))
     assert {result.report["status"] for result in results} == {"ok"}
     assert len({result.report["picture_sha256"] for result in results}) == 1
     for result in results:
@@ -139,7 +140,7 @@ def test_file_override_code_and_resampler_are_part_of_the_key(files, rules, monk
     with path.open("ab") as file:
         file.write(b"\0")
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
-    monkeypatch.setattr(unit, "code_key", lambda *modules: "other code")
+    monkeypatch.setattr(slide_result, "code_key", lambda *modules: "other code")
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))
     monkeypatch.setattr(resampling, "RESAMPLED_BY", "another")
     keys.append(slide_key(path, rules=rules, mpp_override=math.nan))

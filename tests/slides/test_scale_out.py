@@ -20,16 +20,17 @@ import pandas as pd
 import pytest
 from joblib._parallel_backends import SequentialBackend
 
-from sarcnet.compendium.faults import SarcnetError
+from sarcnet.cli import encode as encoding
+from sarcnet.cli import tile
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.params import Settings, validated
 from sarcnet.compendium.stage import Stage
 from sarcnet.compendium.study import Study
-from sarcnet.features import ahead as encoding
-from sarcnet.slides import ahead, machines
+from sarcnet.slides.cohort_tiling import report_table, tile_table
+from sarcnet.slides.pool import cluster as machines
 from sarcnet.slides.settings import TilingSettings
-from sarcnet.slides.study import report_table, tile_table
+from sarcnet.slides.slide_result import OutputDirs, run_slide
 from sarcnet.slides.tiling import TileRules
-from sarcnet.slides.unit import Place, run_slide
 
 HELPERS = """
 import ctypes, time
@@ -126,7 +127,7 @@ def results(run_dir: Path) -> dict[str, object]:
 
 def as_notebook_01(profile: str) -> None:
     """Close stage 01 with what the command left."""
-    done = ahead.tile_ahead(profile)
+    done = tile.tile_ahead(profile)
     assert all(result.resumed for result in done)
     stage = Stage.open("01_tiling", Settings, {"run_dir": str(Path(profile).with_suffix("")), "seed": 1})
     stage.write_table("slides.parquet", report_table(done, pd.read_parquet(stage.input("00_cohort/slides.parquet"))))
@@ -148,7 +149,7 @@ def test_both_commands_hand_their_slides_to_the_cluster(profiles, monkeypatch, t
     monkeypatch.setitem(joblib.parallel.BACKENDS, "ray", OneByOne)
     home, away = profiles
     for profile, options in ((home, []), (away, ["--backend", "ray", "--address", "head:6379", "--jobs", "1"])):
-        assert ahead.main([profile, *options]) == 3
+        assert tile.main([profile, *options]) == 3
         as_notebook_01(profile)
         assert encoding.main([profile, *options]) == 0
     assert joined == ["head:6379"] * 2
@@ -162,12 +163,12 @@ def test_both_commands_hand_their_slides_to_the_cluster(profiles, monkeypatch, t
 
 def test_two_nodes_give_the_same_bytes_as_one_process_and_survive_a_crash(cluster, helpers, profiles, tmp_path):
     home, away = profiles
-    ahead.main([home])
+    tile.main([home])
     as_notebook_01(home)
     assert encoding.main([home]) == 0
     work, slides = encoding.prepared(home)
     folder = tmp_path / "away"
-    place = Place(folder / "01_tiling" / "units", folder / "01_tiling" / "thumbnails")
+    place = OutputDirs(folder / "01_tiling" / "units", folder / "01_tiling" / "thumbnails")
     for path in (place.work, place.pictures):
         path.mkdir(parents=True)
     settings = Study.load(away)
@@ -191,26 +192,26 @@ def test_two_nodes_give_the_same_bytes_as_one_process_and_survive_a_crash(cluste
 
 def test_parts_of_an_array_of_jobs_tile_each_slide_once(profiles, tmp_path):
     home, _ = profiles
-    parts = [ahead.tile_ahead(home, part=part, parts=2) for part in (0, 1)]
+    parts = [tile.tile_ahead(home, part=part, parts=2) for part in (0, 1)]
     assert [[result.slide_id for result in part] for part in parts] == [["S0", "S2"], ["S1"]]
-    assert all(result.resumed for result in ahead.tile_ahead(home))
+    assert all(result.resumed for result in tile.tile_ahead(home))
     with pytest.raises(SarcnetError, match="no part 2 of 2"):
-        ahead.tile_ahead(home, part=2, parts=2)
+        tile.tile_ahead(home, part=2, parts=2)
 
 
 def test_a_cluster_that_cannot_be_had_is_a_sentence(profiles, monkeypatch, capsys):
     pytest.importorskip("ray")
     home, _ = profiles
-    assert ahead.main([home, "--backend", "ray"]) == 2
+    assert tile.main([home, "--backend", "ray"]) == 2
     assert "needs the cluster's address" in capsys.readouterr().err
-    assert ahead.main([home, "--jobs", "0"]) == 2
+    assert tile.main([home, "--jobs", "0"]) == 2
     assert "at least one process" in capsys.readouterr().err
     for address, said in (("127.0.0.1:9", "refused"), ("head", "an address is host:port")):
-        assert ahead.main([home, "--backend", "ray", "--address", address]) == 2
+        assert tile.main([home, "--backend", "ray", "--address", address]) == 2
         assert said in (text := capsys.readouterr().err)
         assert f"No Ray cluster answers at {address}" in text
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert ahead.main([home, "--backend", "ray", "--address", "auto"]) == 2
+    assert tile.main([home, "--backend", "ray", "--address", "auto"]) == 2
     assert "Ray is not installed here" in capsys.readouterr().err
     with pytest.raises(SarcnetError, match="no backend slurm; there are local, ray"):
-        machines.spread_over("slurm")
+        machines.map_function_for("slurm")

@@ -11,9 +11,9 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import TileReader, plan
-from sarcnet.slides.units import TilePx, Um
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.reading import TileReader, plan
+from sarcnet.slides.reader.units import TilePx, Um
 
 TILE_UM, TILE_PX = 16.0, 32  # 0.5 µm/px
 SIDE = 256
@@ -96,8 +96,8 @@ def test_tile_equals_a_slow_resample_of_the_level_it_names(tmp_path, factors, mp
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(mpp=st.floats(0.05, 2.0), factors=st.sampled_from([(1.0,), (1.0, 2.0, 4.0, 8.0), (1.0, 4.0, 16.0)]))
 def test_no_finer_level_would_do_and_no_coarser_one_is_taken(mpp, factors):
-    from sarcnet.slides.opening import SlideInfo
-    from sarcnet.slides.units import Level0Px, Mpp
+    from sarcnet.slides.reader.opening import SlideInfo
+    from sarcnet.slides.reader.units import Level0Px, Mpp
 
     zero = Level0Px(0.0)
     info = SlideInfo(Path("x.svs"), "aperio", 9000, 9000, factors, Mpp(mpp), "scanner", 40.0, zero, zero)

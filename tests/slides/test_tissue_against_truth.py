@@ -11,16 +11,16 @@ import pytest
 
 from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.params import read_profile
-from sarcnet.slides.grid import Grid, share_inside, tile_grid
-from sarcnet.slides.opening import open_slide
-from sarcnet.slides.reading import plan
+from sarcnet.slides.reader.grid import Grid, share_inside, tile_grid
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.reading import plan
+from sarcnet.slides.reader.units import Level0Px, TilePx, Um
 from sarcnet.slides.tiling import TileRules, tile_slide
-from sarcnet.slides.units import Level0Px, TilePx, Um
-from sarcnet.virtual.centres import CENTRES
-from sarcnet.virtual.layout import GLASS, GRID_UM, MYXOID, NECROSIS, REGIONS, TUMOUR
-from sarcnet.virtual.nuclei import Look
-from sarcnet.virtual.pyramid import write_svs
-from sarcnet.virtual.render import render_slide
+from virtual_cohort.patients.centres import CENTRES
+from virtual_cohort.rendering.layout import GLASS, GRID_UM, MYXOID, NECROSIS, REGIONS, TUMOUR
+from virtual_cohort.rendering.nuclei import Look
+from virtual_cohort.rendering.pyramid import write_svs
+from virtual_cohort.rendering.render import render_slide
 
 USUAL = read_profile(Path(__file__).resolve().parents[2] / "papermill_params" / "demo.yaml")
 RULES = TileRules(**{field.name: USUAL[field.name] for field in fields(TileRules)})

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcnet.slides.opening import open_slide
 from sarcnet.slides.overview import round_length
 from sarcnet.slides.quality import blank_share, sharpness
-from sarcnet.slides.thumbnail import Thumbnail, read_thumbnail, reduced
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.thumbnail import Thumbnail, read_thumbnail, reduced
+from sarcnet.slides.reader.units import Mpp
 from sarcnet.slides.tiling import TileRules, tile_slide
 from sarcnet.slides.tissue import find_tissue
-from sarcnet.slides.units import Mpp
 
 PINK, GLASS, INK = (205, 130, 185), (244, 244, 244), (30, 60, 160)
 
@@ -165,7 +165,7 @@ def test_blocks_of_a_thumbnail_leave_no_seam(write_slide, monkeypatch):
     ramp = np.stack([x / 5, y / 4, (x + y) / 9], axis=-1).astype(np.uint8)
     _, info = open_slide(write_slide("ramp.svs", ramp, pyramid=False))
     whole = read_thumbnail(info, mpp=Mpp(3.3)).image
-    monkeypatch.setattr("sarcnet.slides.thumbnail.BLOCK_PX", 97)
+    monkeypatch.setattr("sarcnet.slides.reader.thumbnail.BLOCK_PX", 97)
     assert np.abs(whole.astype(int) - read_thumbnail(info, mpp=Mpp(3.3)).image).max() <= 1
 
 

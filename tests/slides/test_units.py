@@ -9,10 +9,10 @@ from mypy import api
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
-from sarcnet.slides.grid import tile_grid
-from sarcnet.slides.opening import SlideInfo
-from sarcnet.slides.reading import TileReader, plan
-from sarcnet.slides.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
+from sarcnet.slides.reader.grid import tile_grid
+from sarcnet.slides.reader.opening import SlideInfo
+from sarcnet.slides.reader.reading import TileReader, plan
+from sarcnet.slides.reader.units import Level0Px, LevelPx, Mpp, TilePx, Um, to_level0, um_per_px
 
 def use(info: SlideInfo, reader: TileReader, um: Um, tile: TilePx, level: LevelPx, level0: Level0Px, mpp: Mpp) -> None:
 """

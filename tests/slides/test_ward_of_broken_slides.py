@@ -14,9 +14,10 @@ import pyvips
 import tifffile
 from PIL import Image
 
-from sarcnet.slides import opening, study
-from sarcnet.slides.study import sentence_of, tile_table
-from sarcnet.slides.workers import Lost, each
+from sarcnet.slides import cohort_tiling
+from sarcnet.slides.cohort_tiling import sentence_of, tile_table
+from sarcnet.slides.pool.crash_safe import WorkerCrash, map_isolated
+from sarcnet.slides.reader import opening
 
 PX = 480  # at 1 µm/px: 16 tiles
 
@@ -160,7 +161,7 @@ def test_a_crash_inside_a_library_costs_one_slide(tile, tmp_path, write_slide, s
     (tmp_path / "crashing.py").write_text(CRASHING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(study, "run_slide", __import__("crashing").run_slide)
+    monkeypatch.setattr(cohort_tiling, "run_slide", __import__("crashing").run_slide)
     slide = write_slide("CLB/a.svs", stained(PX, PX, tissue=(20, 20, PX, PX)), mpp=1.0)
     _, report = tile({"before": slide, "crashes": slide, "after": slide}, tmp_path, jobs=1)
     assert list(report["status"]) == ["ok", "failed", "ok"]
@@ -169,25 +170,25 @@ def test_a_crash_inside_a_library_costs_one_slide(tile, tmp_path, write_slide, s
 
 
 def test_what_never_ends_is_ended_and_named():
-    quick, slow, after = each(__import__("time").sleep, [(0,), (60,), (0,)], jobs=1, seconds_max=2.0)
+    quick, slow, after = map_isolated(__import__("time").sleep, [(0,), (60,), (0,)], jobs=1, seconds_max=2.0)
     assert (quick, after) == (None, None)
-    assert isinstance(slow, Lost)
+    assert isinstance(slow, WorkerCrash)
     assert slow.overran
     assert slow.how == "SIGKILL"
 
 
 def test_order_is_kept_errors_are_raised_and_last_words_are_heard():
-    assert list(each(pow, [(2, k) for k in range(20)], jobs=3, seconds_max=60.0)) == [2**k for k in range(20)]
+    assert list(map_isolated(pow, [(2, k) for k in range(20)], jobs=3, seconds_max=60.0)) == [2**k for k in range(20)]
     with pytest.raises(ZeroDivisionError):
-        list(each(divmod, [(1, 1), (1, 0)], jobs=2, seconds_max=60.0))
-    (lost,) = each(
+        list(map_isolated(divmod, [(1, 1), (1, 0)], jobs=2, seconds_max=60.0))
+    (lost,) = map_isolated(
         exec, [("import os, sys; print('out of tiles', flush=True); os._exit(7)",)], jobs=1, seconds_max=60.0
     )
-    assert lost == Lost("exit code 7", False, "out of tiles")
+    assert lost == WorkerCrash("exit code 7", False, "out of tiles")
 
 
 def test_leaving_early_leaves_no_process_behind():
-    results = each(os.getpid, [()] * 4, jobs=2, seconds_max=60.0)
+    results = map_isolated(os.getpid, [()] * 4, jobs=2, seconds_max=60.0)
     first = next(results)
     results.close()
     with pytest.raises(ProcessLookupError):

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.executed import executed_path
-from sarcnet.compendium.faults import Faults
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
-from sarcnet.evaluation.appraisal import Calibrations
-from sarcnet.evaluation.auc import METASTASIS, Followup
-from sarcnet.evaluation.bootstrap import Estimate
+from sarcnet.evaluation.clinical_value import Calibrations
+from sarcnet.evaluation.metrics.auc import METASTASIS, Followup
+from sarcnet.evaluation.metrics.bootstrap import Estimate
+from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.report.checklists import Item, read_checklist
 from sarcnet.evaluation.sample_size import PESSIMISTIC, for_shrinkage, largest_r2
-from sarcnet.evaluation.series import Series
-from sarcnet.evaluation.tables import label
 from sarcnet.model.clinical import clinical_columns
+from sarcnet.model.names import label
 
 EVENTS_FOR_VALIDATION = 100  # Collins et al., Statistics in Medicine 2016;35:214-226
 ABSENT = "not computed"
@@ -35,8 +35,8 @@ CARDS = ("model_card", "data_card")
 def facts(
     *,
     kind: str,
-    training: Series,
-    validation: Series,
+    training: EvaluationSet,
+    validation: EvaluationSet,
     protocol: Mapping[str, Any],
     aucs: pd.DataFrame,
     calibrations: Calibrations,
@@ -151,12 +151,12 @@ def _of_kind(*, simulated: bool) -> dict[str, str]:
     }
 
 
-def validation_sentence(training: Series, validation: Series, *, kind: str) -> str:
+def validation_sentence(training: EvaluationSet, validation: EvaluationSet, *, kind: str) -> str:
     """Whose patients the validation series holds, and what kind of validation that makes it; `kind` as in :func:`facts`."""
     return _validation_series(training, validation, simulated=kind == "simulated")["validation_series_sentence"]
 
 
-def _validation_series(training: Series, validation: Series, *, simulated: bool) -> dict[str, str]:
+def _validation_series(training: EvaluationSet, validation: EvaluationSet, *, simulated: bool) -> dict[str, str]:
     """How the validation series relates to the training series, by hospital: temporal, external, or both."""
     ours, theirs = (set(item.patients["centre"]) for item in (training, validation))
     later = "collected afterwards" if simulated else "marked as validation in patients.csv"
@@ -197,7 +197,7 @@ def _estimate(rows: pd.DataFrame, *, series: str, model: str) -> str:
     return str(Estimate(row["auc"], row["low"], row["high"], note=row["note"]))
 
 
-def _calibration(calibrations: Calibrations, series: Series) -> str:
+def _calibration(calibrations: Calibrations, series: EvaluationSet) -> str:
     """Slope, intercept, ICI, mean predicted and observed risk in one series."""
     found = calibrations.lived.get(series.name)
     if found is None:
@@ -220,7 +220,7 @@ def enough_to_validate(events: int) -> str:
     return f"fewer than the usual {EVENTS_FOR_VALIDATION} events (Collins et al., Stat Med 2016), so estimates are imprecise."
 
 
-def enough_to_develop(training: Series, variables: Sequence[str]) -> str:
+def enough_to_develop(training: EvaluationSet, variables: Sequence[str]) -> str:
     """Whether the series is large enough for the clinical variables alone, by Riley's shrinkage criterion.
 
     There is no such rule for the image branch of a network, and the sentence says so.
@@ -244,7 +244,7 @@ def filled(text: str, known: Mapping[str, str]) -> str:
     Raises:
         SarcnetError: a name that is no fact; all of them are listed.
     """
-    faults = Faults()
+    faults = ErrorCollector()
     for _, name, _, _ in string.Formatter().parse(text):
         if name is not None and name not in known:
             faults.add(

@@ -1,5 +1,5 @@
 """What the SuperLink runs: the installed package's own ServerApp."""
 
-from sarcnet.federated.deployed import app
+from sarcnet.federated.engines.deployed_server import app
 
 __all__ = ["app"]

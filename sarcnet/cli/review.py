@@ -1,0 +1,72 @@
+"""`sarcnet review export` writes a sheet from a finished run, `sarcnet review import` reads what the pathologists sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from sarcnet.compendium import seeds
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.paths import shown
+from sarcnet.interpret.explain.tiles import see_tiles
+from sarcnet.interpret.export.run_outputs import read_finished
+from sarcnet.interpret.review.analysis import agreement_table, association_table, check_readers
+from sarcnet.interpret.review.design import choose_tiles, make_review
+from sarcnet.interpret.review.parse import read_key, read_sheets, told
+from sarcnet.interpret.review.sheet import write_review
+
+
+def run_export(
+    run_dir: Path, *, into: Path, tiles: int, repeats: int, checks: int, patient_tiles_max: int, seed: int
+) -> int:
+    """Write `into`/for_readers and `into`/key.csv from the contributions that notebook 06 left in `run_dir`.
+
+    Raises:
+        SarcnetError: notebooks have not finished, a slide cannot be read, or there is a review in `into` already.
+    """
+    key = into / "key.csv"
+    if key.exists():
+        raise SarcnetError(
+            f"{shown(key)} is there already, and without it answers cannot be read: name another folder."
+        )
+    run = read_finished(run_dir)
+    rng = seeds.rng(seed, "review")
+    chosen = choose_tiles(run.tiles, count=tiles, per_patient_max=patient_tiles_max, rng=rng)
+    seen = see_tiles(chosen, files=run.files, geometry=run.geometry(set(chosen["slide_id"])))
+    review = make_review(seen, repeats=repeats, checks=checks, rng=rng)
+    write_review(review, for_readers=into / "for_readers", key=key, note=f"Data: {run.data_kind}")
+    print(
+        f"Sheet {review.sheet_id}: {len(chosen)} tiles of {chosen['patient_id'].nunique()} patients ({tiles} were asked for), "
+        f"{repeats} of them twice, {checks} checks.\nHand on {shown(into / 'for_readers')}, keep {shown(key)}."
+    )
+    return 0
+
+
+def run_import(key: Path, sheets: Sequence[Path], *, into: Path, samples: int, level: float, seed: int) -> int:
+    """Read filled sheets; print what came back; write answers, comments, problems, checks, agreement and association as CSV.
+
+    Raises:
+        SarcnetError: the key or a sheet cannot be used at all; answers that cannot be used are reported, not refused.
+    """
+    known = read_key(key)
+    filled = read_sheets(sheets, key=known)
+    agree = partial(agreement_table, filled, known, samples=samples, level=level)
+    relate = partial(association_table, filled, known, samples=samples, level=level)
+    tables = {
+        "answers": filled.answers.merge(known.drop(columns="sheet_id"), on="item_id", validate="many_to_one"),
+        "comments": filled.comments,
+        "problems": filled.problems,
+        "checks": check_readers(filled, known),
+        "agreement": agree(rng=seeds.rng(seed, "agreement")),
+        "association": relate(rng=seeds.rng(seed, "association")),
+    }
+    for name, table in tables.items():
+        with atomic_path(into / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    print(told(filled))
+    for name, said in (("checks", "Checks"), ("agreement", "Agreement, κ"), ("association", "With the contributions")):
+        print(f"\n{said}:\n{tables[name].round(3).to_string(index=False)}")
+    print(f"\nTables are in {shown(into)}.")
+    return 0

@@ -1,0 +1,1 @@
+"""What is measured on predictions: discrimination, calibration, net benefit and their intervals."""

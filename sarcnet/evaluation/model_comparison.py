@@ -1,0 +1,134 @@
+"""All series judged in one go; what cannot be computed is said, the rest is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.cohort.outcome import not_followed
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.metrics.auc import Followup, auc, naive_auc, weighted_auc, weights
+from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc
+from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.report.tables import auc_table
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Resampled AUCs by series name, and a sentence for each series of which there is none."""
+
+    results: dict[str, Resampled]
+    sizes: dict[str, int]
+    unsaid: list[str]
+    fold_means: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """See :func:`sarcnet.evaluation.report.tables.auc_table`."""
+        return auc_table(self.results, sizes=self.sizes, fold_means=self.fold_means)
+
+    @property
+    def complaints(self) -> str:
+        """The sentences on what could not be computed, or that all could."""
+        return " ".join(self.unsaid) or "All of it could be computed."
+
+
+def compare_models(
+    everyone: Sequence[EvaluationSet],
+    *,
+    horizon_months: float,
+    samples: int,
+    level: float,
+    seed: int,
+) -> Comparison:
+    """Paired bootstrap of every model in each series.
+
+    Args:
+        everyone: the series.
+        seed: root of the named generators, one for each series.
+    """
+    results, unsaid, fold_means = {}, list[str](), {}
+    for series in everyone:
+        unsaid += series.unsaid
+        try:
+            results[series.name] = resample_auc(
+                series.risks,
+                series.followup,
+                horizon_months=horizon_months,
+                samples=samples,
+                level=level,
+                rng=rng(seed, "bootstrap", series.name),
+            )
+        except SarcnetError as error:
+            unsaid.append(f"{series.name}: {error}")
+        else:
+            left = not_followed(series.followup, horizon_months=horizon_months)
+            unsaid += [f"{series.name}: {sentence}" for sentence in left]
+            fold_means[series.name] = {
+                model: fold_mean_auc(risk, series.folds, series.followup, horizon_months=horizon_months)
+                for model, risk in series.risks.items()
+                if series.folds is not None and risk.shape == series.folds.shape
+            }
+    sizes = {series.name: int(series.followup.is_judged(horizon_months).sum()) for series in everyone}
+    return Comparison(results, sizes, unsaid, fold_means)
+
+
+def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
+    """Mean over folds and repeats of the AUC within each fold, which compares only patients judged by the same model.
+
+    The AUC with the folds pooled also compares patients of different folds, whose models differ in level, and lies lower.
+
+    Args:
+        risks: (n, R) out of fold.
+        folds: (n, R) fold of each patient in each repeat.
+
+    Returns:
+        The mean over the folds in which an AUC exists; NaN where it exists in none.
+    """
+    case, control = weights(followup, horizon_months=horizon_months)
+    found = []
+    for risk, fold in zip(risks.T, folds.T, strict=True):
+        own = [fold == name for name in np.unique(fold)]
+        found += [weighted_auc(risk[rows], case=case[:, rows], control=control[:, rows])[0] for rows in own]
+    return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
+
+
+def merge(first: Comparison, second: Comparison) -> Comparison:
+    """Two judgements as one."""
+    return Comparison(
+        first.results | second.results,
+        first.sizes | second.sizes,
+        first.unsaid + second.unsaid,
+        first.fold_means | second.fold_means,
+    )
+
+
+def weightings(
+    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, training: Followup
+) -> pd.DataFrame:
+    """AUC of `model` in each series: the lost left out, or made up for by weights from the series or from `training`.
+
+    The last two columns show how much depends on the weights. Those of another series need not fit: then they do not add
+    up to the number of patients judged, and no result may rest on them.
+
+    Returns:
+        One row a series; NaN where no AUC exists.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for series in everyone:
+        risk, at, t = series.with_risk(model)["risk"].to_numpy(), series.followup, horizon_months
+        try:
+            case, control = weights(at, horizon_months=t, fitted=training)
+            rows[series.name] = {
+                "lost left out": naive_auc(risk, at, horizon_months=t),
+                "weights of the series itself": auc(risk, at, horizon_months=t),
+                "weights of the training series": float(weighted_auc(risk, case=case, control=control)[0]),
+                "these add up to (share of n)": float((case + control).sum() / at.is_judged(t).sum()),
+            }
+        except SarcnetError:
+            rows[series.name] = {}
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index="AUC at the horizon")

@@ -1,0 +1,1 @@
+"""Pretrained networks that turn a tile into a feature vector."""

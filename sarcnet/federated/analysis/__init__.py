@@ -1,0 +1,1 @@
+"""What came of a federation: by round, by strategy, by hospital."""

@@ -1,0 +1,1 @@
+"""The Flower app: client, server and the messages between them."""

@@ -1,0 +1,73 @@
+"""What runs at a hospital: a Flower ClientApp that answers six questions about its patients, and never sends one.
+
+    query.hello        which hospital are you?               → its name
+    query.key          a public key for secure sums, please  → 32 bytes (`sarcnet.federated.privacy.masking`)
+    query.statistics   moments and counts of your patients   → (members, ...) sums, float64
+    train              here is the model: train it on yours  → trained arrays; number of patients and loss per member
+    query.centring     image scores of your patients         → (members,) sum and number
+    query.evaluation   how good is it on held-out patients?  → (repeats, bins) weights and counts by risk
+
+The folder with the hospital's data is in the node's configuration under ``data-path``, which is set when the node is
+started (in the simulation by `sarcnet.federated.engines.simulation`). Between messages nothing is remembered but the folder's
+content and, under SCAFFOLD, the control variate of the last round: otherwise a hospital may restart at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+
+from sarcnet.federated.app.evaluation_sums import evaluation_sums
+from sarcnet.federated.app.local_training import MODS, data_path, own_hospital, received_stack, reply, statistics, train
+from sarcnet.federated.heldout import predict_out_of_fold
+from sarcnet.federated.hospital_folder import read_centre, read_folds, read_outcome
+from sarcnet.federated.privacy.secure_aggregation import key
+from sarcnet.model.crossval import make_members
+from sarcnet.model.predict import TrainedStack, image_score_sums
+
+
+def identify(message: Message, context: Context) -> Message:
+    """Say which hospital this is."""
+    centre = read_centre(data_path(context))
+    return Message(RecordDict({"config": ConfigRecord({"centre": centre})}), reply_to=message)
+
+
+def centring(message: Message, context: Context) -> Message:
+    """Sum of the image scores of each member's training patients here, and their number."""
+    hospital, protocol = own_hospital(message, context)
+    total, count = image_score_sums(received_stack(message, protocol), hospital.patients, weights=hospital.weights)
+    return reply(message, protocol, arrays={"total": total, "count": count})
+
+
+def evaluation(message: Message, context: Context) -> Message:
+    """Sums over the hospital's own held-out patients, from which AUC and calibration follow."""
+    hospital, protocol = own_hospital(message, context)
+    members = make_members("", folds=protocol.folds, repeats=protocol.repeats)
+    model = TrainedStack(protocol, members, received_stack(message, protocol).eval())
+    oof = predict_out_of_fold(model, hospital.patients, folds=read_folds(data_path(context)))
+    sums = evaluation_sums(
+        oof,
+        outcome=read_outcome(data_path(context)),
+        horizon_months=protocol.horizon_months,
+        hazard_edges_months=protocol.hazard_edges_months,
+    )
+    return reply(message, protocol, arrays=sums.to_arrays())
+
+
+def make_client_app(mods: Sequence[Mod] = ()) -> ClientApp:
+    """The app, with Flower mods around it: the simulation uses one to give each node its folder."""
+    made = ClientApp(mods=[*mods, *MODS])
+    made.query("key")(key)
+    made.query("hello")(identify)
+    made.query("statistics")(statistics)
+    made.query("centring")(centring)
+    made.query("evaluation")(evaluation)
+    made.train()(train)
+    return made
+
+
+#: The app a SuperNode runs.
+app = make_client_app()

@@ -1,0 +1,1 @@
+"""Differential privacy, secure aggregation, small cells, and attacks that test them."""

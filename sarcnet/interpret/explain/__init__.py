@@ -1,0 +1,1 @@
+"""Why the model scores a patient as it does."""

@@ -1,0 +1,1 @@
+"""Explained slides for QuPath, for a browser, and on one page per patient."""

@@ -1,0 +1,107 @@
+"""Contributions laid over the picture of the slide: each tile's value where the tile lies, to the pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sarcnet.morphometry.geometry import TileGeometry
+from sarcnet.slides.overview import overview_mpp
+from sarcnet.slides.reader.opening import open_slide
+from sarcnet.slides.reader.thumbnail import Thumbnail, read_thumbnail, reduced
+from sarcnet.slides.reader.units import Mpp
+from sarcnet.slides.tissue import find_tissue
+
+TISSUE_MPP = 8.0  # as notebook 01 does by default
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Picture of a slide (h, w, 3) uint8 at `mpp` µm/px, and the contribution of the tile over each pixel (h, w).
+
+    NaN where there is no tile that the model saw: nothing is interpolated or smoothed. `tissue` (h, w) bool, the mask
+    that notebook 01 finds.
+    """
+
+    title: str
+    picture: np.ndarray
+    mpp: Mpp
+    values: np.ndarray
+    tissue: np.ndarray | None = None
+
+
+def place_values(tiles: pd.DataFrame, *, shape: tuple[int, int], scale: float, size_px: float) -> np.ndarray:
+    """(h, w) float64: `contribution` of the tile that covers each pixel, NaN elsewhere; their mean where tiles overlap.
+
+    Args:
+        tiles: x_px, y_px (level-0 corner) and contribution.
+        shape: height and width of the picture in pixels.
+        scale: level-0 pixels per picture pixel.
+        size_px: side of a tile in level-0 pixels.
+    """
+    corner = tiles[["x_px", "y_px"]].to_numpy(float)
+    # Both edges are rounded by the same rule, so neighbours share an edge and leave neither gap nor overlap.
+    near, far = (np.rint(edge / scale).astype(int).clip(0, shape[::-1]) for edge in (corner, corner + size_px))
+    wide, high = (far - near).T
+    area = wide * high
+    which = np.repeat(np.arange(len(tiles)), area)  # the tile over each covered pixel, tile by tile
+    within = np.arange(area.sum()) - np.repeat(area.cumsum() - area, area)
+    row, column = near[which, 1] + within // wide[which], near[which, 0] + within % wide[which]
+    pixel, size = row * shape[1] + column, shape[0] * shape[1]
+    count = np.bincount(pixel, minlength=size).reshape(shape)
+    total = np.bincount(pixel, weights=tiles["contribution"].to_numpy(float)[which], minlength=size).reshape(shape)
+    return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+
+
+def make_heatmap(tiles: pd.DataFrame, *, file: Path, geometry: TileGeometry, title: str) -> HeatMap:
+    """Heat map of one slide. tiles: those of this slide, as in `Explanation.tiles`."""
+    handle, info = open_slide(file, mpp_override=geometry.mpp)
+    handle.close()
+    thumbnail = read_thumbnail(info, mpp=overview_mpp(info))
+    shape = (thumbnail.image.shape[0], thumbnail.image.shape[1])
+    values = place_values(tiles, shape=shape, scale=thumbnail.scale, size_px=geometry.size_px)
+    return HeatMap(title, thumbnail.image, thumbnail.mpp, values, _tissue(thumbnail))
+
+
+def _tissue(thumbnail: Thumbnail) -> np.ndarray:
+    """(h, w) bool on the picture, found at the resolution at which tissue is sought."""
+    small = find_tissue(reduced(thumbnail, mpp=Mpp(TISSUE_MPP))).tissue
+    shape = (thumbnail.image.shape[1], thumbnail.image.shape[0])
+    return np.asarray(Image.fromarray(small).resize(shape, Image.Resampling.NEAREST))
+
+
+def ends_of_image_score(patients: pd.DataFrame, *, count: int) -> pd.DataFrame:
+    """For each hospital the `count` patients of highest and of lowest image score, as rows with `end` high or low.
+
+    patients: `Explanation.patients`. Only patients with tiles take part; a hospital with fewer than two of them shows
+    what it has. Ties go by patient_id.
+    """
+    chosen = []
+    for _, rows in patients[patients["n_tiles"] > 0].groupby("centre", sort=True):
+        ordered = rows.sort_values(["image", "patient_id"], ascending=[False, True])
+        high = ordered.head(min(count, -(-len(ordered) // 2)))
+        low = ordered.iloc[len(high) :].tail(count).iloc[::-1]
+        chosen += [high.assign(end="high"), low.assign(end="low")]
+    return pd.concat(chosen, ignore_index=True) if chosen else patients.iloc[:0].assign(end="")
+
+
+def main_slide(tiles: pd.DataFrame) -> str:
+    """slide_id of the slide with most tiles; the first by name where several have as many. tiles: of one patient."""
+    counts = tiles.groupby("slide_id").size()
+    return str(counts.idxmax())
+
+
+def patient_title(patient: pd.Series, *, tiles: pd.DataFrame, slide_id: str, horizon_months: float) -> str:
+    """Three short lines for a heat map: who, the evaluated risk, and what the image added to the score."""
+    slides = sorted(tiles["slide_id"].unique())
+    which = f", slide {slides.index(slide_id) + 1} of {len(slides)}" if len(slides) > 1 else ""
+    text = (
+        f"{patient['patient_id']} ({patient['centre']}{which})\n"
+        f"{horizon_months / 12:g}-year risk {patient['risk']:.0%}\n"
+        f"image {patient['image']:+.2f}, clinic {patient['clinical']:+.2f}"
+    )
+    return text.replace(" -", " −")

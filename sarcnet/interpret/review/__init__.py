@@ -1,0 +1,1 @@
+"""Blinded review of tiles by pathologists."""

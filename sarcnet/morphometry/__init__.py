@@ -1,0 +1,1 @@
+"""Stains, nuclei and what is measured on a tile."""

@@ -1,0 +1,1 @@
+"""Processes that read slides: isolated from crashes, on one machine or many."""

@@ -1,0 +1,1 @@
+"""Opening slides and reading exact regions in micrometres per pixel."""

@@ -1,0 +1,1 @@
+"""Studies of the methods themselves: what was done once to believe the rest. Run from a clone."""

@@ -1,0 +1,1 @@
+"""From slide to features, beside other tools."""

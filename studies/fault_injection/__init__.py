@@ -1,0 +1,1 @@
+"""Faults between hospitals, staged on real Flower programs."""

@@ -1,0 +1,1 @@
+"""A federation of real Flower programs on one machine."""

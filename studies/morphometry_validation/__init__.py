@@ -1,0 +1,1 @@
+"""Outlined nuclei against annotated ones."""

@@ -1,0 +1,1 @@
+"""Experiments that need the truth of the simulation."""

@@ -1,0 +1,189 @@
+"""What if this tumour had larger nuclei? The same slide painted again with one knob turned, and what the model says.
+
+Only a virtual cohort allows it. Everything but the knob keeps its random numbers: tissue, stain, scanner and noise stay,
+so the change of the risk is due to the knob. Beside the model's change stands that of the true risk, by the hazard from
+which the patients' fates were drawn. The clinical variables stay as the registry has them: it is the image's own effect.
+
+Three comparisons must show nothing, or little: hyperchromasia, which changes the picture but no fate; the strength of
+the stain, which is the laboratory's; and another part of the same tumour, which says how much the choice of the section
+alone moves the risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.model.bags import Bags
+from sarcnet.model.crossval import fold_matrix, mean_over
+from sarcnet.model.hazard import Intervals
+from sarcnet.model.patients import Patients
+from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
+from virtual_cohort.experiments.rerender import BASE, KNOBS, STAIN, Variant
+from virtual_cohort.patients.outcome import LOG_HR, true_risk
+
+TUMOURS_MIN = 5  # painted again, before anything is said of a knob
+HARDLY = 0.1  # of the true effect: below it a pattern is hardly used
+
+
+def respond(
+    model: TrainedStack,
+    patients: Patients,
+    made: Sequence[Variant],
+    features: Sequence[np.ndarray],
+    *,
+    folds: pd.DataFrame,
+    truth: pd.DataFrame,
+    ages: pd.Series,
+    horizon_months: float,
+) -> pd.DataFrame:
+    """What the model and the truth say to each variant.
+
+    Only networks that were not trained on the patient are asked, as in the evaluation.
+
+    Args:
+        model: the explained stack.
+        patients: training series, with the clinical values that stay.
+        made: from `variants`.
+        features: (T, d) of each of them.
+        folds: patient_id, repeat, fold.
+        truth: one row a patient: linear_predictor.
+        ages: years at diagnosis by patient_id.
+        horizon_months: horizon of both risks.
+
+    Returns:
+        One row a variant: patient_id, centre, knob, step, n_tiles, score, risk (mean over the networks; NaN without
+        tiles), true_risk.
+    """
+    names = [f"{k}" for k in range(len(made))]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in features])]).astype(np.int64)
+    flat = np.concatenate(list(features))
+    where = pd.DataFrame({"slide_id": np.repeat(names, np.diff(offsets)), "tile": 0, "x_px": 0, "y_px": 0})
+    rows = [patients.patient_ids.index(variant.patient_id) for variant in made]
+    bags = Bags(tuple(names), flat, offsets, where, patients.bags.encoder)
+    varied = Patients(bags, patients.clinical[rows], _outcomes(patients, rows), tuple(v.centre for v in made))
+    scores = predict_scores(model.network, varied)  # (v, E)
+    dealt = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members)[rows] == 1
+    has = np.diff(offsets) > 0
+    eta = truth.set_index("patient_id")["linear_predictor"]
+    table = pd.DataFrame([{n: getattr(v, n) for n in ("patient_id", "centre", "knob", "step")} for v in made])
+    shift = [LOG_HR.get(f"z_{v.knob}", 0.0) * v.step for v in made]
+    true = true_risk(
+        eta.loc[table["patient_id"]].to_numpy(float) + np.array(shift),
+        age_years=ages.loc[table["patient_id"]].to_numpy(float),
+        horizon_years=horizon_months / 12,
+        outcome=endpoint_named(model.protocol.outcome).name,
+    )
+    return table.assign(
+        n_tiles=np.diff(offsets),
+        score=np.where(has, mean_over(scores, dealt), np.nan),
+        risk=np.where(has, mean_over(scores_to_risks(model, scores, clinical=varied.clinical), dealt), np.nan),
+        true_risk=true,
+    )
+
+
+def _outcomes(patients: Patients, rows: Sequence[int]) -> Intervals:
+    return Intervals(patients.outcome.at_risk[rows], patients.outcome.event[rows])
+
+
+def responses(table: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Mean change of the risk against the tumour as it is, over patients, with intervals from resampling patients.
+
+    Returns:
+        One row a knob and step: knob, step, n (patients with tiles in both), model, low, high, truth (mean change of
+        the true risk of the same patients), score (mean change of the log-odds).
+    """
+    base = table[table["knob"] == BASE].set_index("patient_id")
+    rows = []
+    for (knob, step), own in table[table["knob"] != BASE].groupby(["knob", "step"], sort=False):
+        own = own.set_index("patient_id")
+        gap = own[["risk", "score", "true_risk"]] - base.loc[own.index, ["risk", "score", "true_risk"]]
+        gap = gap.dropna()
+        low = high = np.nan
+        if len(gap) >= 2:
+            draws = rng.integers(len(gap), size=(samples, len(gap)))
+            low, high = np.quantile(gap["risk"].to_numpy()[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        rows.append({"knob": knob, "step": step, "n": len(gap), "model": gap["risk"].mean(), "low": low, "high": high,
+                     "truth": gap["true_risk"].mean(), "score": gap["score"].mean()})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def slopes(table: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Change of the log-odds for one standard unit of each knob: least squares within each patient, then the mean.
+
+    Returns:
+        One row a knob: knob, n, slope, low, high (from resampling patients), truth (its log hazard ratio).
+    """
+    base = table[table["knob"] == BASE].set_index("patient_id")["score"]
+    rows = []
+    for knob in (*KNOBS, STAIN):
+        own = table[table["knob"] == knob].dropna(subset=["score"])
+        gap = own["score"].to_numpy() - base.loc[own["patient_id"]].to_numpy()
+        step = own["step"].to_numpy(float)
+        sums = pd.DataFrame({"who": own["patient_id"].to_numpy(), "xy": step * gap, "xx": step**2}).dropna()
+        each = sums.groupby("who")[["xy", "xx"]].sum()
+        values = (each["xy"] / each["xx"]).to_numpy()
+        low = high = np.nan
+        if len(values) >= 2:
+            draws = rng.integers(len(values), size=(samples, len(values)))
+            low, high = np.quantile(values[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        mean = values.mean() if len(values) else np.nan
+        rows.append({"knob": knob, "n": len(values), "slope": mean, "low": low, "high": high,
+                     "truth": LOG_HR.get(f"z_{knob}", 0.0)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def verdicts(found: pd.DataFrame) -> list[str]:
+    """A sentence a knob: does the risk move when it alone is turned, and how does that compare with the truth?"""
+    said = []
+    for row in found.itertuples():
+        name = KNOBS.get(row.knob, "the strength of the stain")
+        size = f"{row.slope:+.2f} ({row.low:+.2f} to {row.high:+.2f}) log-odds a standard unit, n = {row.n}"
+        if np.isnan(row.low) or row.n < TUMOURS_MIN:
+            said.append(f"**{name}**: {row.n} tumours could be painted again, too few to say.")
+        elif row.low <= 0 <= row.high:
+            said.append(f"**{name}**: {size}; no response is shown (truth {row.truth:+.2f}).")
+        elif not row.truth:
+            said.append(f"**{name}**: {size}; the risk moves, though no fate hangs on it.")
+        else:
+            share = row.slope / row.truth
+            said.append(
+                f"**{name}**: {size}; {share:.0%} of the true {row.truth:+.2f}."
+                if share > 0
+                else f"**{name}**: {size}; against the true {row.truth:+.2f}."
+            )
+    return said
+
+
+def conclusions(found: pd.DataFrame, *, associated: Mapping[str, float | None]) -> list[str]:
+    """Whether the model really uses each pattern: what the experiment says goes before what tiles suggest.
+
+    found: from `slopes`. associated: by knob, how much more of the pattern tiles that raise the score show; None where
+    none is shown.
+    """
+    said = []
+    for knob, effect in associated.items():
+        row = found.set_index("knob").loc[knob]
+        bounds = f"({row['low']:+.2f} to {row['high']:+.2f})"
+        size = f"{row['slope']:+.2f} {bounds} log-odds a standard unit in {row['n']:.0f} tumours"
+        if np.isnan(row["low"]) or row["n"] < TUMOURS_MIN:
+            answer, why = "not tested", f"{row['n']:.0f} tumours could be painted again, too few to say"
+        elif row["low"] > 0 or row["high"] < 0:
+            share = row["slope"] / row["truth"] if row["truth"] else np.nan
+            answer = "used the wrong way" if share < 0 else "hardly used" if share < HARDLY else "used"
+            why = f"turned alone it moves the risk by {size}"
+            if share < 0:
+                why += f", against the true {row['truth']:+.2f}"
+            elif share > 0:
+                why += f", {share:.0%} of the truth"
+        else:
+            answer = "not shown to be used"
+            why = f"turned alone it moves the risk by {size}"
+            if effect is not None:
+                way = "more" if effect > 0 else "less"
+                why += f"; tiles that raise the score show {way} of it, so something that goes along with it may count"
+        said.append(f"**{KNOBS[knob]}: {answer}**, {why}.")
+    return said

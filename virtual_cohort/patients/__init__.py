@@ -1,0 +1,1 @@
+"""Simulated patients: centres, pathology, clinical variables, outcomes."""

@@ -1,0 +1,1 @@
+"""Rendered H&E slides."""
