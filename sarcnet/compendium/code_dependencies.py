@@ -106,10 +106,10 @@ def libraries(text: str) -> set[str]:
     while queue:
         name = queue.pop()
         found.add(name.split(".")[0])
-        path = _file(name)
-        if path is not None and path not in seen and path.parent.name != "compendium":
-            seen.add(path)
-            queue.extend(_parsed(source(path))[1])
+        for path in _files(name):
+            if path not in seen and path.parent.name != "compendium":
+                seen.add(path)
+                queue.extend(_parsed(source(path))[1])
     return found
 
 
@@ -144,8 +144,12 @@ def _name(path: Path, bases: tuple[Path, ...]) -> str | None:
 
 @functools.cache
 def _files(name: str) -> list[Path]:
-    """The file of our module `name` and those of the packages around it; empty for what is not ours."""
-    parts = name.split(".")
+    """The file of our module `name` and those of the packages around it; empty for what is not ours.
+
+    A name that a package exports lazily stands for the module that defines it.
+    """
+    package, _, export = name.rpartition(".")
+    parts = _exports(package).get(export, name).split(".")
     around = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
     return [file for part in around if (file := _file(part))]
 
@@ -157,6 +161,17 @@ def _file(name: str) -> Path | None:
         return None
     path = HOUSE.joinpath(*name.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+@functools.cache
+def _exports(package: str) -> dict[str, str]:
+    """Names that a package exports lazily, by lazy_loader, and the module of each, as its `__init__.pyi` says."""
+    home = _file(package)
+    stub = home.with_suffix(".pyi") if home is not None and home.name == "__init__.py" else None
+    if stub is None or not stub.is_file():
+        return {}
+    lines = [line for line in ast.parse(stub.read_text(encoding="utf-8")).body if isinstance(line, ast.ImportFrom)]
+    return {alias.name: f"{package}.{line.module}" for line in lines if line.module for alias in line.names}
 
 
 @functools.cache
