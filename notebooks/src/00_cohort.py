@@ -67,8 +67,7 @@ from sarcnet.cohort import figures, followup, table1
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import read_cohort
-from sarcnet.compendium.paths import resolve
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage, resolve
 from virtual_cohort.patients import calibration
 from virtual_cohort import knobs, widget, notebook_text
 from virtual_cohort.patients.information import information

@@ -48,8 +48,7 @@ jobs: int = 2  # processes, one slide each
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.compendium.progress import track
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage, track
 from sarcnet.slides import failures, figures
 from sarcnet.slides.contact_sheet import write_contact_sheets
 from sarcnet.slides.settings import TilingSettings

@@ -43,8 +43,7 @@ jobs: int = 2  # threads, each reads and encodes
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.compendium.progress import track
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage, track
 from sarcnet.features import figures, worklist
 from sarcnet.features.encoders.lookup import encoder_named, resolution_notes
 from sarcnet.features.extraction import Extraction, extract_cohort

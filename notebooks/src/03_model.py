@@ -54,7 +54,7 @@ from IPython.display import Markdown, display
 from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.cohort.followup import to_the_horizon
 from sarcnet.cohort.outcome import Followup
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage
 from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.evaluation.metrics.auc import auc_of, effective_number, weights
 from sarcnet.model.names import label

@@ -46,7 +46,7 @@ from IPython.display import Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.cohort.outcome import Followup
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.evaluation.metrics.auc import auc_of

@@ -44,13 +44,13 @@ treatment_thresholds: list[float] = [0.3, 0.4, 0.5]  # predicted risks at which 
 
 # %%
 import json
+from hashlib import sha256
 
 import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
-from sarcnet.compendium.files import sha256
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage
 from sarcnet.evaluation import clinical_value, comparators, figures, figures_risk
 from virtual_cohort.experiments import negative_controls, oracle_ablation
 from sarcnet.evaluation.metrics import over_time
@@ -85,7 +85,7 @@ tried = FailureLog()  # keeps a sentence for whatever these patients cannot tell
 # %%
 protocol = json.loads(stage.input("03_model/protocol.json").read_text())
 horizon_months, endpoint = protocol["horizon_months"], endpoint_named(protocol["outcome"])
-analysis_plan = sha256(stage.source("docs/statistical-analysis-plan.md"))
+analysis_plan = sha256(stage.source("docs/statistical-analysis-plan.md").read_bytes()).hexdigest()
 display(Markdown(f"{endpoint.note}\n\nThe comparisons are those of this compendium's [statistical analysis plan]"
                  f"(../docs/statistical-analysis-plan.md), SHA-256 `{analysis_plan}`, which the record of this run holds."))
 training = pd.read_parquet(stage.input("00_cohort/training.parquet"))

@@ -52,7 +52,7 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
-from sarcnet.compendium.stage import Stage
+from sarcnet.compendium import Stage
 from virtual_cohort.experiments import ground_truth
 from sarcnet.interpret import figures
 from sarcnet.interpret.export import heatmap
@@ -421,7 +421,7 @@ for row in known_measures.itertuples():
 # tumour was cut.
 
 # %%
-from sarcnet.compendium.progress import track
+from sarcnet.compendium import track
 from virtual_cohort.experiments import counterfactual, rerender
 from sarcnet.slides.tiling import TileRules
 

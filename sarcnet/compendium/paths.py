@@ -29,7 +29,17 @@ def root() -> Path:
 
 
 def resolve(path: str | Path) -> Path:
-    """Absolute form of `path`; a relative one is meant from the repository root, not from the working directory."""
+    """Absolute form of a path; a relative one is taken from the repository root, not from the working directory.
+
+    Args:
+        path: a path as in a profile, for example "data/virtual_demo".
+
+    Returns:
+        The absolute path; it need not exist.
+
+    Raises:
+        SarcnetError: `path` is relative and the repository is not found.
+    """
     path = Path(path).expanduser()
     return path if path.is_absolute() else root() / path
 

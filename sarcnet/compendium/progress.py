@@ -34,12 +34,15 @@ def headless() -> bool:
 
 
 def track(items: Iterable[Item], *, total: int | None = None, what: str = "items") -> Iterator[Item]:
-    """Yield `items`, telling how many are done.
+    """Yield `items` and show how many are done.
 
     Args:
-        items: what is worked on, one unit at a time.
+        items: what is worked on, one at a time.
         total: how many there will be; taken from ``len(items)`` when it has one.
-        what: the unit in the plural, for example "slides".
+        what: their name in the plural, for example "slides".
+
+    Yields:
+        The items, unchanged.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)

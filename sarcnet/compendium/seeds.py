@@ -23,7 +23,15 @@ def sequence(seed: int, *names: str | int) -> np.random.SeedSequence:
 
 
 def rng(seed: int, *names: str | int) -> np.random.Generator:
-    """NumPy generator of that name, for example ``rng(2025, "cohort", "CLB", 17)``."""
+    """NumPy generator with a name, for example ``rng(2025, "cohort", "CLB", 17)``.
+
+    Args:
+        seed: the root of all random numbers of a run.
+        names: what the numbers are for; other names give independent numbers (see :func:`sequence`).
+
+    Returns:
+        The same generator for the same seed and names, whatever was drawn before.
+    """
     return np.random.default_rng(sequence(seed, *names))
 
 

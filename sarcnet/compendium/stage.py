@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
-from sarcnet.compendium import seeds
+from sarcnet.compendium import figures, seeds
 from sarcnet.compendium.code_dependencies import loaded_modules
 from sarcnet.compendium.errors import ErrorCollector, SarcnetError
 from sarcnet.compendium.files import HashBook, atomic_path, write_json
@@ -84,12 +84,10 @@ class Stage(Generic[AnySettings]):
                 f"{name} cannot write to {shown(stage.dir)} ({error.strerror}); choose another run_dir or make the "
                 "folder writable."
             ) from None
-        if "matplotlib" in sys.modules:
-            from sarcnet.compendium.figures import theme
+        figures.theme()
+        import pandas as pd
 
-            theme()
-        if "pandas" in sys.modules:  # a table in a notebook shows its texts whole
-            sys.modules["pandas"].set_option("display.max_colwidth", None)
+        pd.set_option("display.max_colwidth", None)  # a table in a notebook shows its texts whole
         return stage
 
     def set_data_kind(self, kind: str) -> None:
@@ -240,8 +238,6 @@ class Stage(Generic[AnySettings]):
         Raises:
             SarcnetError: the caption is empty.
         """
-        from sarcnet.compendium import figures
-
         if self.data_kind:
             figures.mark(figure, DATA_KINDS[self.data_kind])
         record = {"figure": name, "stage": self.name, "caption": caption, "data_kind": self.data_kind}
