@@ -11,7 +11,7 @@ UVINDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-be
 RUNARGS := $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) $(if $(UPTO),--upto $(UPTO)) $(if $(FORCE),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench bench-model bench-slides bench-interpret calibration real-slide federation lock clean
+.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench bench-model bench-slides bench-interpret calibration sample-size encoders real-slide federation lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -46,10 +46,10 @@ lab: .venv/.ready  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 notebooks: .venv/.ready  ## write notebooks/*.ipynb from notebooks/src/*.py
-	@$(BIN)/python -m sarcnet.compendium.notebooks
+	@$(BIN)/sarcnet notebooks
 
 from-notebooks: .venv/.ready  ## write notebooks/src/*.py from notebooks edited in JupyterLab
-	@$(BIN)/python -m sarcnet.compendium.notebooks --from-ipynb
+	@$(BIN)/sarcnet notebooks --from-ipynb
 
 figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ and renew the README's table
 	@$(BIN)/sarcnet publish demo
@@ -70,6 +70,12 @@ bench-interpret: .venv/.ready  ## time morphometry, a heat map of 100,000 tiles 
 
 calibration: .venv/.ready  ## simulate fifty studies without slides and renew docs/calibration.md
 	@$(BIN)/python -m studies.cohort_calibration --report docs/calibration.md
+
+sample-size: .venv/.ready  ## how many patients the statistical analysis plan needs
+	@$(BIN)/python -m sarcnet.evaluation.sample_size
+
+encoders: .venv/.ready  ## write docs/encoders.md from the table of encoders
+	@$(BIN)/python -m docs.make_encoders
 
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
 	@$(BIN)/python -m sarcnet.slides.example_slide

@@ -22,7 +22,6 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sarcnet.cli.federation import settings
 from sarcnet.cli.main import main as main_of_sarcnet
 from sarcnet.cohort.incidence import pseudo_values
 from sarcnet.cohort.outcome import Followup
@@ -285,8 +284,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     demo = Study.load("demo")
-    model = settings(demo, "03_model", ModelSettings)
-    federation = settings(demo, "04_federation", FederationSettings)
+    model = demo.settings_for("03_model", ModelSettings)
+    federation = demo.settings_for("04_federation", FederationSettings)
     runs = options.runs or [simulate_cohort(seed, options.out) for seed in options.seeds]
     named = list(zip(options.seeds, runs, strict=True))
     both = ("training", "validation")

@@ -67,7 +67,7 @@ def test_quoted_make_targets_exist():
 
 
 def test_quoted_commands_parse():
-    quoted = re.findall(r"(?:^|`)sarcnet ((?:run|status|publish|bench)[^`\n]*)", prose(), re.MULTILINE)
+    quoted = re.findall(r"(?:^|`)sarcnet ((?:run|status|publish)[^`\n]*)", prose(), re.MULTILINE)
     for words in quoted:
         parser().parse_args(shlex.split(words))
     for notebook, profile in re.findall(r"papermill (notebooks/\S+) \S+ -f (\S+)", prose()):
@@ -75,10 +75,21 @@ def test_quoted_commands_parse():
         assert (ROOT / profile).exists()
 
 
+def test_every_command_has_a_verb():
+    """Who reads README or docs is told `sarcnet <verb>` or `make <verb>`."""
+    pages = [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "notebooks" / "src").glob("*.py")),
+    ]
+    told = [f"{page.name}: {words}" for page in pages for words in re.findall(r"-m sarcnet[\w.]*", page.read_text())]
+    assert not told
+
+
 def test_readme_tables_are_those_of_the_published_run():
     if not (FIGURES / "numbers.json").exists():
         pytest.skip("no run was published yet")
-    command = [sys.executable, "-m", "sarcnet.compendium.readme", "--check"]
+    command = [sys.executable, "-m", "sarcnet.cli.main", "publish", "demo", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

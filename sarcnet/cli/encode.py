@@ -1,5 +1,5 @@
-"""Encoding on many machines before notebook 02 runs: `python -m sarcnet.cli.encode PROFILE`, with `--part 3 --parts 20`
-in each task of an array of jobs, or with `--backend ray --address HOST:PORT` once, on a Ray cluster.
+"""`sarcnet encode`: encoding on many machines before notebook 02 runs, with `--part 3 --parts 20` in each task of an array
+of jobs, or with `--backend ray --address HOST:PORT` once, on a Ray cluster.
 
 Each part begins at another place of the list of slides and goes round it, so that parts seldom meet; where they do, a
 lock lets one wait for the other. Any part may be stopped, repeated or left out: what is missing is done by the others
@@ -8,6 +8,7 @@ or by the notebook, which finds the rest finished. All parts see the same folder
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,22 +17,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from sarcnet.compendium.params import validated
+from sarcnet.cli.part import add_part_arguments, run_part, unopened_stage
 from sarcnet.compendium.progress import track
 from sarcnet.compendium.seeds import rng
-from sarcnet.compendium.stage import Stage
-from sarcnet.compendium.study import Study
 from sarcnet.features.encoders.lookup import encoder_named, resolution_notes
 from sarcnet.features.encoders.runtime import EncoderRuntime, runtime_for
 from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.worklist import slides_to_encode
 from sarcnet.slides.cohort_tiling import SECONDS_MAX, fault_of
-from sarcnet.slides.pool.cluster import command, require_part
 from sarcnet.slides.pool.crash_safe import MapFunction, WorkerCrash
 from sarcnet.slides.slide_result import failed
 
-STAGE = "02_features"
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_part_arguments(parser, part="where this part begins, from 0")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Encode the slides, begun at a part of them; see :func:`sarcnet.cli.part.run_part`."""
+    return run_part(options, lambda profile, **how: encode(profile, **how).to_dict("records"))
 
 
 def rotated(slides: Sequence[SlideTiles], *, part: int, parts: int) -> list[SlideTiles]:
@@ -51,7 +57,7 @@ class Encoding:
     jobs: int
 
 
-def encode(what: Encoding, slides: Sequence[SlideTiles]) -> Iterator[dict[str, object]]:
+def encode_slides(what: Encoding, slides: Sequence[SlideTiles]) -> Iterator[dict[str, object]]:
     """One row of the report for each slide, as :func:`sarcnet.features.extraction.extract_cohort` gives them."""
     return extract_cohort(
         slides,
@@ -65,7 +71,7 @@ def encode(what: Encoding, slides: Sequence[SlideTiles]) -> Iterator[dict[str, o
 
 def encode_one(what: Encoding, slide: SlideTiles) -> dict[str, object]:
     """The row of one slide; what a machine of a cluster is asked to do."""
-    return next(encode(what, [slide]))
+    return next(encode_slides(what, [slide]))
 
 
 @lru_cache(maxsize=1)
@@ -73,12 +79,12 @@ def _runtime(name: str) -> EncoderRuntime:
     return runtime_for(encoder_named(name))  # loaded once in each process
 
 
-def _lost(slide: SlideTiles, lost: WorkerCrash) -> dict[str, object]:
+def _crashed(slide: SlideTiles, crash: WorkerCrash) -> dict[str, object]:
     return {
         "slide_id": slide.slide_id,
         "n_encoded": 0,
         "n_resumed": 0,
-        **failed(fault_of(slide.path, lost, SECONDS_MAX)),
+        **failed(fault_of(slide.path, crash, SECONDS_MAX)),
     }
 
 
@@ -88,10 +94,8 @@ def prepared(profile: str, *, jobs: int | None = None) -> tuple[Encoding, list[S
     Raises:
         SarcnetError: notebook 01 has not finished.
     """
-    study = Study.load(profile)
-    notebook = next(notebook for notebook in study.notebooks if notebook.name == STAGE)
-    settings = validated(FeaturesSettings, study.parameters(notebook))
-    stage = Stage(STAGE, settings)  # not opened: a finished stage stays finished
+    stage = unopened_stage(profile, "02_features", FeaturesSettings)
+    settings = stage.settings
     report = pd.read_parquet(stage.input("01_tiling/slides.parquet")).query("status == 'ok'")
     tiles = pd.read_parquet(stage.input("01_tiling/tiles.parquet"))
     table = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
@@ -104,7 +108,7 @@ def prepared(profile: str, *, jobs: int | None = None) -> tuple[Encoding, list[S
     return Encoding(settings.encoder, extraction, settings.seed, folder, jobs or settings.jobs), slides
 
 
-def encode_ahead(
+def encode(
     profile: str, *, part: int = 0, parts: int = 1, spread: MapFunction | None = None, jobs: int | None = None
 ) -> pd.DataFrame:
     """Do notebook 02's encoding with the profile's parameters.
@@ -117,35 +121,15 @@ def encode_ahead(
         jobs: processes of `spread`, or threads; None: as the profile says.
 
     Returns:
-        The report, one row a slide, as notebook 02 has it.
+        The report, one row per slide, as notebook 02 has it.
 
     Raises:
-        SarcnetError: notebook 01 has not finished, or the parts make no sense.
+        SarcnetError: notebook 01 has not finished.
     """
-    require_part(part, parts=parts)
     what, slides = prepared(profile, jobs=jobs)
     mine = rotated(slides, part=part, parts=parts)
     if spread is None:
-        return pd.DataFrame(list(track(encode(what, mine), total=len(mine), what="slides")))
-    found = spread(
-        encode_one, [(replace(what, jobs=1), slide) for slide in mine], jobs=what.jobs, seconds_max=SECONDS_MAX
-    )
-    rows = [_lost(slide, row) if isinstance(row, WorkerCrash) else row for slide, row in zip(mine, found, strict=True)]
-    return pd.DataFrame(rows)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; see :func:`sarcnet.slides.pool.cluster.command`."""
-    return command(
-        arguments,
-        work=lambda profile, **how: encode_ahead(profile, **how).to_dict("records"),
-        prog="python -m sarcnet.cli.encode",
-        description="Encode before notebook 02.",
-        part="where this part begins, from 0",
-    )
-
-
-if __name__ == "__main__":
-    from sarcnet.cli import encode as ahead  # its functions go to other processes by the module's name
-
-    sys.exit(ahead.main())
+        return pd.DataFrame(list(track(encode_slides(what, mine), total=len(mine), what="slides")))
+    tasks = [(replace(what, jobs=1), slide) for slide in mine]
+    rows = zip(mine, spread(encode_one, tasks, jobs=what.jobs, seconds_max=SECONDS_MAX), strict=True)
+    return pd.DataFrame([_crashed(slide, row) if isinstance(row, WorkerCrash) else row for slide, row in rows])

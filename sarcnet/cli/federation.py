@@ -1,100 +1,56 @@
-"""`sarcnet hospital lay` and `sarcnet federation plan`: what hospitals and the coordinating site prepare for a federation.
-
-A hospital lays its folder from its own finished notebooks 00 and 02. Its folds hang on its own patients and the profile
-alone, so every hospital deals them by itself. The plan is the profile and the hospitals' names: it needs no patient.
+"""`sarcnet federation plan`: the coordinating site writes the settings of `flwr run` from a profile and the hospitals' names;
+it needs no patient.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from sarcnet.cohort.endpoint import FILE as OUTCOME_FILE
-from sarcnet.cohort.endpoint import read_endpoint
+from sarcnet.cli.arguments import add_actions, add_profile
 from sarcnet.cohort.settings import CohortSettings
-from sarcnet.compendium.errors import ErrorCollector, SarcnetError
-from sarcnet.compendium.files import HashBook, atomic_path
-from sarcnet.compendium.freshness import Records
-from sarcnet.compendium.params import AnySettings, validated
-from sarcnet.compendium.paths import resolve, shown
+from sarcnet.compendium.errors import SarcnetError
+from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.study import Study
 from sarcnet.features.encoders.lookup import encoder_named
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.federated.engines.deployed_server import run_config
-from sarcnet.federated.hospital_folder import write_hospital
 from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.settings import FederationSettings
 from sarcnet.federated.strategies import strategy_config
-from sarcnet.model.crossval import make_folds
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
 
-NEEDED = ("00_cohort", "02_features")
-#: All that may be in a hospital's folder; one that holds anything else is not overwritten.
-CONTENT = {OUTCOME_FILE, "patients.parquet", "folds.parquet", "slides.parquet", "features", "error.txt"}
 
-
-def run_lay(study: Study, *, centre: str | None, into: Path) -> int:
-    """Lay a hospital's folder from this run, afresh, for its owner's eyes only; features are copied.
-
-    centre: name of the hospital; None where the run has one only.
-
-    Raises:
-        SarcnetError: a notebook has not finished or is stale, another centre or none is named, the folder holds something
-            else, or the patients do not fill the folds.
-    """
-    known = Records(study.run_dir, HashBook(study.run_dir / "hashes.json"))
-    faults = ErrorCollector()
-    for name in NEEDED:
-        if stale := known.stale_upstream(name):
-            stage, reason = stale
-            faults.add(
-                f"{stage} of {shown(study.run_dir)} would run, because {reason}: run `sarcnet run {study.profile} --upto "
-                f"{NEEDED[-1]}`."
-            )
-    if into.is_dir() and (others := sorted(path.name for path in into.iterdir() if path.name not in CONTENT)):
-        faults.add(f"{into} holds {others[0]}, which is no part of a hospital's folder: name a new or empty folder.")
-    faults.raise_if_any("The hospital's folder cannot be laid")
-    outputs = {
-        key: resolve(output["path"]) for name in NEEDED for key, output in (known.get(name) or {})["outputs"].items()
-    }
-    training = pd.read_parquet(outputs["training.parquet"]).dropna(subset=["mfs_months", "mfs_event"])
-    centres = sorted(training["centre"].unique())
-    if centre is None and len(centres) == 1:
-        (centre,) = centres
-    if centre is None or centre not in centres:
-        raise SarcnetError(
-            f"{shown(study.run_dir)} has patients of {', '.join(centres)}, not of '{centre or ''}': name one with --centre."
-        )
-    own = training[training["centre"] == centre].reset_index(drop=True)
-    slides = pd.read_parquet(outputs["slides.parquet"])
-    model = settings(study, "03_model", ModelSettings)
-    write_hospital(
-        into,
-        centre=centre,
-        patients=own,
-        slides=slides,
-        folds=make_folds(own, folds=model.folds, repeats=model.repeats, seed=model.seed),
-        features={path.stem: path for key, path in outputs.items() if key.startswith("features/")},
-        outcome=read_endpoint(outputs[OUTCOME_FILE]).name,
-        link=False,  # whoever changes the folder's owner must not change the run's
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the action and its options."""
+    plan = add_actions(parser).add_parser(
+        "plan", help="write the settings of `flwr run` from a profile; no data needed"
     )
-    for path in (into, *into.rglob("*")):
-        path.chmod(0o700 if path.is_dir() else 0o600)
-    laid = pd.read_parquet(into / "slides.parquet")
-    files = {path.stem for path in (into / "features").iterdir()}
-    seen = laid[laid["slide_id"].isin(files)]["patient_id"].nunique()
-    print(
-        f"{centre}: {len(own)} patients in {model.folds} folds × {model.repeats} repeats; {seen} of them with "
-        f"features, of {len(files)} slides; no slide is in {into}, and only its owner can read it."
+    add_profile(plan)
+    plan.add_argument("--hospitals", required=True, nargs="+", metavar="NAME", help="as their folders are called")
+    plan.add_argument("--out", required=True, metavar="FOLDER", help="for the result, on the SuperLink's machine")
+    plan.add_argument(
+        "--into", type=Path, default=Path("run.toml"), metavar="FILE", help="file to write (default: %(default)s)"
     )
+    plan.add_argument("--strategy", default="fedavg", metavar="NAME", help="default: %(default)s")
+    plan.add_argument("--secure-sum", action="store_true", help="the server reads sums only; three hospitals or more")
+    plan.add_argument("--deadline-s", type=float, default=900.0, metavar="S", help="for a round (default: %(default)g)")
+    plan.add_argument(
+        "--start-deadline-s", type=float, default=300.0, metavar="S", help="for the first answer (default: %(default)g)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the settings."""
+    names = ("hospitals", "out", "into", "strategy", "secure_sum", "deadline_s", "start_deadline_s")
+    write_plan(Study.load(options.profile), **{name: getattr(options, name) for name in names})
     return 0
 
 
-def run_plan(
+def write_plan(
     study: Study,
     *,
     hospitals: Sequence[str],
@@ -104,13 +60,23 @@ def run_plan(
     secure_sum: bool,
     deadline_s: float,
     start_deadline_s: float,
-) -> int:
-    """Write the settings of `flwr run` as TOML. out: folder for the result, on the SuperLink's machine.
+) -> None:
+    """Write the settings of `flwr run` as TOML.
+
+    Args:
+        study: the notebooks and the profile whose settings are taken.
+        hospitals: names, as their folders are called.
+        out: folder for the result, on the SuperLink's machine.
+        into: the file to write.
+        strategy: name in :mod:`sarcnet.federated.strategies`.
+        secure_sum: whether the server may read sums only.
+        deadline_s: seconds that a round may take.
+        start_deadline_s: seconds until the first answer.
 
     Raises:
         SarcnetError: a strategy or encoder that does not exist, settings that do not go together, hospitals named twice.
     """
-    federation = settings(study, "04_federation", FederationSettings)
+    federation = study.settings_for("04_federation", FederationSettings)
     plan = FederationConfig(
         make_protocol(study, hospitals=hospitals),
         rounds=federation.rounds,
@@ -133,7 +99,6 @@ def run_plan(
         f"{into}: {', '.join(plan.hospitals)}; {plan.rounds} rounds × {plan.local_epochs} local epochs of {plan.recipe.name}, "
         f"{len(plan.members)} networks, {plan.message_dtype}{', secure sum' if secure_sum else ''}; the result goes to {out}."
     )
-    return 0
 
 
 def make_protocol(study: Study, *, hospitals: Sequence[str]) -> Protocol:
@@ -144,13 +109,7 @@ def make_protocol(study: Study, *, hospitals: Sequence[str]) -> Protocol:
     """
     if len(set(hospitals)) < len(hospitals):
         raise SarcnetError(f"The hospitals are {', '.join(hospitals)}: name each once.")
-    encoder = encoder_named(settings(study, "02_features", FeaturesSettings).encoder)
-    model = settings(study, "03_model", ModelSettings)
-    outcome = settings(study, "00_cohort", CohortSettings).outcome
+    encoder = encoder_named(study.settings_for("02_features", FeaturesSettings).encoder)
+    model = study.settings_for("03_model", ModelSettings)
+    outcome = study.settings_for("00_cohort", CohortSettings).outcome
     return Protocol.of(model, outcome=outcome, centres=hospitals, encoder=encoder.name, feature_dim=encoder.dim)
-
-
-def settings(study: Study, stage: str, kind: type[AnySettings]) -> AnySettings:
-    """What a notebook runs with under the study's profile."""
-    (notebook,) = (notebook for notebook in study.notebooks if notebook.name == stage)
-    return validated(kind, study.parameters(notebook))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sarcnet.cli.arguments import add_profile
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.files import HashBook, atomic_path, write_json
 from sarcnet.compendium.freshness import read_record
@@ -22,6 +24,24 @@ PAGE_TABLES = (
     "differences", "calibration", "metrics", "accuracy_cross_validation", "accuracy_validation", "net_benefit_gains",
     "thresholds", "instability", "censoring_sensitivity", "subgroups", "heterogeneity",
 )  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_profile(parser)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when README.md does not say what figures/ says"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Publish the run of a profile, or check what was published."""
+    if options.check:
+        if not renew(check=True):
+            print("README.md does not say what figures/ says; run `make figures`.")
+            return 1
+        return 0
+    return publish(Study.load(options.profile))
 
 
 def headline(notebook: Notebook) -> tuple[str, str]:

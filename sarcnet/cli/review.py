@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from sarcnet.cli.arguments import add_actions, add_profile
 from sarcnet.compendium import seeds
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.paths import shown
+from sarcnet.compendium.study import Study
 from sarcnet.interpret.explain.tiles import see_tiles
 from sarcnet.interpret.export.run_outputs import read_finished
 from sarcnet.interpret.review.analysis import agreement_table, association_table, check_readers
 from sarcnet.interpret.review.design import choose_tiles, make_review
 from sarcnet.interpret.review.parse import read_key, read_sheets, told
 from sarcnet.interpret.review.sheet import write_review
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the two actions and their options."""
+    actions = add_actions(parser)
+    export = actions.add_parser("export", help="write a blinded sheet from a finished run")
+    add_profile(export)
+    export.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="gets for_readers/ and key.csv")
+    for name, count, text in (
+        ("tiles", 60, "tiles"),
+        ("repeats", 12, "tiles seen twice"),
+        ("checks", 2, "attention checks"),
+        ("patient-tiles-max", 2, "of one patient"),
+    ):
+        export.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"{text} (default: %(default)s)")
+    export.add_argument("--seed", type=int, required=True, help="keep it to yourself: it decides codes and order")
+    export.set_defaults(run=export_sheet)
+    reading = actions.add_parser("import", help="check filled sheets, and say what readers agree on and see")
+    reading.add_argument("key", type=Path, help="key.csv of the review")
+    reading.add_argument("sheets", type=Path, nargs="+", help="filled tables, one per reader")
+    reading.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="folder that gets the tables")
+    reading.add_argument("--bootstrap-samples", type=int, default=2000, metavar="N", help="default: %(default)s")
+    reading.add_argument("--interval-level", type=float, default=0.95, metavar="SHARE", help="default: %(default)s")
+    reading.add_argument("--seed", type=int, default=2025, help="of the resamples (default: %(default)s)")
+    reading.set_defaults(run=import_sheets)
+
+
+def export_sheet(options: argparse.Namespace) -> int:
+    """`sarcnet review export`."""
+    names = ("into", "tiles", "repeats", "checks", "patient_tiles_max", "seed")
+    return run_export(Study.load(options.profile).run_dir, **{name: getattr(options, name) for name in names})
+
+
+def import_sheets(options: argparse.Namespace) -> int:
+    """`sarcnet review import`."""
+    bootstrap = {"samples": options.bootstrap_samples, "level": options.interval_level, "seed": options.seed}
+    return run_import(options.key, options.sheets, into=options.into, **bootstrap)
 
 
 def run_export(

@@ -165,5 +165,5 @@ def read_endpoint(path: Path) -> Endpoint:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SarcnetError(
             f"{path.name} cannot be read ({error}), so it is not known which event the tables beside it count: run "
-            "00_cohort again, and lay a hospital's folder again."
+            "00_cohort again, and create a hospital's folder again."
         ) from error

@@ -6,16 +6,13 @@ source always gives the same bytes. `make notebooks` goes one way, `make from-no
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sarcnet.compendium.files import atomic_path
-from sarcnet.compendium.paths import root
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 HEADER = """# ---
@@ -114,32 +111,33 @@ def differences(folder: Path) -> list[str]:
     return said
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of ``python -m sarcnet.compendium.notebooks [--check | --from-ipynb]``."""
-    parser = argparse.ArgumentParser(description="Write notebooks/*.ipynb from notebooks/src/*.py.")
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument("--check", action="store_true", help="write nothing; exit 1 when a notebook is stale")
-    way.add_argument("--from-ipynb", action="store_true", help="the other way: write the sources from the notebooks")
-    options = parser.parse_args(arguments)
-    folder = root() / "notebooks"
-    if options.check:
-        said = differences(folder)
-        print("\n".join(said) or f"{len(pairs(folder))} notebooks agree with their sources.")
-        return 1 if said else 0
+def write_notebooks(folder: Path, *, from_ipynb: bool = False) -> list[Path]:
+    """Write every notebook from its source; with `from_ipynb` first every source from its notebook.
+
+    Args:
+        folder: with the notebooks, and `src` with their sources.
+        from_ipynb: whether notebooks that were edited in JupyterLab overrule their sources.
+
+    Returns:
+        The files that changed.
+    """
+    written: list[Path] = []
     for source, notebook in pairs(folder):
-        if options.from_ipynb and notebook.exists():
-            _write(source, to_percent(notebook.read_text()))
+        if from_ipynb and notebook.exists():
+            _write(source, to_percent(notebook.read_text()), written)
         if source.exists():
-            _write(notebook, to_ipynb(source.read_text()))
-    return 0
+            _write(notebook, to_ipynb(source.read_text()), written)
+    return written
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, written: list[Path]) -> None:
     if not path.exists() or path.read_text() != text:
         with atomic_path(path) as temporary:
             temporary.write_text(text)
-        print(f"wrote {path.parent.name}/{path.name}")
+        written.append(path)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from sarcnet.compendium.paths import root
+
+    write_notebooks(root() / "notebooks")

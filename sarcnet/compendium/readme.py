@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,18 +89,3 @@ def renew(*, check: bool) -> bool:
         with atomic_path(path) as temporary:
             temporary.write_text(after, encoding="utf-8")
     return after == before
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of ``python -m sarcnet.compendium.readme [--check]``."""
-    parser = argparse.ArgumentParser(description="Renew the README's tables from figures/.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the README is stale")
-    check = parser.parse_args(arguments).check
-    if not renew(check=check) and check:
-        print("README.md does not say what figures/ says; run `python -m sarcnet.compendium.readme`.")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,16 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import HashBook, sha256
 from sarcnet.compendium.freshness import RECORD, Records, read_record
 from sarcnet.compendium.notebooks import code_digest, source_digest
-from sarcnet.compendium.params import Parameter, Settings, check_profile, declared, read_profile, settings_class
+from sarcnet.compendium.params import (
+    AnySettings,
+    Parameter,
+    Settings,
+    check_profile,
+    declared,
+    read_profile,
+    settings_class,
+    validated,
+)
 from sarcnet.compendium.paths import resolve, root
 
 RECEIPT = "run.json"  # what the runner adds to a stage's own record: code, lock, Python
@@ -114,6 +123,11 @@ class Study:
     def parameters(self, notebook: Notebook) -> dict[str, Any]:
         """The values that `notebook` runs with: its own defaults, overruled by the profile."""
         return {name: self.values.get(name, item.default) for name, item in notebook.parameters.items()}
+
+    def settings_for(self, stage: str, settings: type[AnySettings]) -> AnySettings:
+        """What a notebook runs with under this profile, as its settings class."""
+        (notebook,) = (notebook for notebook in self.notebooks if notebook.name == stage)
+        return validated(settings, self.parameters(notebook))
 
     @property
     def run_dir(self) -> Path:

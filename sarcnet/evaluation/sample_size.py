@@ -4,7 +4,7 @@ Development, time-to-event: criteria (i) to (iii) of Riley et al. (Statistics in
 program pmsampsize computes them. Validation: precision of O/E, calibration slope and AUC after Riley et al. (Statistics in
 Medicine 2021;40:4230-4251); the formulae are those of a binary outcome, so that patients lost before the horizon lie
 between being counted (too precise) and being left out (too imprecise). The plan's table is printed by
-``python -m sarcnet.evaluation.sample_size``.
+`make sample-size`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,23 +190,3 @@ def _opened(hospital: Path, slide: dict[str, str]) -> SlideInfo:
     handle, info = open_slide(path, mpp_override=override)
     handle.close()
     return info
-
-
-def run_import(source: str, hospital: str, into: str, *, tile_um: float | None, encoder: str | None) -> int:
-    """The command: print what was taken over and what was not; exit code 0 when all was, 1 otherwise."""
-    done, faults = import_features(
-        Path(source), hospital=Path(hospital), into=Path(into), tile_um=tile_um, encoder=encoder
-    )
-    print(table_of(done))
-    for sentence in faults.sentences:
-        print(f"not taken: {sentence}")
-    print(f"{len(done)} of {len(done) + len(faults.sentences)} files were taken over into {Path(into).name}.")
-    return 1 if faults else 0
-
-
-def table_of(done: Sequence[Imported]) -> str:
-    """One line a file."""
-    return "\n".join(
-        f"{item.slide_id}: {item.tiles:,} tiles of {item.dim:,} features, {item.tile_um:.4g} µm wide, from {item.tool}"
-        for item in done
-    )

@@ -85,7 +85,7 @@ def _read(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataF
         return pd.read_parquet(folder / f"{name}.parquet", columns=columns)
     except (OSError, ValueError) as error:
         raise SarcnetError(
-            f"{folder}/{name}.parquet cannot be read ({error}): lay the folder with `sarcnet hospital lay`."
+            f"{folder}/{name}.parquet cannot be read ({error}): create the folder with `sarcnet hospital create`."
         ) from error
 
 
@@ -112,13 +112,13 @@ def read_hospital(folder: Path, *, protocol: Protocol) -> Hospital:
         raise SarcnetError(
             f"The patients' events at {centre} are coded for the outcome '{coded.name}' ({coded.event}), the protocol "
             f"predicts '{agreed.name}' ({agreed.event}): set outcome to {agreed.name} in this hospital's profile, run "
-            "00_cohort again and lay the folder again."
+            "00_cohort again and create the folder again."
         )
     strange = sorted(set(table["mfs_event"].dropna()) - {0, *agreed.codes})
     if strange:
         raise SarcnetError(
             f"The patients' table at {centre} holds mfs_event {strange}, which the outcome '{agreed.name}' does not know: "
-            "lay the folder again with `sarcnet hospital lay`."
+            "create the folder again with `sarcnet hospital create`."
         )
     bags = read_bags(
         sorted((folder / "features").glob("*.h5")),

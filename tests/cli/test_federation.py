@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from sarcnet.cli import main
-from sarcnet.cli.federation import make_protocol, run_lay, run_plan
+from sarcnet.cli.federation import make_protocol, write_plan
+from sarcnet.cli.hospital import create_folder
 from sarcnet.cohort.endpoint import endpoint_named, read_endpoint
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.study import Study
@@ -64,46 +65,46 @@ def content(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_a_hospital_lays_by_itself_what_the_simulation_gives_it(cohort, smoke, tmp_path, capsys, alone):
+def test_a_hospital_creates_by_itself_what_the_simulation_gives_it(cohort, smoke, tmp_path, capsys, alone):
     """Whether or not it ever saw another hospital's patients."""
     finish_both(smoke, cohort, centres=("IB",) if alone else ("CLB", "IB"))
-    assert run_lay(smoke, centre=None if alone else "IB", into=tmp_path / "laid") == 0
+    create_folder(smoke, centre=None if alone else "IB", into=tmp_path / "hospital")
     folds = make_folds(cohort.table, folds=2, repeats=1, seed=2025)  # of both, under the smoke profile
     expected = write_hospital(
         tmp_path / "expected", centre="IB", patients=cohort.table, slides=cohort.slides, folds=folds,
         features=cohort.features,
     )  # fmt: skip
-    assert content(tmp_path / "laid") == content(expected)
-    assert read_centre(tmp_path / "laid") == "IB"
+    assert content(tmp_path / "hospital") == content(expected)
+    assert read_centre(tmp_path / "hospital") == "IB"
     assert "IB: 31 patients in 2 folds × 1 repeats; 31 of them with features, of 31 slides" in capsys.readouterr().out
 
 
 def test_only_the_owner_reads_the_folder_and_the_run_shares_no_file_with_it(cohort, smoke, tmp_path):
     finish_both(smoke, cohort)
-    run_lay(smoke, centre="CLB", into=tmp_path / "laid")
-    for path in (tmp_path / "laid", *(tmp_path / "laid").rglob("*")):
+    create_folder(smoke, centre="CLB", into=tmp_path / "hospital")
+    for path in (tmp_path / "hospital", *(tmp_path / "hospital").rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
         assert path.is_dir() or path.stat().st_nlink == 1
 
 
-def test_a_folder_is_laid_anew_but_never_over_something_else(cohort, smoke, tmp_path):
+def test_a_folder_is_renewed_but_never_over_something_else(cohort, smoke, tmp_path):
     finish_both(smoke, cohort)
-    run_lay(smoke, centre="IB", into=tmp_path / "laid")
-    (tmp_path / "laid" / "error.txt").write_text("of the last run")
-    run_lay(smoke, centre="CLB", into=tmp_path / "laid")
-    assert set(pd.read_parquet(tmp_path / "laid" / "patients.parquet")["centre"]) == {"CLB"}
-    assert not (tmp_path / "laid" / "error.txt").exists()
-    (tmp_path / "laid" / "thesis.docx").write_text("years of work")
+    create_folder(smoke, centre="IB", into=tmp_path / "hospital")
+    (tmp_path / "hospital" / "error.txt").write_text("of the last run")
+    create_folder(smoke, centre="CLB", into=tmp_path / "hospital")
+    assert set(pd.read_parquet(tmp_path / "hospital" / "patients.parquet")["centre"]) == {"CLB"}
+    assert not (tmp_path / "hospital" / "error.txt").exists()
+    (tmp_path / "hospital" / "thesis.docx").write_text("years of work")
     with pytest.raises(SarcnetError, match=r"holds thesis\.docx, which is no part of a hospital's folder"):
-        run_lay(smoke, centre="CLB", into=tmp_path / "laid")
-    assert (tmp_path / "laid" / "thesis.docx").exists()
+        create_folder(smoke, centre="CLB", into=tmp_path / "hospital")
+    assert (tmp_path / "hospital" / "thesis.docx").exists()
 
 
 def test_the_outcome_of_the_profile_goes_into_folder_and_plan(cohort, smoke, tmp_path):
     mfs = dataclasses.replace(smoke, values={**smoke.values, "outcome": "mfs"})
     finish_both(mfs, cohort, outcome="mfs")
-    run_lay(mfs, centre="CLB", into=tmp_path / "laid")
-    assert read_endpoint(tmp_path / "laid" / "outcome.json").name == "mfs"
+    create_folder(mfs, centre="CLB", into=tmp_path / "hospital")
+    assert read_endpoint(tmp_path / "hospital" / "outcome.json").name == "mfs"
     protocols = [make_protocol(study, hospitals=["CLB", "IB"]) for study in (smoke, mfs)]
     assert [(protocol.outcome, protocol.loss) for protocol in protocols] == [
         ("metastasis", "competing_hazards"),
@@ -113,17 +114,17 @@ def test_the_outcome_of_the_profile_goes_into_folder_and_plan(cohort, smoke, tmp
 
 def test_what_is_missing_is_said_at_once(cohort, smoke, tmp_path):
     with pytest.raises(SarcnetError, match="2 faults") as error:
-        run_lay(smoke, centre="IB", into=tmp_path / "laid")
+        create_folder(smoke, centre="IB", into=tmp_path / "hospital")
     assert "sarcnet run smoke --upto 02_features" in str(error.value)
     finish_both(smoke, cohort)
     with pytest.raises(SarcnetError, match=r"has patients of CLB, IB, not of '': name one with --centre"):
-        run_lay(smoke, centre=None, into=tmp_path / "laid")
+        create_folder(smoke, centre=None, into=tmp_path / "hospital")
     with pytest.raises(SarcnetError, match="not of 'LYON'"):
-        run_lay(smoke, centre="LYON", into=tmp_path / "laid")
+        create_folder(smoke, centre="LYON", into=tmp_path / "hospital")
 
 
 def test_the_settings_of_a_run_are_the_profiles(smoke, tmp_path, capsys):
-    assert run_plan(smoke, hospitals=["IB", "CLB"], into=tmp_path / "run.toml", **PLAN) == 0
+    write_plan(smoke, hospitals=["IB", "CLB"], into=tmp_path / "run.toml", **PLAN)
     settings = tomllib.loads((tmp_path / "run.toml").read_text())
     protocol = make_protocol(smoke, hospitals=["CLB", "IB"])
     expected = FederationConfig(
@@ -138,11 +139,11 @@ def test_the_settings_of_a_run_are_the_profiles(smoke, tmp_path, capsys):
 
 def test_a_secure_sum_is_written_whole(smoke, tmp_path):
     chosen = PLAN | {"secure_sum": True}
-    run_plan(smoke, hospitals=["A", "B", "C"], into=tmp_path / "run.toml", **chosen)
+    write_plan(smoke, hospitals=["A", "B", "C"], into=tmp_path / "run.toml", **chosen)
     plan, _ = read_run_config(tomllib.loads((tmp_path / "run.toml").read_text()))
     assert (plan.secure_sum, plan.message_dtype) == (True, "float32")
     with pytest.raises(SarcnetError, match="needs 3 hospitals"):
-        run_plan(smoke, hospitals=["A", "B"], into=tmp_path / "other.toml", **chosen)
+        write_plan(smoke, hospitals=["A", "B"], into=tmp_path / "other.toml", **chosen)
     assert not (tmp_path / "other.toml").exists()
 
 
@@ -156,7 +157,7 @@ def test_a_secure_sum_is_written_whole(smoke, tmp_path):
 )
 def test_a_plan_that_cannot_work_is_a_sentence(smoke, tmp_path, changed, said):
     with pytest.raises(SarcnetError, match=said):
-        run_plan(smoke, **{"hospitals": ["A", "B"], "into": tmp_path / "run.toml", **PLAN, **changed})
+        write_plan(smoke, **{"hospitals": ["A", "B"], "into": tmp_path / "run.toml", **PLAN, **changed})
 
 
 def test_the_command_line_reaches_both(monkeypatch, tmp_path, capsys):
@@ -167,5 +168,5 @@ def test_the_command_line_reaches_both(monkeypatch, tmp_path, capsys):
     assert tomllib.loads(into.read_text())["out"] == "/out"
     absent = tmp_path / "smoke.yaml"
     absent.write_text(f"run_dir: {tmp_path / 'nothing'}\n")
-    assert main.main(["hospital", "lay", str(absent), "--into", str(tmp_path / "laid")]) == 2
+    assert main.main(["hospital", "create", str(absent), "--into", str(tmp_path / "hospital")]) == 2
     assert "nothing would run, because it has not finished yet" in capsys.readouterr().err

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.cli import encode as ahead
 from sarcnet.cli.encode import rotated
+from sarcnet.cli.main import main
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.features import extraction
@@ -373,7 +373,7 @@ def test_parts_begin_apart_and_each_goes_round(slides, parts):
 
 
 def test_a_part_that_is_none_is_refused(capsys):
-    assert ahead.main(["smoke", "--part", "4", "--parts", "4"]) == 2
+    assert main(["encode", "smoke", "--part", "4", "--parts", "4"]) == 2
     assert "counted from 0 to 3" in capsys.readouterr().err
 
 

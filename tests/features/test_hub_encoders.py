@@ -50,7 +50,7 @@ def test_every_named_encoder_is_there_and_complete():
 
 
 def test_the_page_in_the_docs_is_the_table():
-    assert PAGE.read_text(encoding="utf-8") == page_text(), "run `python -m docs.make_encoders`"
+    assert PAGE.read_text(encoding="utf-8") == page_text(), "run `make encoders`"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def test_notebooks_are_what_their_sources_say():
     done = subprocess.run(
-        [sys.executable, "-m", "sarcnet.compendium.notebooks", "--check"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "sarcnet.cli.main", "notebooks", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

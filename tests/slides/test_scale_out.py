@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import json
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from joblib._parallel_backends import SequentialBackend
 
 from sarcnet.cli import encode as encoding
 from sarcnet.cli import tile
+from sarcnet.cli.main import main
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.params import Settings, validated
 from sarcnet.compendium.stage import Stage
@@ -55,13 +57,13 @@ import pickle, sys
 import helpers_of_scale_out as helpers
 import ray
 from ray.cluster_utils import Cluster
-from sarcnet.slides import machines
+from sarcnet.slides.pool import cluster as machines
 
 small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args=small)
 cluster.add_node(**small)
 try:
-    spread = machines.spread_over("ray", address=cluster.address)
+    spread = machines.map_function_for("ray", address=cluster.address)
     tasks = pickle.load(sys.stdin.buffer)  # comes while the cluster starts
     found = list(spread(helpers.call, tasks, jobs=machines.ALL_PROCESSORS, seconds_max=60.0))
     sys.stdout.buffer.write(pickle.dumps(found))
@@ -75,7 +77,7 @@ finally:
 def helpers(tmp_path, monkeypatch):
     (tmp_path / "helpers_of_scale_out.py").write_text(HELPERS)
     (tmp_path / "cluster.py").write_text(CLUSTER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.syspath_prepend(str(tmp_path))
     return importlib.import_module("helpers_of_scale_out")
 
@@ -127,7 +129,7 @@ def results(run_dir: Path) -> dict[str, object]:
 
 def as_notebook_01(profile: str) -> None:
     """Close stage 01 with what the command left."""
-    done = tile.tile_ahead(profile)
+    done = tile.tile(profile)
     assert all(result.resumed for result in done)
     stage = Stage.open("01_tiling", Settings, {"run_dir": str(Path(profile).with_suffix("")), "seed": 1})
     stage.write_table("slides.parquet", report_table(done, pd.read_parquet(stage.input("00_cohort/slides.parquet"))))
@@ -149,9 +151,9 @@ def test_both_commands_hand_their_slides_to_the_cluster(profiles, monkeypatch, t
     monkeypatch.setitem(joblib.parallel.BACKENDS, "ray", OneByOne)
     home, away = profiles
     for profile, options in ((home, []), (away, ["--backend", "ray", "--address", "head:6379", "--jobs", "1"])):
-        assert tile.main([profile, *options]) == 3
+        assert main(["tile", profile, *options]) == 3
         as_notebook_01(profile)
-        assert encoding.main([profile, *options]) == 0
+        assert main(["encode", profile, *options]) == 0
     assert joined == ["head:6379"] * 2
     assert "S1.svs" in capsys.readouterr().err
     machines._worker.stop()
@@ -163,9 +165,9 @@ def test_both_commands_hand_their_slides_to_the_cluster(profiles, monkeypatch, t
 
 def test_two_nodes_give_the_same_bytes_as_one_process_and_survive_a_crash(cluster, helpers, profiles, tmp_path):
     home, away = profiles
-    tile.main([home])
+    main(["tile", home])
     as_notebook_01(home)
-    assert encoding.main([home]) == 0
+    assert main(["encode", home]) == 0
     work, slides = encoding.prepared(home)
     folder = tmp_path / "away"
     place = OutputDirs(folder / "01_tiling" / "units", folder / "01_tiling" / "thumbnails")
@@ -190,28 +192,28 @@ def test_two_nodes_give_the_same_bytes_as_one_process_and_survive_a_crash(cluste
     assert results(tmp_path / "home") == results(folder)
 
 
-def test_parts_of_an_array_of_jobs_tile_each_slide_once(profiles, tmp_path):
+def test_parts_of_an_array_of_jobs_tile_each_slide_once(profiles, capsys):
     home, _ = profiles
-    parts = [tile.tile_ahead(home, part=part, parts=2) for part in (0, 1)]
+    parts = [tile.tile(home, part=part, parts=2) for part in (0, 1)]
     assert [[result.slide_id for result in part] for part in parts] == [["S0", "S2"], ["S1"]]
-    assert all(result.resumed for result in tile.tile_ahead(home))
-    with pytest.raises(SarcnetError, match="no part 2 of 2"):
-        tile.tile_ahead(home, part=2, parts=2)
+    assert all(result.resumed for result in tile.tile(home))
+    assert main(["tile", home, "--part", "2", "--parts", "2"]) == 2
+    assert "no part 2 of 2" in capsys.readouterr().err
 
 
 def test_a_cluster_that_cannot_be_had_is_a_sentence(profiles, monkeypatch, capsys):
     pytest.importorskip("ray")
     home, _ = profiles
-    assert tile.main([home, "--backend", "ray"]) == 2
+    assert main(["tile", home, "--backend", "ray"]) == 2
     assert "needs the cluster's address" in capsys.readouterr().err
-    assert tile.main([home, "--jobs", "0"]) == 2
+    assert main(["tile", home, "--jobs", "0"]) == 2
     assert "at least one process" in capsys.readouterr().err
     for address, said in (("127.0.0.1:9", "refused"), ("head", "an address is host:port")):
-        assert tile.main([home, "--backend", "ray", "--address", address]) == 2
+        assert main(["tile", home, "--backend", "ray", "--address", address]) == 2
         assert said in (text := capsys.readouterr().err)
         assert f"No Ray cluster answers at {address}" in text
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert tile.main([home, "--backend", "ray", "--address", "auto"]) == 2
+    assert main(["tile", home, "--backend", "ray", "--address", "auto"]) == 2
     assert "Ray is not installed here" in capsys.readouterr().err
     with pytest.raises(SarcnetError, match="no backend slurm; there are local, ray"):
         machines.map_function_for("slurm")

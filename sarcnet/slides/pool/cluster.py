@@ -8,16 +8,13 @@ under the same paths, and have the same environment.
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.compendium.excluded import WITH_LOSSES
 from sarcnet.slides.pool.crash_safe import MapFunction, Worker, WorkerCrash, map_isolated
 
 Result = TypeVar("Result")
@@ -47,66 +44,6 @@ def map_function_for(backend: str, *, address: str | None = None) -> MapFunction
         )
     _join(address)
     return _each_on_ray
-
-
-class Work(Protocol):
-    """What a command does on many machines: report rows, each with slide_id, status, cause and advice."""
-
-    def __call__(
-        self, profile: str, *, part: int, parts: int, spread: MapFunction | None, jobs: int | None
-    ) -> Sequence[Mapping[str, object]]: ...
-
-
-def command(arguments: Sequence[str] | None, *, work: Work, prog: str, description: str, part: str) -> int:
-    """A command that does its part of the slides, here or on a cluster, and says which could not be used.
-
-    Args:
-        arguments: of the command line.
-        work: what is done.
-        prog: how the command is called. description: what for. part: what "--part" means.
-
-    Returns:
-        The exit code: 0, 3 when slides could not be used, 2 on bad input.
-    """
-    parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("profile", help="name of a file in papermill_params, or the path of a .yaml file")
-    parser.add_argument("--part", type=int, default=0, help=part)
-    parser.add_argument("--parts", type=int, default=1, help="number of parts")
-    parser.add_argument("--backend", choices=BACKENDS, default="local", help="this machine, or a Ray cluster")
-    parser.add_argument("--address", metavar="HOST:PORT", help="the cluster's head; auto on one of its machines")
-    parser.add_argument("--jobs", type=int, help="processes (default: the profile's; on a cluster all its processors)")
-
-    options = parser.parse_args(arguments)
-    try:
-        spread, jobs = _chosen_spread(options)
-        rows = work(options.profile, part=options.part, parts=options.parts, spread=spread, jobs=jobs)
-    except SarcnetError as error:
-        print(f"sarcnet: {error}", file=sys.stderr)
-        return 2
-    lost = [row for row in rows if row["status"] == "failed"]
-    for row in lost:
-        print(f"{row['slide_id']}: {row['cause']} {row['advice']}", file=sys.stderr)
-    print(f"{len(rows) - len(lost)} slides are done, {len(lost)} failed")
-    return WITH_LOSSES if lost else 0
-
-
-def require_part(part: int, *, parts: int) -> None:
-    """Raises SarcnetError: there is no such part."""
-    if not 0 <= part < parts:
-        raise SarcnetError(f"There is no part {part} of {parts}: parts are counted from 0 to {parts - 1}.")
-
-
-def _chosen_spread(options: argparse.Namespace) -> tuple[MapFunction | None, int | None]:
-    """The cluster that the options ask for, with its number of processes; None where they ask for none.
-
-    Raises:
-        SarcnetError: see :func:`spread_over`; or fewer than one process.
-    """
-    if options.jobs is not None and options.jobs < 1:
-        raise SarcnetError(f"--jobs is {options.jobs}; at least one process has to work.")
-    if options.backend == "local":
-        return None, options.jobs
-    return map_function_for(options.backend, address=options.address), options.jobs or ALL_PROCESSORS
 
 
 def _join(address: str) -> None:
