@@ -32,8 +32,8 @@ def closure(paths: Iterable[Path]) -> dict[str, Path]:
 
     Imports inside functions count, since a function may be called; those for type checkers only (`if TYPE_CHECKING:`)
     do not. A text that is exactly a module's name counts as its import. Importing a module runs the `__init__` of its
-    packages, so these count too. A module that asks for its own `__file__` reads what lies beside it: all files there that
-    are no modules count with it.
+    packages, so these count too. A module that asks for its own `__file__` or uses importlib.resources reads what lies
+    beside it: all files there, and in folders there that are no packages, count with it.
     """
     queue, found, bases = list(paths), {}, _bases()
     while queue:
@@ -41,10 +41,13 @@ def closure(paths: Iterable[Path]) -> dict[str, Path]:
         name = _name(path, bases)
         if name is not None and name not in found:
             found[name] = path
-            queue += [file for imported in _parsed(source(path))[1] for file in _files(imported)]
-            if "__file__" in source(path):
-                beside = (file for file in path.parent.iterdir() if file.suffix != ".py" and file.is_file())
-                found |= {f"{name.rpartition('/')[0]}/{file.name}": file for file in beside}
+            imports = _parsed(source(path))[1]
+            queue += [file for imported in imports for file in _files(imported)]
+            if path.name != "__init__.py" and ("__file__" in source(path) or "importlib.resources" in imports):
+                folder = Path(name).parent
+                found |= {
+                    (folder / file.relative_to(path.parent)).as_posix(): file for file in _data_files(path.parent)
+                }
     return dict(sorted(found.items()))
 
 
@@ -78,7 +81,7 @@ def is_unchanged(name: str, known: str) -> bool:
     text, _, code = known.partition(" ")
     for base in _bases():
         if (base / name).is_file():
-            present = (base / name).read_text(encoding="utf-8")
+            present = _text(base / name)
             return _text_digest(present) == text or (name.endswith(".py") and _code_or_none(present) == code)
     return False
 
@@ -86,7 +89,7 @@ def is_unchanged(name: str, known: str) -> bool:
 def source(path: Path) -> str:
     """Text of a module as this process first read it: what runs is what was loaded then, not what was edited since."""
     if path not in _first_read:
-        _first_read[path] = path.read_text(encoding="utf-8")
+        _first_read[path] = _text(path)
     return _first_read[path]
 
 
@@ -113,8 +116,21 @@ def libraries(text: str) -> set[str]:
     return found
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape")  # a picture beside a module is no text
+
+
 def _text_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _data_files(folder: Path) -> Iterator[Path]:
+    """Files that are no Python, in `folder` and in those folders below that are no packages."""
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix not in (".py", ".pyi", ".pyc"):
+            yield path
+        elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            yield from _data_files(path)
 
 
 def _code_or_none(text: str) -> str | None:

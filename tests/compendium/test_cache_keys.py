@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -239,18 +240,26 @@ def test_comments_docstrings_and_layout_make_nothing_stale(edited):
 
 def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp_path, monkeypatch):
     home = tmp_path / "sarcnet"
-    (home / "part").mkdir(parents=True)
+    for folder in ("part", "faced/other", "faced/static"):
+        (home / folder).mkdir(parents=True)
     lines = {
         "start": "from sarcnet.part import one\ndef f():\n    import sarcnet.lazy\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import sarcnet.typed\nelse:\n    import sarcnet.untyped\n",
         "part/__init__": "from sarcnet.shown import thing",
         "part/reads": "TEXTS = __file__",
-        "part/one": 'import sarcnet.part.reads\nWORKER = "sarcnet.worker"\nSENTENCE = "sarcnet.unused is a name in a sentence"',
+        "faced/__init__": "import lazy\n__getattr__ = lazy.attach_stub(__name__, __file__)",
+        "faced/page": "from importlib import resources\nPAGE = resources.files('sarcnet.faced') / 'static'",
+        "faced/other/__init__": "",
+        "part/one": "import sarcnet.part.reads, sarcnet.faced.page\n"
+        'WORKER = "sarcnet.worker"\nSENTENCE = "sarcnet.unused is a name in a sentence"',
         **dict.fromkeys(("lazy", "typed", "untyped", "shown", "worker", "unused", "__init__"), ""),
     }
     for name, text in lines.items():
         (home / f"{name}.py").write_text(text)
     (home / "part" / "card.md").write_text("read by part.reads")
+    (home / "faced" / "static" / "page.png").write_bytes(b"\x89PNG, read by faced.page")
+    (home / "faced" / "other" / "data.json").write_text("read by nobody: another package's")
+    (home / "faced" / "__init__.pyi").write_text("")
     (home / "data.json").write_text("read by nobody")
     monkeypatch.setattr(code_dependencies, "HOUSE", tmp_path)
     for known in (code_dependencies._file, code_dependencies._files):
@@ -261,7 +270,11 @@ def test_imports_are_followed_through_packages_functions_and_names_in_a_text(tmp
         for known in (code_dependencies._file, code_dependencies._files):
             known.cache_clear()
     want = {"__init__", "start", "part/__init__", "part/one", "part/reads", "lazy", "untyped", "shown", "worker"}
-    assert set(found) == {*(f"sarcnet/{name}.py" for name in want), "sarcnet/part/card.md"}
+    want |= {"faced/__init__", "faced/page"}
+    data = {"sarcnet/part/card.md", "sarcnet/faced/static/page.png"}
+    assert set(found) == {*(f"sarcnet/{name}.py" for name in want), *data}
+    picture = found["sarcnet/faced/static/page.png"]
+    assert code_dependencies.digest(picture) == hashlib.sha256(picture.read_bytes()).hexdigest()
     with pytest.raises(ModuleNotFoundError, match=r"sarcnet\.gone is no module"):
         code_key("sarcnet.gone")
 
