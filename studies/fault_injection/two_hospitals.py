@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import json
 import sys
 import tempfile
@@ -82,8 +81,7 @@ class Drill:
         first, second = self.plan.hospitals[:2]
         stranger = make_hospital_key(deployment.folder / "keys" / "stranger").with_suffix("")
         other = deployment.folder / "other authority"
-        now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
-        make_authority(other, name="somebody else", from_day=now, days=1)
+        make_authority(other, name="somebody else")
         known = deployment.register(second)
         deployment.start_node(first, key=stranger, data=self.hospitals[first])
         deployment.start_node(second, key=known, data=self.hospitals[second], authority=other / "ca.crt")

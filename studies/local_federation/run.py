@@ -158,9 +158,7 @@ def superlink(folder: Path) -> Iterator[Deployment]:
     """A SuperLink with a new authority, TLS, node authentication and a database, until the end of the block."""
     folder = folder.resolve()
     now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)  # clocks differ a little
-    authority = make_authority(
-        folder / "certificates", name="sarcnet demonstration authority", from_day=now, days=CERTIFICATE_DAYS
-    )
+    authority = make_authority(folder / "certificates", name="sarcnet demonstration")
     make_server_certificate(
         folder / "certificates", authority, hosts=["localhost", HOST], from_day=now, days=CERTIFICATE_DAYS
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sarcnet.compendium.manifest import machine
-from studies.benchmarks.slides.run import BATCH_TILES, JOBS, TOOLS, Measured, other_colours
+from studies.benchmarks.slides.measurement import BATCH_TILES, JOBS, TOOLS, Measured, other_colours
 
 CEILING_MIN, NAIVE_MIN, TISSUE_S_MAX = 0.90, 1.5, 2.0
 LIBRARIES = ("openslide-python", "openslide-bin", "Pillow", "numpy", "onnxruntime", "pyvips-binary")

@@ -17,76 +17,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path, write_json
+from studies.benchmarks.slides.measurement import BATCH_TILES, JOBS, TOOLS, Measured, Tool
 
 INSTALL_S, WORKER_S = 480, 900  # longest a tool may take to install, and to measure one slide
-BATCH_TILES, JOBS = 8, 2
 TILES = (
     640  # some rows of the rendered slide: on fewer, JPEG tiles at the borders of what is read weigh more than in use
 )
 IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests are counted under user already
-SAME_COLOUR = 4.0  # grey levels of a tile's mean colour by which readers may differ (filters, decoders)
 KEYS = {"version": str, "seconds": dict, "counts": dict, "why_not": dict, "colours": list, "peak_mb": float}
 ROOT = Path(__file__).resolve().parents[3]
 WORKERS = Path(__file__).parent / "tools"
-
-
-@dataclass(frozen=True)
-class Tool:
-    """Something that turns slides into tiles. `script` measures it in an environment with `requirements` (none: in
-    sarcnet's own); `absent` is why it cannot be measured at all.
-    """
-
-    name: str
-    script: str = ""
-    requirements: tuple[str, ...] = ()
-    absent: str = ""
-
-
-_TORCH = ("torch==2.12.1", "torchvision==0.27.1", "onnxruntime==1.32.0")
-TOOLS = (
-    Tool("sarcnet", "sarcnet_extraction.py"),
-    Tool("naive loop", "naive_loop.py"),
-    Tool("LazySlide", "lazyslide_tiles.py", ("lazyslide==0.13.0", "wsidata==0.12.0", *_TORCH)),
-    Tool("TIAToolbox", "tiatoolbox_tiles.py", ("tiatoolbox==2.1.3", *_TORCH)),
-    Tool("STAMP", absent="on GitHub only (what PyPI calls stamp is another program)"),
-    Tool("TRIDENT", absent="on GitHub only (what PyPI calls trident is another program), for non-commercial use"),
-)
-
-
-@dataclass
-class Measured:
-    """One tool on one slide: seconds of each repeat and tiles of each measure, or `failed`, the reason."""
-
-    tool: str
-    slide: str
-    version: str = ""
-    seconds: Mapping[str, list[float]] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
-    why_not: Mapping[str, str] = field(default_factory=dict)
-    colours: list[list[float]] = field(default_factory=list)
-    peak_mb: float = 0.0
-    others_cores: float = (
-        0.0  # cores that other programs (or other machines on the same host) took meanwhile, on average
-    )
-    failed: str = ""
-
-    def median_s(self, measure: str) -> float | None:
-        """Median seconds, or None where it was not measured."""
-        return median(self.seconds[measure]) if self.seconds.get(measure) else None
-
-    def rate(self, measure: str) -> float | None:
-        """Tiles a second, or None where it was not measured."""
-        seconds = self.median_s(measure)
-        return self.counts[measure] / seconds if seconds else None
 
 
 def environment(tool: Tool, folder: Path) -> Path:
@@ -196,21 +143,6 @@ def _python(tool: Tool, folder: Path) -> Path | str:
         return str(error)
 
 
-def other_colours(rows: list[Measured]) -> list[str]:
-    """A sentence for each tool whose first tiles have another mean colour than sarcnet's: it read something else."""
-    reference = {row.slide: row.colours for row in rows if row.tool == "sarcnet"}
-    found = []
-    for row in rows:
-        pairs = list(zip(row.colours, reference.get(row.slide, []), strict=False))
-        worst = max((abs(a - b) for own, other in pairs for a, b in zip(own, other, strict=True)), default=0.0)
-        if worst > SAME_COLOUR:
-            found.append(
-                f"On the {row.slide} slide, the mean colour of a tile differs by up to {worst:.1f} grey levels between "
-                f"{row.tool} and sarcnet: they did not read the same pixels."
-            )
-    return found
-
-
 def _rendered(folder: Path, *, side_px: int) -> dict[str, Path]:
     """The rendered slide with levels in steps of 2, and in steps of 4 as Aperio has them; written where missing."""
     slides = {"rendered": folder / f"rendered_{side_px}.svs", "rendered ×4": folder / f"rendered_{side_px}_by_4.svs"}
@@ -246,7 +178,7 @@ def main() -> None:
     for path in slides.values():
         _warm(path)
     rows = measure(slides, folder=given.folder.resolve(), tiles=given.tiles, repeats=given.repeats)
-    from studies.benchmarks.slides.report import page
+    from studies.benchmarks.slides.report import page  # here, since this process has to stay small until then
 
     text = page(rows, slides=slides, tiles=given.tiles, repeats=given.repeats, side_px=given.side_px)
     with atomic_path(given.report) as part:

@@ -11,8 +11,9 @@ import pytest
 
 from sarcnet.compendium.errors import SarcnetError
 from studies.benchmarks.slides import run
+from studies.benchmarks.slides.measurement import TOOLS, Measured, Tool, other_colours
 from studies.benchmarks.slides.report import page
-from studies.benchmarks.slides.run import WORKERS, Measured, Tool, environment, measure, other_colours, run_worker
+from studies.benchmarks.slides.run import WORKERS, environment, measure, run_worker
 
 SIDE_PX = 2048
 
@@ -93,7 +94,7 @@ def test_sarcnet_and_the_naive_loop_measure_the_same_tiles(task):
 
 
 def test_every_tool_has_a_script_and_exact_pins_or_a_reason():
-    for tool in run.TOOLS:
+    for tool in TOOLS:
         assert bool(tool.script) != bool(tool.absent)
         if tool.script:
             compile((WORKERS / tool.script).read_text(encoding="utf-8"), tool.script, "exec")
