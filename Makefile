@@ -11,10 +11,13 @@ UVINDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-be
 RUNARGS := $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) $(if $(UPTO),--upto $(UPTO)) $(if $(FORCE),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures bench bench-model bench-slides bench-interpret calibration sample-size encoders real-slide federation lock clean
+.PHONY: help setup reproduce status test lint lab notebooks from-notebooks figures encoders sample-size lock clean \
+  bench bench-model bench-federation bench-slides bench-readers bench-memory bench-interpret bench-compare \
+  studies calibration realism interval-coverage training-length heterogeneity privacy-tradeoff morphometry-validation \
+  federation fault-injection fault-injection-three giant-slide real-slide
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
 
 setup: .venv/.ready  ## create the environment in .venv
 
@@ -55,21 +58,69 @@ figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ an
 	@$(BIN)/sarcnet publish demo
 
 bench: .venv/.ready  ## time a slide, and whole profiles from nothing (PROFILES="smoke demo study")
-	@$(BIN)/python -m studies.benchmarks.rendering
+	@$(BIN)/python -m studies.benchmarks.rendering $(ARGS)
 	@$(BIN)/python -m studies.benchmarks.profiles $(PROFILES)
 
 bench-model: .venv/.ready  ## time the study's cross-validation, and the paired bootstrap against loops over scikit-survival
 	@$(BIN)/python -m studies.benchmarks.crossval
 	@$(BIN)/python -m studies.benchmarks.bootstrap
 
+bench-federation: .venv/.ready  ## time federated against pooled training, of a finished run (ARGS="--run runs/demo")
+	@$(BIN)/python -m studies.benchmarks.federation $(ARGS)
+
 bench-slides: .venv/.ready  ## time slides to features beside other tools, in docs/benchmark-slides.md (REAL=slide FOLDER=data/bench)
 	@$(BIN)/python -m studies.benchmarks.slides.run $(if $(REAL),--real $(REAL)) $(if $(FOLDER),--folder $(FOLDER))
+
+bench-readers: .venv/.ready  ## time the direct reader against OpenSlide, every tile compared (SLIDES="a.svs b.tif")
+	@$(BIN)/python -m studies.benchmarks.slides.readers $(SLIDES) $(ARGS)
+
+bench-memory: .venv/.ready  ## peak memory of reading 10,000 and 100,000 tiles
+	@$(BIN)/python -m studies.benchmarks.slides.memory $(ARGS)
 
 bench-interpret: .venv/.ready  ## time morphometry, a heat map of 100,000 tiles and the viewer's first picture
 	@$(BIN)/python -m studies.benchmarks.interpret
 
-calibration: .venv/.ready  ## simulate fifty studies without slides and renew docs/calibration.md
-	@$(BIN)/python -m studies.cohort_calibration --report docs/calibration.md
+bench-compare: .venv/.ready  ## time another checkout against this one, in turns (BASE=folder of the other checkout)
+	@$(BIN)/python -m studies.benchmarks.compare $(BASE) $(ARGS)
+
+# Studies of the methods: `make studies` says what each asks. ARGS passes options on: make heterogeneity ARGS=--help
+studies: .venv/.ready  ## list the studies of the methods, what each asks and where its answer stands
+	@$(BIN)/python -m studies
+
+calibration: .venv/.ready
+	@$(BIN)/python -m studies.cohort_calibration --report docs/calibration.md $(ARGS)
+
+realism: .venv/.ready
+	@$(BIN)/python -m studies.realism $(ARGS)
+
+interval-coverage: .venv/.ready
+	@$(BIN)/python -m studies.interval_coverage $(ARGS)
+
+training-length: .venv/.ready
+	@$(BIN)/python -m studies.training_length $(ARGS)
+
+heterogeneity: .venv/.ready
+	@$(BIN)/python -m studies.heterogeneity $(ARGS)
+
+privacy-tradeoff: .venv/.ready
+	@$(BIN)/python -m studies.privacy_tradeoff $(ARGS)
+
+morphometry-validation: .venv/.ready
+	@$(BIN)/python -m studies.morphometry_validation.run $(ARGS)
+
+federation: .venv/.ready  ## train over real programs (SuperLink, two SuperNodes, TLS, keys); the smoke model must come out
+	@$(BIN)/sarcnet run smoke --upto 04_federation
+	@$(BIN)/python -m studies.local_federation.run --run runs/smoke $(ARGS)
+
+fault-injection: .venv/.ready
+	@$(BIN)/sarcnet run smoke --upto 04_federation
+	@$(BIN)/python -m studies.fault_injection.two_hospitals --run runs/smoke $(ARGS)
+
+fault-injection-three: .venv/.ready
+	@$(BIN)/python -m studies.fault_injection.three_hospitals $(ARGS)
+
+giant-slide: .venv/.ready  ## paint a whole virtual slide, 80,000 × 60,000 px (OUT=giant.svs ARGS="--width-px 8000 --height-px 6000")
+	@$(BIN)/python -m virtual_cohort.rendering.giant $(or $(OUT),data/giant.svs) $(ARGS)
 
 sample-size: .venv/.ready  ## how many patients the statistical analysis plan needs
 	@$(BIN)/python -m sarcnet.evaluation.sample_size
@@ -80,10 +131,6 @@ encoders: .venv/.ready  ## write docs/encoders.md from the table of encoders
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
 	@$(BIN)/python -m sarcnet.slides.example_slide
 	@$(BIN)/sarcnet run real_slide --upto 02_features
-
-federation: .venv/.ready  ## train over real programs (SuperLink, two SuperNodes, TLS, keys); the smoke model must come out
-	@$(BIN)/sarcnet run smoke --upto 04_federation
-	@$(BIN)/python -m studies.local_federation.run --run runs/smoke
 
 lock: .venv/.ready  ## renew the pins from the ranges in pyproject.toml
 	@{ sed -n '/^#/p' requirements.lock.txt; $(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11.7 \

@@ -215,7 +215,7 @@ def page(table: pd.DataFrame, *, seeds: Sequence[int], local_epochs: int, sizes:
     """docs/training-length.md. sizes: group → its patients, in words."""
     lines = [
         "# How long to train\n",
-        "Written by `python -m studies.training_length`; do not edit. Everything here is **simulated**: cohorts of "
+        "Written by `make training-length`; do not edit. Everything here is **simulated**: cohorts of "
         f"the seeds {', '.join(map(str, seeds))}, none of which is a profile's own.\n",
         RULE,
         f"A round has {local_epochs} local epochs. Equally many epochs are not equal progress: a hospital takes as many "

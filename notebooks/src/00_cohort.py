@@ -293,7 +293,7 @@ if simulated:
 # %% [markdown]
 # A method that sees the slides perfectly, and nothing else, would reach the third line, and together with the clinical
 # variables the fourth. *Error* is what remains of chance in this simulation (standard error).
-# `python -m studies.cohort_calibration` repeats both tables with more patients, and over fifty studies of 611. Its report,
+# `make calibration` repeats both tables with more patients, and over fifty studies of 611. Its report,
 # [docs/calibration.md](../docs/calibration.md), sets 206 real patients of TCGA beside them.
 
 # %% [markdown]
@@ -313,7 +313,7 @@ display(Markdown(notebook_text.summary(cohort, report=report if simulated else N
 # - Who the patients are follows published margins; the dependence between variables, the size of the pathologist's
 #   errors and every hazard coefficient are our assumptions.
 # - One slide for most patients, at most three, cut from one kind of tumour; at most one artefact on each. These slides are
-#   small, so that everything runs in minutes; `python -m virtual_cohort.rendering.giant` writes whole ones of any size.
+#   small, so that everything runs in minutes; `make giant-slide` writes whole ones of any size.
 # - A validation series from the training hospitals, as the simulated one is, is not external, even where it is later in
 #   time.
 #

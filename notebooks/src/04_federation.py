@@ -418,7 +418,7 @@ read_off.rename(columns=words).set_index("column").round(2).head(8)
 #
 # Only deliberate noise (differential privacy) bounds what can be learnt, at a price. The package can add it at the
 # hospital, where it protects a *patient*, or at the server, where it protects a *hospital's* part, and accounts for
-# it (`sarcnet/federated/privacy/accountant.py`); `python -m studies.privacy_tradeoff` draws the price. Nothing in this run
+# it (`sarcnet/federated/privacy/accountant.py`); `make privacy-tradeoff` draws the price. Nothing in this run
 # has such noise: do not call this federation "private" without saying what against.
 #
 # ## 7 · Kept for the notebooks to come
@@ -447,7 +447,7 @@ display(Markdown(
 #
 # One machine stands for two hospitals: networks that fail, clocks, firewalls and people are missing here.
 # `make federation` trains this model with separate programs, keys and certificates, and
-# `python -m studies.fault_injection.two_hospitals` breaks them on purpose. Both hospitals answer every round, or the
+# `make fault-injection` breaks them on purpose. Both hospitals answer every round, or the
 # run ends with a
 # sentence. The folds are dealt by one rule at both hospitals; which patient is in
 # which fold never leaves. The number of rounds was chosen on other virtual cohorts ([how long to

@@ -169,7 +169,7 @@ over_time.weight_table({"cross-validation": crossed.followup}, horizon_months=ho
 # the interval of the difference.
 #
 # Is an interval as good as its name? In simulated studies the truth is known, so one can count how often it lies
-# inside: `python -m studies.interval_coverage` counts, at any number of patients and for five kinds of interval, and
+# inside: `make interval-coverage` counts, at any number of patients and for five kinds of interval, and
 # [docs/inference.md](../docs/inference.md) holds what it counted for the sizes of demo and study.
 
 # %%
