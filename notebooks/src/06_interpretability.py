@@ -55,7 +55,7 @@ from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium import Stage
 from virtual_cohort.experiments import ground_truth
 from sarcnet.interpret import figures
-from sarcnet.interpret.export import heatmap
+from sarcnet.interpret.export import page_frame, patient_heatmaps, show_viewer, write_patient_reports, write_slide_exports
 from sarcnet.interpret.explain.contributions import PRODUCERS, explain
 from sarcnet.morphometry.geometry import tile_geometry
 from sarcnet.interpret.settings import InterpretabilitySettings
@@ -147,21 +147,17 @@ display(Markdown(shapley.sentence(counted)))
 # %%
 geometry = tile_geometry(feature_files)
 files = {path.rpartition("/")[2]: file for path, file in stage.inputs("00_cohort/slides/*/*").items()}
-shown = heatmap.ends_of_image_score(explained.patients, count=patients_shown)
-horizon_months, maps = model.protocol.horizon_months, []
-for _, patient in shown.iterrows():
-    tiles = explained.tiles[explained.tiles["patient_id"] == patient["patient_id"]]
-    slide_id = heatmap.main_slide(tiles)
-    title = heatmap.patient_title(patient, tiles=tiles, slide_id=slide_id, horizon_months=horizon_months)
-    there = tiles[tiles["slide_id"] == slide_id]
-    maps.append(heatmap.make_heatmap(there, file=files[slide_id], geometry=geometry[slide_id], title=title))
+horizon_months = model.protocol.horizon_months
+shown, maps = patient_heatmaps(
+    explained, files=files, geometry=geometry, count=patients_shown, horizon_months=horizon_months
+)
 
 # %% [markdown]
 # Above each map stand the patient, the evaluated risk, and what image and clinic added to the score.
 
 # %%
 worth = response.points_per_log_odds(model, judged, use=strangers)
-figure = figures.draw_heatmaps(maps, horizon_months=horizon_months, points_per_log_odds=worth)
+figure = figures.draw_heatmaps(list(maps.values()), horizon_months=horizon_months, points_per_log_odds=worth)
 stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {label(explained_model)}, "
              "for the patients of each hospital with the highest and lowest image score.")
 
@@ -473,19 +469,17 @@ if has_truth:
 # patients with heat maps are in `reports`; open one in a browser, or print it.
 
 # %%
-from html import escape
-
-from sarcnet.interpret.export import patient_report
-
-pages = patient_report.make_pages(
-    explained, list(shown["patient_id"]), registry=clinic, maps=dict(zip(shown["patient_id"], maps, strict=True)),
-    see=lambda rows: see_tiles(rows, files=files, geometry=geometry),
-    true_risks=response.true_risks(clinic, truth, horizon_months=horizon_months, outcome=endpoint.name) if has_truth else None,
-    kind=stage.data_kind, model=explained_model, horizon_months=horizon_months, level=interval_level, endpoint=endpoint,
+true_risks = None
+if has_truth:
+    true_risks = response.true_risks(clinic, truth, horizon_months=horizon_months, outcome=endpoint.name)
+pages = write_patient_reports(
+    stage.dir / "reports", explained, list(shown["patient_id"]), registry=clinic, maps=maps, files=files,
+    geometry=geometry, true_risks=true_risks, data_kind=stage.data_kind, model=explained_model,
+    horizon_months=horizon_months, level=interval_level, endpoint=endpoint,
 )
-for path in patient_report.write_pages(pages, folder=stage.dir / "reports"):
+for path in pages:
     stage.output(f"reports/{path.name}", path=path)
-HTML(f"<div><iframe srcdoc=\"{escape(pages[0].html())}\" width='100%' height='900'></iframe></div>" if pages else "No page.")
+page_frame(pages[0], title="a patient's page", height_px=900) if pages else HTML("No page.")
 
 # %% [markdown]
 # Such a page persuades. That is its danger: bars and tiles look like reasons, and are only what moved this model.
@@ -501,20 +495,18 @@ HTML(f"<div><iframe srcdoc=\"{escape(pages[0].html())}\" width='100%' height='90
 
 # %%
 from virtual_cohort.experiments import simulated_readers
-from sarcnet.interpret.review import design, analysis, figures as review_figures, parse, sheet
+from sarcnet.interpret.review import analyse_answers, read_answers, write_review
+from sarcnet.interpret.review.figures import draw_review
 
 drawing = stage.rng("interpret", "review")
-chosen = design.choose_tiles(explained.tiles, count=review_tiles, per_patient_max=2, rng=drawing)
-asked = design.make_review(
-    see_tiles(chosen, files=files, geometry=geometry), repeats=review_tiles // 5, checks=2, rng=drawing
+review = write_review(
+    explained.tiles, count=review_tiles, repeats=review_tiles // 5, checks=2, per_patient_max=2, files=files,
+    geometry=geometry, folder=stage.dir / "review", note=f"Data: {stage.data_kind}", rng=drawing,
 )
-folder = stage.dir / "review"
-written = sheet.write_review(
-    asked, for_readers=folder / "for_readers", key=folder / "key.csv", note=f"Data: {stage.data_kind}"
-)
-for path in written:
+for path in review.paths:
     stage.output(path.relative_to(stage.dir).as_posix(), path=path)
-display(Markdown(f"{len(asked.items)} pictures of {chosen['patient_id'].nunique()} patients; hand on `review/for_readers`."))
+asked = review.key.loc[review.key["kind"] == "tile", "patient_id"].nunique()
+display(Markdown(f"{len(review.key)} pictures of {asked} patients; hand on `review/for_pathologists`."))
 
 # %% [markdown]
 # `sarcnet review export` writes a sheet of any size, and `sarcnet review import` reads what comes back. Before you ask
@@ -526,12 +518,13 @@ display(Markdown(f"{len(asked.items)} pictures of {chosen['patient_id'].nunique(
 if has_truth:
     chances = {"A": 0.8, "B": 0.7, "C": 0.6}  # of the right answer
     team = [simulated_readers.SimulatedReader(name, right) for name, right in chances.items()]
-    key = parse.read_key(folder / "key.csv")
-    categories = simulated_readers.truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
-    sheets = simulated_readers.simulate_sheets(team, key, categories, folder=folder / "filled", rng=drawing)
-    filled = parse.read_sheets(sheets, key=key)
-    checked = analysis.check_readers(filled, key).rename(columns={"failed_items": "failed on"}).replace("", "–")
-    display(Markdown(parse.told(filled)), checked.set_index("reader"))
+    categories = simulated_readers.truth_of_items(review.key, tiles, nuclei=nuclei, geometry=geometry)
+    filled = stage.dir / "review" / "filled"
+    sheets = simulated_readers.simulate_sheets(team, review.key, categories, folder=filled, rng=drawing)
+    answers = read_answers(sheets, key=stage.dir / "review" / "key.csv")
+    results = analyse_answers(answers, **resampling, rng=lambda name: stage.rng("interpret", name))
+    checks = results.checks.rename(columns={"reader": "pathologist", "failed_items": "failed on"}).replace("", "–")
+    display(Markdown(answers.summary_text()), checks.set_index("pathologist"))
 
 # %% [markdown]
 # Whatever cannot be used (unknown codes, words for numbers, contradictions, gaps) would be named and counted here.
@@ -540,14 +533,10 @@ if has_truth:
 
 # %%
 if has_truth:
-    agreed = analysis.agreement_table(filled, key, **resampling, rng=stage.rng("interpret", "agreement"))
-    twice = key.loc[key["kind"] == "repeat", "first_item_id"]
-    agreed = simulated_readers.with_implied(agreed, team, categories, repeated=twice)
-    related = analysis.association_table(
-        filled, key, **resampling, rng=stage.rng("interpret", "association")
-    )
-    figure = review_figures.draw_review(agreed, related, level=interval_level, readers=f"{len(team)} simulated readers")
-    stage.figure("F14_review", figure, data={"agreement": agreed, "association": related},
+    twice = review.key.loc[review.key["kind"] == "repeat", "first_item_id"]
+    agreed = simulated_readers.with_implied(results.agreement, team, categories, repeated=twice)
+    figure = draw_review(agreed, results.association, level=interval_level, readers=f"{len(team)} simulated readers")
+    stage.figure("F14_review", figure, data={"agreement": agreed, "association": results.association},
                  caption="Review of tiles by simulated readers: agreement, and correlation with the contributions.")
 
 # %% [markdown]
@@ -565,21 +554,17 @@ if has_truth:
 # `sarcnet qupath` does it for any slide.
 
 # %%
-from sarcnet.interpret.export import overlay, qupath
 from sarcnet.morphometry.measure import count_status
 
-limit = overlay.colour_limit(*(item.values for item in maps))
-looked = {}
-for place in shown[shown["end"] == "high"].drop_duplicates("centre").index:
-    own = explained.tiles[explained.tiles["patient_id"] == shown.at[place, "patient_id"]]
-    slide_id = heatmap.main_slide(own)
-    paths, looked[place] = qupath.write_slide(
-        stage.dir / "qupath", own[own["slide_id"] == slide_id], file=files[slide_id], geometry=geometry[slide_id], limit=limit,
-        heatmap=maps[place], nuclei_min=nuclei_per_tile_min, truth=nuclei[slide_id] if has_truth else None,
-    )
-    for path in paths.values():
+highest = shown[shown["end"] == "high"].drop_duplicates("centre")["patient_id"]
+exported = write_slide_exports(
+    stage.dir / "qupath", [maps[patient_id] for patient_id in highest], tiles=explained.tiles, files=files,
+    geometry=geometry, nuclei_min=nuclei_per_tile_min, true_nuclei=nuclei if has_truth else None,
+)
+for slide in exported:
+    for path in slide.paths.values():
         stage.output(f"qupath/{path.name}", path=path)
-display(Markdown(count_status(pd.concat(looked.values()))))
+display(Markdown(count_status(pd.concat([slide.tiles for slide in exported]))))
 
 # %% [markdown]
 # Coordinates are pixels of level 0. In QuPath, *Measure → Measurement maps* colours the tiles by their contribution.
@@ -592,17 +577,7 @@ display(Markdown(count_status(pd.concat(looked.values()))))
 # file `viewer.html` beside this run's record opens in any browser, without a network.
 
 # %%
-from sarcnet.interpret.export import viewer
-
-place, note = next(iter(looked)), f"Data: {stage.data_kind}"
-slide_id, title = looked[place]["slide_id"].iloc[0], maps[place].title.replace("\n", ", ")
-page = viewer.make_page(
-    looked[place], file=files[slide_id], geometry=geometry[slide_id], limit=limit, columns=qupath.NUMBERS,
-    title=title, note=note,
-)
-viewer.write_page(stage.output("viewer.html"), page)
-viewer.show(page, instead=viewer.static_picture(maps[place], limit=limit, note=note),
-            caption=f"{title}: contribution of each tile to the score, as the viewer shows it first. {note}.")
+show_viewer(stage.output("viewer.html"), exported[0], note=f"Data: {stage.data_kind}")
 
 # %% [markdown]
 # Go to the reddest tile and to the bluest one. Would you have told them apart without the colours? And are there tiles

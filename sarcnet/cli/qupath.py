@@ -10,11 +10,10 @@ from sarcnet.cli.arguments import add_profile
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.paths import shown
 from sarcnet.compendium.study import Study
-from sarcnet.interpret.export.heatmap import make_heatmap
-from sarcnet.interpret.export.overlay import colour_limit
-from sarcnet.interpret.export.qupath import NUMBERS, write_slide
-from sarcnet.interpret.export.run_outputs import read_finished
-from sarcnet.interpret.export.viewer import FILE_BYTES, make_page, write_page
+from sarcnet.interpret.export.heatmap import make_heatmap, on_one_scale
+from sarcnet.interpret.export.qupath import write_slide_exports
+from sarcnet.interpret.export.run_outputs import read_run_outputs
+from sarcnet.interpret.export.viewer import FILE_BYTES, write_viewer
 from sarcnet.morphometry.measure import count_status
 
 
@@ -40,8 +39,8 @@ def run_qupath(run_dir: Path, slide_ids: Sequence[str], *, into: Path, nuclei_mi
     Raises:
         SarcnetError: notebooks have not finished, or naming every slide that was not explained.
     """
-    finished = read_finished(run_dir)
-    explained = set(finished.tiles["slide_id"])
+    outputs = read_run_outputs(run_dir)
+    explained = set(outputs.tiles["slide_id"])
     faults = ErrorCollector()
     for slide_id in slide_ids:
         if slide_id not in explained:
@@ -49,24 +48,18 @@ def run_qupath(run_dir: Path, slide_ids: Sequence[str], *, into: Path, nuclei_mi
                 f"{slide_id} has no explained tiles in {shown(run_dir)}, whose slides are like {min(explained)}."
             )
     faults.raise_if_any("The slides cannot be written")
-    geometry = finished.geometry(set(slide_ids))
-    own = {slide_id: finished.tiles[finished.tiles["slide_id"] == slide_id] for slide_id in slide_ids}
-    maps = {
-        slide_id: make_heatmap(tiles, file=finished.files[slide_id], geometry=geometry[slide_id], title=slide_id)
-        for slide_id, tiles in own.items()
-    }
-    limit = colour_limit(*(item.values for item in maps.values()))
-    for slide_id, tiles in own.items():
-        file, place = finished.files[slide_id], geometry[slide_id]
-        _, measured = write_slide(
-            into, tiles, file=file, geometry=place, heatmap=maps[slide_id], limit=limit, nuclei_min=nuclei_min,
-            truth=finished.true_nuclei.get(slide_id),
-        )  # fmt: skip
-        page = make_page(
-            measured, file=file, geometry=place, limit=limit, title=slide_id, note=f"Data: {finished.data_kind}",
-            columns=NUMBERS, bytes_max=FILE_BYTES,
-        )  # fmt: skip
-        write_page(into / f"{slide_id}.html", page)
-        print(f"{slide_id}: {count_status(measured)}")
+    geometry = outputs.geometry(slide_ids)
+    tiles = {slide_id: outputs.tiles[outputs.tiles["slide_id"] == slide_id] for slide_id in slide_ids}
+    maps = [
+        make_heatmap(own, file=outputs.files[slide_id], geometry=geometry[slide_id], title=slide_id)
+        for slide_id, own in tiles.items()
+    ]
+    slides = write_slide_exports(
+        into, on_one_scale(maps), tiles=outputs.tiles, files=outputs.files, geometry=geometry, nuclei_min=nuclei_min,
+        true_nuclei=outputs.true_nuclei,
+    )  # fmt: skip
+    for slide_id, slide in zip(tiles, slides, strict=True):
+        write_viewer(into / f"{slide_id}.html", slide, note=f"Data: {outputs.data_kind}", bytes_max=FILE_BYTES)
+        print(f"{slide_id}: {count_status(slide.tiles)}")
     print(f"For QuPath, and as pages for a browser, in {shown(into)}.")
     return 0

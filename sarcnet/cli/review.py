@@ -13,11 +13,9 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.paths import shown
 from sarcnet.compendium.study import Study
-from sarcnet.interpret.explain.tiles import see_tiles
-from sarcnet.interpret.export.run_outputs import read_finished
-from sarcnet.interpret.review.analysis import agreement_table, association_table, check_readers
-from sarcnet.interpret.review.design import choose_tiles, make_review
-from sarcnet.interpret.review.parse import read_key, read_sheets, told
+from sarcnet.interpret.export.run_outputs import read_run_outputs
+from sarcnet.interpret.review.analysis import analyse_answers
+from sarcnet.interpret.review.parse import read_answers
 from sarcnet.interpret.review.sheet import write_review
 
 
@@ -26,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = add_actions(parser)
     export = actions.add_parser("export", help="write a blinded sheet from a finished run")
     add_profile(export)
-    export.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="gets for_readers/ and key.csv")
+    export.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="gets for_pathologists/ and key.csv")
     for name, count, text in (
         ("tiles", 60, "tiles"),
         ("repeats", 12, "tiles seen twice"),
@@ -36,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         export.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"{text} (default: %(default)s)")
     export.add_argument("--seed", type=int, required=True, help="keep it to yourself: it decides codes and order")
     export.set_defaults(run=export_sheet)
-    reading = actions.add_parser("import", help="check filled sheets, and say what readers agree on and see")
+    reading = actions.add_parser("import", help="check filled sheets, and say what pathologists agree on and see")
     reading.add_argument("key", type=Path, help="key.csv of the review")
-    reading.add_argument("sheets", type=Path, nargs="+", help="filled tables, one per reader")
+    reading.add_argument("sheets", type=Path, nargs="+", help="filled tables, one per pathologist")
     reading.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="folder that gets the tables")
     reading.add_argument("--bootstrap-samples", type=int, default=2000, metavar="N", help="default: %(default)s")
     reading.add_argument("--interval-level", type=float, default=0.95, metavar="SHARE", help="default: %(default)s")
@@ -61,7 +59,7 @@ def import_sheets(options: argparse.Namespace) -> int:
 def run_export(
     run_dir: Path, *, into: Path, tiles: int, repeats: int, checks: int, patient_tiles_max: int, seed: int
 ) -> int:
-    """Write `into`/for_readers and `into`/key.csv from the contributions that notebook 06 left in `run_dir`.
+    """Write `into`/for_pathologists and `into`/key.csv from the contributions that notebook 06 left in `run_dir`.
 
     Raises:
         SarcnetError: notebooks have not finished, a slide cannot be read, or there is a review in `into` already.
@@ -71,15 +69,16 @@ def run_export(
         raise SarcnetError(
             f"{shown(key)} is there already, and without it answers cannot be read: name another folder."
         )
-    run = read_finished(run_dir)
-    rng = seeds.rng(seed, "review")
-    chosen = choose_tiles(run.tiles, count=tiles, per_patient_max=patient_tiles_max, rng=rng)
-    seen = see_tiles(chosen, files=run.files, geometry=run.geometry(set(chosen["slide_id"])))
-    review = make_review(seen, repeats=repeats, checks=checks, rng=rng)
-    write_review(review, for_readers=into / "for_readers", key=key, note=f"Data: {run.data_kind}")
+    outputs = read_run_outputs(run_dir)
+    review = write_review(
+        outputs.tiles, count=tiles, repeats=repeats, checks=checks, per_patient_max=patient_tiles_max, files=outputs.files,
+        geometry=outputs.geometry(outputs.files), folder=into, note=f"Data: {outputs.data_kind}", rng=seeds.rng(seed, "review"),
+    )  # fmt: skip
+    chosen = review.key[review.key["kind"] == "tile"]
     print(
         f"Sheet {review.sheet_id}: {len(chosen)} tiles of {chosen['patient_id'].nunique()} patients ({tiles} were asked for), "
-        f"{repeats} of them twice, {checks} checks.\nHand on {shown(into / 'for_readers')}, keep {shown(key)}."
+        f"{repeats} of them twice, {checks} checks.\n"
+        f"Hand on {shown(into / 'for_pathologists')}, keep {shown(key)}."
     )
     return 0
 
@@ -90,23 +89,20 @@ def run_import(key: Path, sheets: Sequence[Path], *, into: Path, samples: int, l
     Raises:
         SarcnetError: the key or a sheet cannot be used at all; answers that cannot be used are reported, not refused.
     """
-    known = read_key(key)
-    filled = read_sheets(sheets, key=known)
-    agree = partial(agreement_table, filled, known, samples=samples, level=level)
-    relate = partial(association_table, filled, known, samples=samples, level=level)
+    answers = read_answers(sheets, key=key)
+    results = analyse_answers(answers, samples=samples, level=level, rng=partial(seeds.rng, seed))
     tables = {
-        "answers": filled.answers.merge(known.drop(columns="sheet_id"), on="item_id", validate="many_to_one"),
-        "comments": filled.comments,
-        "problems": filled.problems,
-        "checks": check_readers(filled, known),
-        "agreement": agree(rng=seeds.rng(seed, "agreement")),
-        "association": relate(rng=seeds.rng(seed, "association")),
+        "answers": answers.answers.merge(answers.key.drop(columns="sheet_id"), on="item_id", validate="many_to_one"),
+        "comments": answers.comments,
+        "problems": answers.problems,
+        **vars(results),
     }
     for name, table in tables.items():
         with atomic_path(into / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
-    print(told(filled))
-    for name, said in (("checks", "Checks"), ("agreement", "Agreement, κ"), ("association", "With the contributions")):
-        print(f"\n{said}:\n{tables[name].round(3).to_string(index=False)}")
+    print(answers.summary_text())
+    titles = {"checks": "Checks", "agreement": "Agreement, κ", "association": "With the contributions"}
+    for name, title in titles.items():
+        print(f"\n{title}:\n{tables[name].round(3).to_string(index=False)}")
     print(f"\nTables are in {shown(into)}.")
     return 0

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.explain.tiles import SeenTile
-from sarcnet.interpret.export.heatmap import HeatMap
+from sarcnet.interpret.export.heatmap import COLOURS, OPACITY, HeatMap, colour_limit
 from sarcnet.model.names import variable_words
 from virtual_cohort.experiments.ground_truth import PATTERNS
 
-RAISES_LOWERS = "RdBu_r"  # red raises the score, blue lowers it; told apart by colour-blind readers
 BAR_UM = 200.0
 PER_ROW = 4
 
@@ -36,20 +35,19 @@ def draw_heatmaps(
     figure, axes = plt.subplots(2 * rows, columns, figsize=(2.6 * columns + 1.0, 5.2 * rows), squeeze=False)
     for ax in axes.ravel():
         ax.axis("off")
-    sizes = np.abs(np.concatenate([item.values[np.isfinite(item.values)] for item in maps]))
-    limit = float(np.quantile(sizes, 0.98)) if len(sizes) else 1.0
+    limit = colour_limit(*(item.values for item in maps))
     norm = Normalize(-limit, limit)
     for place, item in enumerate(maps):
         row, column = divmod(place, columns)
         plain, covered = axes[2 * row][column], axes[2 * row + 1][column]
         for ax in (plain, covered):
             ax.imshow(item.picture)
-        covered.imshow(np.ma.masked_invalid(item.values), cmap=RAISES_LOWERS, norm=norm, alpha=0.6)
+        covered.imshow(np.ma.masked_invalid(item.values), cmap=COLOURS, norm=norm, alpha=OPACITY)
         if item.tissue is not None and item.tissue.any() and not item.tissue.all():
             covered.contour(item.tissue, levels=[0.5], colors="black", linewidths=0.6)
         plain.set_title(item.title, fontsize="small")
         _bar(covered, um_per_px=float(item.mpp), shape=item.picture.shape)
-    mappable = plt.cm.ScalarMappable(norm=norm, cmap=RAISES_LOWERS)
+    mappable = plt.cm.ScalarMappable(norm=norm, cmap=COLOURS)
     bar = figure.colorbar(mappable, ax=axes.ravel().tolist(), shrink=0.5, aspect=30, extend="both")
     bar.set_label("contribution of a tile, log-odds")
     if points_per_log_odds is not None:

@@ -26,7 +26,8 @@ import pandas as pd
 from sarcnet.compendium.manifest import machine
 from sarcnet.compendium.seeds import rng
 from sarcnet.interpret.export.heatmap import make_heatmap
-from sarcnet.interpret.export.viewer import make_page, write_page
+from sarcnet.interpret.export.pages import write_page
+from sarcnet.interpret.export.viewer import make_page
 from sarcnet.interpret.figures import draw_heatmaps
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_members

@@ -9,8 +9,8 @@ import pandas as pd
 
 from sarcnet.interpret.explain.tiles import SeenTile
 from sarcnet.interpret.review.design import WHERE_FROM, make_review
-from sarcnet.interpret.review.parse import read_key, read_sheets
-from sarcnet.interpret.review.sheet import write_review
+from sarcnet.interpret.review.parse import read_answers
+from sarcnet.interpret.review.sheet import write_sheet
 
 
 def begin(tab, reader: str) -> None:
@@ -26,7 +26,7 @@ def test_a_reader_fills_the_sheet_offline_and_the_answers_come_back(tab, tmp_pat
     row = pd.Series(dict.fromkeys(WHERE_FROM, 1.0) | dict.fromkeys(["patient_id", "centre", "slide_id"], "p"))
     seen = [SeenTile(row, generator.integers(90, 220, (64, 64, 3)).astype(np.uint8), 112.0) for _ in range(3)]
     made = make_review(seen, repeats=1, checks=1, rng=generator)
-    sheet, _, key = write_review(made, for_readers=tmp_path / "out", key=tmp_path / "key.csv", note="Simulated data")
+    sheet, _, key = write_sheet(made, folder=tmp_path / "review", note="Simulated data").paths
     tab.open(sheet)
     begin(tab, "Jo")
     assert tab.evaluate("document.getElementById('note').textContent") == "Simulated data"
@@ -57,7 +57,7 @@ def test_a_reader_fills_the_sheet_offline_and_the_answers_come_back(tab, tmp_pat
     while not found.is_file():
         assert time.monotonic() < end, "nothing was downloaded"
         time.sleep(0.05)
-    filled = read_sheets([found], key=read_key(key))
+    filled = read_answers([found], key=key)
     answers = filled.answers.set_index(["item_id", "question"])
     first, second = (item.item_id for item in made.items[:2])
     assert answers.loc[first, "answer"].tolist() == [0, 1, -1, 2, 3]

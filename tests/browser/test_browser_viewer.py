@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sarcnet.interpret.export.viewer import in_notebook, make_page, write_page
+from sarcnet.interpret.export.pages import page_frame, write_page
+from sarcnet.interpret.export.viewer import make_page
 from sarcnet.morphometry.geometry import TileGeometry
 
 FIRST_PICTURE_MS = 2000
@@ -111,7 +112,7 @@ def test_the_viewer_shows_moves_colours_and_tells(tab, page, tmp_path):
 
 def test_the_frame_works_inside_another_page(tab, page, tmp_path):
     """As in a notebook, live or exported: the page around stays as it is."""
-    around = f"<!DOCTYPE html><body><p id=canvas>text</p>{in_notebook(page, height_px=500).data}</body>"
+    around = f"<!DOCTYPE html><body><p id=canvas>text</p>{page_frame(page, title='viewer', height_px=500).data}</body>"
     path = tmp_path / "exported.html"
     path.write_text(around, encoding="utf-8")
     tab.open(path)

@@ -54,7 +54,7 @@ def test_a_run_becomes_a_sheet_and_filled_sheets_become_tables(finished, tmp_pat
     settings = {"tiles": 9, "repeats": 3, "checks": 2, "patient_tiles_max": 3, "seed": 7}
     assert run_export(finished, into=tmp_path / "review", **settings) == 0
     assert "9 tiles of 4 patients (9 were asked for), 3 of them twice, 2 checks" in capsys.readouterr().out
-    assert "Data: simulated" in (tmp_path / "review" / "for_readers" / "sheet.html").read_text(encoding="utf-8")
+    assert "Data: simulated" in (tmp_path / "review" / "for_pathologists" / "sheet.html").read_text(encoding="utf-8")
     key = read_key(tmp_path / "review" / "key.csv")
     with pytest.raises(SarcnetError, match="is there already"):
         run_export(finished, into=tmp_path / "review", **settings)

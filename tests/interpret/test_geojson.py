@@ -21,11 +21,11 @@ from sarcnet.interpret.export.geojson import (
     outlines,
     signed_area,
     tile_features,
-    true_nuclei,
+    true_nuclei_of,
     write_geojson,
 )
-from sarcnet.interpret.export.heatmap import HeatMap, make_heatmap
-from sarcnet.interpret.export.overlay import colour_limit, coloured, write_overlay_ome_tiff, write_overlay_png
+from sarcnet.interpret.export.heatmap import HeatMap, colour_limit, coloured, make_heatmap
+from sarcnet.interpret.export.overlay import write_overlay_ome_tiff, write_overlay_png
 from sarcnet.morphometry.geometry import TileGeometry
 from sarcnet.morphometry.nuclear_table import nuclear_table
 
@@ -207,7 +207,7 @@ def test_true_nuclei_have_their_true_area_and_centre(tmp_path):
     table = pd.DataFrame(
         {"x_um": [10.0, 50.0], "y_um": [20.0, 5.0], "area_um2": [40.0, 90.0], "class": ["tumour", "alien"]}
     )
-    features = true_nuclei(table, slide_id="s", mpp=0.25)
+    features = true_nuclei_of(table, slide_id="s", mpp=0.25)
     assert rule_breaks(write_geojson(tmp_path / "t.geojson", features).read_text(encoding="utf-8")) == []
     ring = np.array(features[0]["geometry"]["coordinates"][0][:-1])
     assert ring.mean(axis=0) == pytest.approx([40, 80], abs=0.01)
@@ -219,7 +219,7 @@ def test_true_nuclei_have_their_true_area_and_centre(tmp_path):
 def heatmap() -> HeatMap:
     values = np.full((30, 40), np.nan)
     values[0:10, 0:20], values[10:20, 20:40] = 0.2, -0.1
-    return HeatMap("s", np.full((30, 40, 3), 200, np.uint8), 2.5, values)
+    return HeatMap('S "1" <IB>', "title", np.full((30, 40, 3), 200, np.uint8), 2.5, values, 0.2)
 
 
 def test_overlay_colours_are_clear_outside_and_red_where_the_score_rises():
@@ -233,11 +233,11 @@ def test_overlay_colours_are_clear_outside_and_red_where_the_score_rises():
 
 def test_overlays_are_read_back_with_their_resolution(tmp_path):
     made = heatmap()
-    png = write_overlay_png(tmp_path / "s.overlay.png", made, limit=0.2)
+    png = write_overlay_png(tmp_path / "s.overlay.png", made)
     with Image.open(png) as image:
         assert (image.size, image.mode) == ((40, 30), "RGBA")
         assert 25_400 / image.info["dpi"][0] == pytest.approx(2.5, rel=1e-4)
-    ome = write_overlay_ome_tiff(tmp_path / "s.overlay.ome.tif", made, name='S "1" <IB>')
+    ome = write_overlay_ome_tiff(tmp_path / "s.overlay.ome.tif", made)
     with tifffile.TiffFile(ome) as file:
         assert file.is_ome
         facts = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
@@ -249,7 +249,7 @@ def test_overlays_are_read_back_with_their_resolution(tmp_path):
         assert 1e4 / (across[0] / across[1]) == pytest.approx(2.5)
         assert down == tifffile.RESUNIT.CENTIMETER
     with pytest.raises(SarcnetError, match=r"must end in \.ome\.tif"):
-        write_overlay_ome_tiff(tmp_path / "s.tif", made, name="s")
+        write_overlay_ome_tiff(tmp_path / "s.tif", made)
 
 
 def test_a_slide_is_written_whole_and_its_nuclei_lie_where_they_were_painted(tmp_path, write_slide):
@@ -266,9 +266,10 @@ def test_a_slide_is_written_whole_and_its_nuclei_lie_where_they_were_painted(tmp
          "strength": [0.2, -0.2], "attention": [0.5, 0.5]}, index=[7, 3],
     )  # fmt: skip
     made = make_heatmap(tiles, file=file, geometry=place, title="s")
-    paths, measured = qupath.write_slide(
-        tmp_path / "out", tiles, file=file, geometry=place, heatmap=made, limit=0.1, nuclei_min=4
-    )  # fmt: skip
+    [exported] = qupath.write_slide_exports(
+        tmp_path / "out", [made], tiles=tiles, files={"s": file}, geometry={"s": place}, nuclei_min=4
+    )
+    paths, measured = exported.paths, exported.tiles
     assert sorted(path.name for path in paths.values()) == [
         "s.nuclei.geojson", "s.overlay.ome.tif", "s.overlay.png", "s.tiles.geojson",
     ]  # fmt: skip

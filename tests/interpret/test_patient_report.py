@@ -16,6 +16,7 @@ from sarcnet.interpret.explain.contributions import Explanation
 from sarcnet.interpret.explain.tiles import SeenTile
 from sarcnet.interpret.export import patient_report as report
 from sarcnet.interpret.export.heatmap import HeatMap
+from sarcnet.interpret.export.pages import write_page
 
 N = 60
 
@@ -54,22 +55,22 @@ def explained(registry) -> Explanation:
     return Explanation(tiles, clinical, patients, repeats=1, method="a sum", score_gap=0.0, risk_gap=0.0)
 
 
-def pages(explained: Explanation, registry: pd.DataFrame, chosen: list[str], **changed) -> list[report.Page]:
+def pages(explained: Explanation, registry: pd.DataFrame, chosen: list[str], **changed) -> list[report.PatientReport]:
     picture = np.full((40, 50, 3), 230, np.uint8)
-    heat = HeatMap("t", picture, 20.0, np.where(np.arange(50) < 20, 0.3, np.nan) * np.ones((40, 1)))
+    heat = HeatMap("s", "t", picture, 20.0, np.where(np.arange(50) < 20, 0.3, np.nan) * np.ones((40, 1)), 0.3)
 
     def see(rows: pd.DataFrame) -> list[SeenTile]:
         return [SeenTile(row, np.zeros((8, 8, 3), np.uint8), 112.0) for _, row in rows.iterrows()]
 
     facts = {
-        "kind": "simulated",
+        "data_kind": "simulated",
         "model": "sarcnet_pooled",
         "horizon_months": 60.0,
         "level": 0.95,
         "endpoint": METASTASIS,
     }
     given = {"registry": registry, "maps": dict.fromkeys(chosen[1:], heat), "see": see, "true_risks": None, **facts}
-    return report.make_pages(explained, chosen, **{**given, **changed})
+    return report.make_reports(explained, chosen, **{**given, **changed})
 
 
 def test_patients_alike_are_the_nearest_and_counted_right(explained, registry):
@@ -118,8 +119,8 @@ def test_page_says_what_stands_in_the_tables(explained, registry):
     assert "the true risk is known: 33%" in html
     assert "<td>depth</td><td>not recorded</td>" in html
     assert "<td>age</td><td>60 years</td>" in html
-    assert re.findall(r"class='n'>([^<]+)<", html) == ["+0.50", "+0.20", "+0.05"]  # slide, then by size
-    assert len(re.findall(r"<img src='data:image/jpeg", html)) == 1 + 3  # the map; three tiles, none shown twice
+    assert re.findall(r'class="n">([^<]+)<', html) == ["+0.50", "+0.20", "+0.05"]  # slide, then by size
+    assert len(re.findall(r'<img src="data:image/jpeg', html)) == 1 + 3  # the map; three tiles, none shown twice
 
 
 def test_patient_without_a_slide_has_a_page(explained, registry):
@@ -129,7 +130,7 @@ def test_patient_without_a_slide_has_a_page(explained, registry):
 
 
 def test_real_patients_are_not_called_simulated_and_names_are_escaped(explained, registry):
-    page = pages(explained, registry, ["P20"], kind="private")[0]
+    page = pages(explained, registry, ["P20"], data_kind="private")[0]
     assert "Private data. Not for clinical use." in page.html()
     assert "true risk" not in page.html()
     page.patient["patient_id"] = "<script>"
@@ -141,8 +142,8 @@ def test_page_prints_on_one_sheet_and_asks_for_nothing(explained, registry, tmp_
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium here to print with")
-    path = report.write_pages(pages(explained, registry, ["P00", "P20"]), folder=tmp_path)[1]
-    html = path.read_text()
+    html = pages(explained, registry, ["P00", "P20"])[1].html()
+    path = write_page(tmp_path / "P20.html", html)
     assert not re.search(r"(src|href)=['\"](?!data:)", html)
     pdf = tmp_path / "page.pdf"
     command = [

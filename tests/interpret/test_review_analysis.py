@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,11 @@ from scipy.stats import spearmanr
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.interpret.explain.tiles import SeenTile
-from sarcnet.interpret.review.analysis import agreement_table, association_table, check_readers, weighted_spearman
+from sarcnet.interpret.review.analysis import agreement_table, association_table, check_pathologists, weighted_spearman
 from sarcnet.interpret.review.design import QUESTIONS, make_review
-from sarcnet.interpret.review.kappa import cluster_weights, kappa_of_joint
-from sarcnet.interpret.review.parse import read_sheets
+from sarcnet.interpret.review.kappa import cluster_weights, weighted_kappa
+from sarcnet.interpret.review.parse import read_answers
+from sarcnet.interpret.review.sheet import write_sheet
 from sarcnet.morphometry.geometry import TileGeometry
 from virtual_cohort.experiments.simulated_readers import (
     SimulatedReader,
@@ -31,11 +34,11 @@ def test_weighted_spearman_is_that_of_the_repeated_rows():
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 4, 40).astype(float), generator.normal(size=40)
     weights = cluster_weights(np.arange(40) // 4, samples=30, rng=generator)
-    found = weighted_spearman(x, y, weights=weights)
+    found = weighted_spearman(x, y, weights)
     for row, value in zip(weights.astype(int), found, strict=True):
         index = np.repeat(np.arange(40), row)
         assert value == pytest.approx(spearmanr(x[index], y[index]).statistic)
-    assert np.isnan(weighted_spearman(np.ones(40), y, weights=weights)).all()
+    assert np.isnan(weighted_spearman(np.ones(40), y, weights)).all()
 
 
 def test_chances_by_hand():
@@ -57,8 +60,8 @@ def test_implied_kappa_is_that_of_very_many_drawn_tiles():
         return np.bincount(a * 4 + b, minlength=16).reshape(4, 4)
 
     pairs = [joint(views[a][0], views[b][0]) for a, b in ((0, 1), (0, 2), (1, 2))]
-    weighted = np.mean([kappa_of_joint(pair, weighting="quadratic") for pair in pairs])
-    within = kappa_of_joint(sum(joint(*both) for both in views), weighting="quadratic")
+    weighted = np.mean([weighted_kappa(pair) for pair in pairs])
+    within = weighted_kappa(sum(joint(*both) for both in views))
     assert implied_kappa(READERS, true, measure="weighted") == pytest.approx(weighted, abs=0.01)
     assert implied_kappa(READERS, true, measure="within") == pytest.approx(within, abs=0.01)
     shares = np.mean([np.bincount(view[0], minlength=4) / len(many) for view in views], axis=0)
@@ -112,14 +115,15 @@ def reviewed(tmp_path_factory):
     by_item = categories.loc[tiles["tile"].astype(int)].set_index(tiles["item_id"])
     for reader in READERS:
         fill_sheet(reader, made.key, by_item, path=folder / f"{reader.name}.csv", rng=generator)
-    filled = read_sheets(sorted(folder.glob("*.csv")), key=made.key)
-    return filled, made.key, by_item
+    write_sheet(made, folder=folder / "review", note="Simulated")
+    return read_answers(sorted(folder.glob("*.csv")), key=folder / "review" / "key.csv"), by_item
 
 
 def test_the_agreement_found_is_what_the_known_error_implies(reviewed):
-    filled, key, by_item = reviewed
+    filled, by_item = reviewed
     assert filled.problems.empty
-    found = agreement_table(filled, key, **BOOTSTRAP, rng=np.random.default_rng(0))
+    found = agreement_table(filled, **BOOTSTRAP, rng=np.random.default_rng(0))
+    key = filled.key
     repeated = key.loc[key["kind"] == "repeat", "first_item_id"]
     found = with_implied(found, READERS, by_item, repeated=repeated)
     inside = (found["low"] <= found["implied"]) & (found["implied"] <= found["high"])
@@ -131,8 +135,8 @@ def test_the_agreement_found_is_what_the_known_error_implies(reviewed):
 
 
 def test_patterns_that_move_the_score_are_found_and_the_others_are_not(reviewed):
-    filled, key, _ = reviewed
-    found = association_table(filled, key, **BOOTSTRAP, rng=np.random.default_rng(0)).set_index("question")
+    filled, _ = reviewed
+    found = association_table(filled, **BOOTSTRAP, rng=np.random.default_rng(0)).set_index("question")
     assert found.loc["cellularity", "low"] > 0.3
     assert found.loc["necrosis", "high"] < -0.3
     assert (found.loc[["cellularity", "necrosis"], "p"] < 0.05).all()
@@ -142,23 +146,23 @@ def test_patterns_that_move_the_score_are_found_and_the_others_are_not(reviewed)
 
 
 def test_who_does_not_look_fails_the_checks(reviewed):
-    filled, key, _ = reviewed
-    assert check_readers(filled, key)["failed"].tolist() == [0, 0, 0]
-    checks = key[key["kind"] == "check"]
+    filled, _ = reviewed
+    assert check_pathologists(filled)["failed"].tolist() == [0, 0, 0]
+    checks = filled.key[filled.key["kind"] == "check"]
     answers = filled.answers.copy()
     asked = checks.loc[checks["expected"] == "3", "item_id"].iloc[0]
     glass = checks.loc[checks["expected"] != "3", "item_id"].iloc[0]
     answers.loc[(answers["reader"] == "A") & (answers["item_id"] == asked), "answer"] = 2
     answers.loc[(answers["reader"] == "B") & (answers["item_id"] == glass), ["answer", "state"]] = (-1, "cannot judge")
-    careless = type(filled)(answers, filled.comments, filled.problems)
-    found = check_readers(careless, key).set_index("reader")
+    careless = replace(filled, answers=answers)
+    found = check_pathologists(careless).set_index("reader")
     assert found["failed"].to_dict() == {"A": 1, "B": 0, "C": 0}
     assert found.loc["A", "failed_items"] == asked
 
 
 def test_one_reader_agrees_with_nobody_but_himself(reviewed):
-    filled, key, _ = reviewed
-    alone = type(filled)(filled.answers[filled.answers["reader"] == "A"], filled.comments, filled.problems)
-    found = agreement_table(alone, key, **BOOTSTRAP, rng=np.random.default_rng(0)).set_index(["question", "measure"])
+    filled, _ = reviewed
+    alone = replace(filled, answers=filled.answers[filled.answers["reader"] == "A"])
+    found = agreement_table(alone, **BOOTSTRAP, rng=np.random.default_rng(0)).set_index(["question", "measure"])
     assert np.isnan(found.loc[("mitoses", "fleiss"), "kappa"])
     assert found.loc[("mitoses", "within"), "kappa"] > 0.5

@@ -16,8 +16,8 @@ from PIL import Image
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.interpret.explain.tiles import SeenTile
 from sarcnet.interpret.review.design import CODE_LENGTH, QUESTIONS, choose_tiles, make_review
-from sarcnet.interpret.review.parse import read_key, read_sheets, told
-from sarcnet.interpret.review.sheet import page, write_review
+from sarcnet.interpret.review.parse import read_answers, read_key
+from sarcnet.interpret.review.sheet import page, write_sheet
 
 
 def cohort(patients: int = 20, tiles: int = 10) -> pd.DataFrame:
@@ -85,12 +85,10 @@ def test_order_is_shuffled_repeats_lie_apart_and_checks_are_marked():
 def test_the_sheet_reveals_no_score_patient_slide_hospital_or_kind(tmp_path):
     """Every text of the page is known: codes, questions, pictures. Pictures carry no metadata."""
     made = review()
-    sheet, table, key = write_review(
-        made, for_readers=tmp_path / "for_readers", key=tmp_path / "key.csv", note="Simulated"
-    )
+    sheet, table, key = write_sheet(made, folder=tmp_path, note="Simulated").paths
     assert sorted(path.name for path in sheet.parent.iterdir()) == ["answers.csv", "sheet.html"]
     text = sheet.read_text(encoding="utf-8")
-    data = json.loads(re.search(r"^const D = (.*);$", text, re.MULTILINE)[1])
+    data = json.loads(re.search(r'<script id="data" type="application/json">(.*)</script>', text)[1])
     assert set(data) == {"sheet", "note", "columns", "cannotJudge", "questions", "items", "tileUm", "barUm"}
     assert all(set(item) == {"id", "src"} for item in data["items"])
     bare = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", text) + table.read_text(encoding="utf-8")
@@ -133,11 +131,11 @@ def test_unreadable_tiles_and_too_many_repeats_are_refused_together():
 def sent(tmp_path):
     """A review of 6 tiles and the writer of filled tables: fill(name, reader, {item: {question: text}}, …)."""
     made = review(count=6, repeats=1, checks=1)
-    write_review(made, for_readers=tmp_path / "out", key=tmp_path / "key.csv", note="Simulated")
-    key = read_key(tmp_path / "key.csv")
+    write_sheet(made, folder=tmp_path, note="Simulated")
+    key = tmp_path / "key.csv"
 
     def fill(name, reader, changes=None, *, extra=(), separator=",", drop=(), sheet=True, bom=False):
-        with (tmp_path / "out" / "answers.csv").open(encoding="utf-8") as file:
+        with (tmp_path / "for_pathologists" / "answers.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         plain = rows[0] | {"reader": reader, **dict.fromkeys(QUESTIONS, "1")}
         for row in rows:
@@ -151,7 +149,7 @@ def sent(tmp_path):
             writer.writerows(rows)
         return path
 
-    return key, fill, list(key["item_id"])
+    return key, fill, list(read_key(key)["item_id"])
 
 
 def test_clean_sheets_come_back_as_they_were_filled(sent):
@@ -160,16 +158,19 @@ def test_clean_sheets_come_back_as_they_were_filled(sent):
         fill("a.csv", "AB", {items[2]: {"atypia": "3", "necrosis": "NA", "comment": "ink, “blue”; odd"}}),
         fill("b.csv", "CD", {items[0]: {"mitoses": " 0 "}}, separator=";", sheet=False, bom=True),
     ]
-    filled = read_sheets(paths, key=key)
+    filled = read_answers(paths, key=key)
     assert filled.problems.empty
-    assert filled.readers == ["AB", "CD"]
+    assert filled.pathologists == ["AB", "CD"]
     answers = filled.answers.set_index(["reader", "item_id", "question"])
     assert len(answers) == 2 * 8 * 5
     assert answers.loc[("AB", items[2], "atypia"), "answer"] == 3
     assert answers.loc[("AB", items[2], "necrosis"), "state"] == "cannot judge"
     assert answers.loc[("CD", items[0], "mitoses"), "answer"] == 0
     assert filled.comments["comment"].tolist() == ["ink, “blue”; odd"]
-    assert "2 readers (AB, CD), 8 tiles: 79 answers, 1 times “cannot judge”, 0 missing; 1 comments." in told(filled)
+    assert (
+        "2 pathologists (AB, CD), 8 tiles: 79 answers, 1 times “cannot judge”, 0 missing; 1 comments."
+        in filled.summary_text()
+    )
 
 
 def test_every_problem_is_named_and_counted_and_none_is_guessed(sent):
@@ -185,7 +186,7 @@ def test_every_problem_is_named_and_counted_and_none_is_guessed(sent):
         ],
         drop=[items[5]],
     )  # fmt: skip
-    filled = read_sheets([path], key=key)
+    filled = read_answers([path], key=key)
     assert filled.problems["problem"].value_counts().to_dict() == {
         "not an answer": 3,
         "missing": 1,
@@ -195,9 +196,9 @@ def test_every_problem_is_named_and_counted_and_none_is_guessed(sent):
         "contradiction": 2,
         "tile without a row": 1,
     }
-    said = told(filled)
+    said = filled.summary_text()
     assert "not an answer: 3 (counts as missing): a.csv row 2, " in said
-    for piece in ("“mild”", "“2-3”", "“4”", "ZZZZZ", "“OTHER”", f"reader AB, {items[5]}"):
+    for piece in ("“mild”", "“2-3”", "“4”", "ZZZZZ", "“OTHER”", f"pathologist AB, {items[5]}"):
         assert piece in said
     answers = filled.answers.set_index(["item_id", "question"])
     assert (answers.loc[items[3], "state"] == "missing").all()
@@ -213,15 +214,15 @@ def test_files_that_cannot_be_used_are_refused_all_at_once(sent, tmp_path):
     paths = [fill("a.csv", "AB"), fill("again.csv", "AB"), fill("nameless.csv", "")]
     paths += [tmp_path / name for name in ("columns.csv", "binary.csv", "empty.csv", "nowhere.csv")]
     with pytest.raises(SarcnetError) as caught:
-        read_sheets(paths, key=key)
+        read_answers(paths, key=key)
     said = str(caught.value)
     assert "6 faults" in said
     for piece in (
-        "AB comes in a.csv and in again.csv", "nameless.csv names no reader in row 2, 3", "columns.csv lacks the columns",
+        "AB comes in a.csv and in again.csv", "nameless.csv names no pathologist in row 2, 3", "columns.csv lacks the columns",
         "binary.csv cannot be read", "empty.csv has no rows", "nowhere.csv cannot be read",
     ):  # fmt: skip
         assert piece in said
     with pytest.raises(SarcnetError, match="No filled sheet"):
-        read_sheets([], key=key)
+        read_answers([], key=key)
     with pytest.raises(SarcnetError, match="lacks sheet_id, position"):
         read_key(tmp_path / "columns.csv")

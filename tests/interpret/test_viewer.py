@@ -15,15 +15,17 @@ from PIL import Image
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.interpret.export import viewer
-from sarcnet.interpret.export.heatmap import HeatMap
+from sarcnet.interpret.export.heatmap import HeatMap, make_heatmap
+from sarcnet.interpret.export.pages import page_frame
 from sarcnet.interpret.export.picture_pyramid import SIDE_PX, build_pyramid
+from sarcnet.interpret.export.qupath import SlideExport
 from sarcnet.morphometry.geometry import TileGeometry
 
 GEOMETRY = TileGeometry(0.5, 112.0, 224)
 
 
 def data_of(page: str) -> dict:
-    return json.loads(re.search(r"^const D = (.*);$", page, re.MULTILINE)[1])
+    return json.loads(re.search(r'<script id="data" type="application/json">(.*)</script>', page)[1])
 
 
 @pytest.fixture
@@ -109,29 +111,37 @@ def test_a_page_without_tiles_or_with_tiles_nowhere_is_refused(slide):
 def test_titles_cannot_break_out_of_script_or_frame(slide):
     page = make(slide, tiles_of(), title='</script><b>"x"</b>')
     assert "</script><b>" not in page
-    frame = viewer.in_notebook(page).data
+    frame = page_frame(page, title="x").data
     assert frame.count('"') == 2 * len(re.findall(r' (?:srcdoc|height|style|title)="', frame))
     assert len(frame.encode()) < 1_500_000
 
 
-def test_a_figure_takes_the_place_of_the_viewer_where_nobody_looks(slide, monkeypatch):
-    said, drawn = [], []
-    monkeypatch.setattr(viewer, "display", said.append)
-    monkeypatch.setattr(viewer.figures, "show", lambda *given, **named: drawn.append((*given, named)))
-    page, figure = make(slide, tiles_of(), bytes_max=100_000), plt.figure()
+def test_a_figure_takes_the_place_of_the_viewer_where_nobody_looks(slide, tmp_path, monkeypatch):
+    shown, drawn = [], []
+    monkeypatch.setattr(viewer, "display", shown.append)
+    monkeypatch.setattr(viewer.figures, "show", lambda figure, caption: drawn.append((figure, caption)))
+    tiles = tiles_of().assign(slide_id="s")
+    heatmap = make_heatmap(tiles, file=slide, geometry=GEOMETRY, title="P1\nrisk 20%")
+    exported = SlideExport(heatmap, tiles, {}, slide, GEOMETRY)
     for alone in (True, False):
         monkeypatch.setattr(viewer, "headless", lambda alone=alone: alone)
-        viewer.show(page, instead=figure, caption="Contributions.")
-    assert drawn == [(figure, {"caption": "Contributions."})]
-    assert said[0].data.startswith("<iframe srcdoc=")
-    assert not plt.fignum_exists(figure.number)
+        viewer.show_viewer(tmp_path / "viewer.html", exported, note="Simulated data")
+    [(figure, caption)] = drawn
+    assert caption.startswith("P1, risk 20%: contribution of each tile")
+    assert caption.endswith("Simulated data.")
+    assert len(figure.axes) == 2
+    plt.close(figure)
+    assert shown[0].data.startswith("<iframe srcdoc=")
+    data = data_of((tmp_path / "viewer.html").read_text(encoding="utf-8"))
+    assert (data["title"], data["limit"], len(data["tiles"])) == ("P1, risk 20%", heatmap.limit, 12)
+    assert data["columns"][2:] == ["nuclei are", "mean nuclear area (µm²)"]
 
 
 def test_the_static_picture_has_the_colours_of_the_map_and_its_units():
     values = np.full((60, 90), np.nan)
     values[:30, :30] = 1.0
-    heatmap = HeatMap("P1", np.full((60, 90, 3), 230, np.uint8), 4.0, values)
-    figure = viewer.static_picture(heatmap, limit=1.0, note="Simulated data")
+    heatmap = HeatMap("s", "P1", np.full((60, 90, 3), 230, np.uint8), 4.0, values, 1.0)
+    figure = viewer.static_picture(heatmap, note="Simulated data")
     assert [text.get_text() for text in figure.texts] == ["Simulated data"]
     slide, bar = figure.axes
     assert slide.get_title() == "P1"

@@ -137,7 +137,7 @@ def test_every_figure_kept_is_shown_with_its_caption(first):
         pictures = [output for output in outputs if "image/png" in output.get("data", {})]
         captions = [output["metadata"].get("image/png", {}).get("alt", "") for output in pictures]
         kept = first.record(name)["figures"]
-        viewers = sum("".join(cell["source"]).count("viewer.show(") for cell in notebook["cells"])
+        viewers = sum("".join(cell["source"]).count("show_viewer(") for cell in notebook["cells"])
         assert captions[: len(kept)] == list(kept.values()), name
         assert len(captions) == len(kept) + viewers, name
         assert all(captions), name

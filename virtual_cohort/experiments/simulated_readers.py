@@ -18,7 +18,7 @@ import pandas as pd
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
 from sarcnet.interpret.review.design import CANNOT_JUDGE, CATEGORIES, QUESTIONS
-from sarcnet.interpret.review.kappa import NO_ANSWER, kappa_of_joint
+from sarcnet.interpret.review.kappa import NO_ANSWER, weighted_kappa
 from sarcnet.interpret.review.sheet import ANSWER_COLUMNS
 from sarcnet.morphometry.geometry import TileGeometry
 
@@ -132,10 +132,10 @@ def implied_kappa(readers: Sequence[SimulatedReader], categories: np.ndarray, *,
     true = np.asarray(categories)
     chances = [reader.chances()[true[true >= 0]] for reader in readers]  # (n, 4) for each reader
     if measure == "within":
-        return float(kappa_of_joint(sum(view.T @ view for view in chances), weighting="quadratic"))
+        return float(weighted_kappa(sum(view.T @ view for view in chances)))
     pairs = [first.T @ second / len(first) for first, second in combinations(chances, 2)]
     if measure == "weighted":
-        return float(np.mean([kappa_of_joint(joint, weighting="quadratic") for joint in pairs]))
+        return float(np.mean([weighted_kappa(joint) for joint in pairs]))
     if measure == "fleiss":
         agree = np.mean([np.trace(joint) for joint in pairs])
         chance = float((np.mean([view.mean(axis=0) for view in chances], axis=0) ** 2).sum())

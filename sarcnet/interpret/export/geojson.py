@@ -149,7 +149,7 @@ def measured_nuclei(
     return found
 
 
-def true_nuclei(table: pd.DataFrame, *, slide_id: str, mpp: Mpp) -> list[Feature]:
+def true_nuclei_of(table: pd.DataFrame, *, slide_id: str, mpp: Mpp) -> list[Feature]:
     """True nuclei of a virtual slide as QuPath detections: polygons of the true area around the true centre.
 
     table: x_um, y_um, area_um2, class. Their true shape is not kept, so it is not shown.

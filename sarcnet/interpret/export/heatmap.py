@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.colors import Normalize
 from PIL import Image
 
+from sarcnet.interpret.explain.contributions import Explanation
 from sarcnet.morphometry.geometry import TileGeometry
 from sarcnet.slides.overview import overview_mpp
 from sarcnet.slides.reader.opening import open_slide
@@ -17,21 +21,40 @@ from sarcnet.slides.reader.units import Mpp
 from sarcnet.slides.tissue import find_tissue
 
 TISSUE_MPP = 8.0  # as notebook 01 does by default
+COLOURS, OPACITY = "RdBu_r", 0.6  # red raises the score, blue lowers it; told apart by colour-blind people
 
 
 @dataclass(frozen=True)
 class HeatMap:
     """Picture of a slide (h, w, 3) uint8 at `mpp` µm/px, and the contribution of the tile over each pixel (h, w).
 
-    NaN where there is no tile that the model saw: nothing is interpolated or smoothed. `tissue` (h, w) bool, the mask
-    that notebook 01 finds.
+    NaN where there is no tile that the model saw: nothing is interpolated or smoothed. Colours end at ± `limit` (log-odds).
+    `tissue` (h, w) bool, the mask that notebook 01 finds.
     """
 
+    slide_id: str
     title: str
     picture: np.ndarray
     mpp: Mpp
     values: np.ndarray
+    limit: float
     tissue: np.ndarray | None = None
+
+
+def colour_limit(*values: np.ndarray) -> float:
+    """Contribution at which the colours of all these heat maps (h, w) end, either way: that of 98 % of the tiled area; 1
+    where there is none.
+    """
+    sizes = np.abs(np.concatenate([np.zeros(0), *(part[np.isfinite(part)] for part in values)]))
+    limit = float(np.quantile(sizes, 0.98)) if len(sizes) else 0.0
+    return limit if limit > 0 else 1.0
+
+
+def coloured(values: np.ndarray, *, limit: float, opacity: float = OPACITY) -> np.ndarray:
+    """(h, w, 4) uint8 RGBA of values (h, w): red raises, blue lowers, full colour at ± limit, transparent where NaN."""
+    colours = mpl.colormaps[COLOURS](Normalize(-limit, limit)(np.nan_to_num(values)))
+    colours[..., 3] = np.isfinite(values) * opacity
+    return np.round(colours * 255).astype(np.uint8)
 
 
 def place_values(tiles: pd.DataFrame, *, shape: tuple[int, int], scale: float, size_px: float) -> np.ndarray:
@@ -64,7 +87,48 @@ def make_heatmap(tiles: pd.DataFrame, *, file: Path, geometry: TileGeometry, tit
     thumbnail = read_thumbnail(info, mpp=overview_mpp(info))
     shape = (thumbnail.image.shape[0], thumbnail.image.shape[1])
     values = place_values(tiles, shape=shape, scale=thumbnail.scale, size_px=geometry.size_px)
-    return HeatMap(title, thumbnail.image, thumbnail.mpp, values, _tissue(thumbnail))
+    slide_id, limit = str(tiles["slide_id"].iloc[0]), colour_limit(values)
+    return HeatMap(slide_id, title, thumbnail.image, thumbnail.mpp, values, limit, _tissue(thumbnail))
+
+
+def on_one_scale(maps: Sequence[HeatMap]) -> list[HeatMap]:
+    """The same heat maps with one limit of the colours, that of all of them together."""
+    limit = colour_limit(*(item.values for item in maps))
+    return [replace(item, limit=limit) for item in maps]
+
+
+def patient_heatmaps(
+    explained: Explanation,
+    *,
+    files: Mapping[str, Path],
+    geometry: Mapping[str, TileGeometry],
+    count: int,
+    horizon_months: float,
+) -> tuple[pd.DataFrame, dict[str, HeatMap]]:
+    """Heat maps of the patients with the highest and the lowest image score in each hospital, all on one colour scale.
+
+    Args:
+        explained: all patients of the training series, their scores taken apart.
+        files: slides by slide_id.
+        geometry: where the tiles lie, by slide_id.
+        count: patients at each end, for each hospital.
+        horizon_months: of the evaluated risk in the title.
+
+    Returns:
+        The patients, rows of `Explanation.patients` with `end` ("high" or "low"), and the heat map of each patient's main
+        slide by patient_id, in the order of the rows.
+
+    Raises:
+        SlideFault: a slide cannot be read.
+    """
+    patients, maps = ends_of_image_score(explained.patients, count=count), []
+    for _, patient in patients.iterrows():
+        tiles = explained.tiles[explained.tiles["patient_id"] == patient["patient_id"]]
+        slide_id = main_slide(tiles)
+        title = patient_title(patient, tiles=tiles, slide_id=slide_id, horizon_months=horizon_months)
+        own = tiles[tiles["slide_id"] == slide_id]
+        maps.append(make_heatmap(own, file=files[slide_id], geometry=geometry[slide_id], title=title))
+    return patients, dict(zip(patients["patient_id"], on_one_scale(maps), strict=True))
 
 
 def _tissue(thumbnail: Thumbnail) -> np.ndarray:

@@ -10,47 +10,27 @@ from __future__ import annotations
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import matplotlib as mpl
 import numpy as np
 import pyvips
-from matplotlib.colors import Normalize
 from PIL import Image
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
-from sarcnet.interpret.export.heatmap import HeatMap
+from sarcnet.interpret.export.heatmap import HeatMap, coloured
 
-COLOURS = "RdBu_r"  # as in the figures
 INCH_UM, METRE_UM, CENTIMETRE_UM = 25_400.0, 1e6, 1e4
-OPACITY = 0.6
 
 
-def colour_limit(*values: np.ndarray) -> float:
-    """Contribution at which the colours of all these heat maps (h, w) end, either way: that of 98 % of the tiled area; 1
-    where there is none.
-    """
-    sizes = np.abs(np.concatenate([own[np.isfinite(own)] for own in values]))
-    limit = float(np.quantile(sizes, 0.98)) if len(sizes) else 0.0
-    return limit if limit > 0 else 1.0
-
-
-def coloured(values: np.ndarray, *, limit: float, opacity: float = OPACITY) -> np.ndarray:
-    """(h, w, 4) uint8 RGBA of values (h, w): red raises, blue lowers, full colour at ± limit, transparent where NaN."""
-    colours = mpl.colormaps[COLOURS](Normalize(-limit, limit)(np.nan_to_num(values)))
-    colours[..., 3] = np.isfinite(values) * opacity
-    return np.round(colours * 255).astype(np.uint8)
-
-
-def write_overlay_png(path: Path, heatmap: HeatMap, *, limit: float) -> Path:
+def write_overlay_png(path: Path, heatmap: HeatMap) -> Path:
     """Colours of the heat map as PNG, at the µm/px of its picture."""
     dpi = INCH_UM / heatmap.mpp
     with atomic_path(path) as temporary:
-        Image.fromarray(coloured(heatmap.values, limit=limit)).save(temporary, "PNG", dpi=(dpi, dpi))
+        Image.fromarray(coloured(heatmap.values, limit=heatmap.limit)).save(temporary, "PNG", dpi=(dpi, dpi))
     return path
 
 
-def write_overlay_ome_tiff(path: Path, heatmap: HeatMap, *, name: str) -> Path:
-    """Values of the heat map as a single-plane OME-TIFF, float32, deflate.
+def write_overlay_ome_tiff(path: Path, heatmap: HeatMap) -> Path:
+    """Values of the heat map as a single-plane OME-TIFF, float32, deflate, named after the slide.
 
     Raises:
         SarcnetError: the name of the file does not end in .ome.tif or .ome.tiff, by which readers know the format.
@@ -59,7 +39,9 @@ def write_overlay_ome_tiff(path: Path, heatmap: HeatMap, *, name: str) -> Path:
         raise SarcnetError(f"{path.name} must end in .ome.tif, so that programs see that it is an OME-TIFF.")
     values = np.ascontiguousarray(heatmap.values, np.float32)
     image = pyvips.Image.new_from_array(values).copy(xres=1000 / heatmap.mpp, yres=1000 / heatmap.mpp)  # px per mm
-    image.set_type(pyvips.GValue.gstr_type, "image-description", ome_xml(values.shape, mpp=heatmap.mpp, name=name))
+    image.set_type(
+        pyvips.GValue.gstr_type, "image-description", ome_xml(values.shape, mpp=heatmap.mpp, name=heatmap.slide_id)
+    )
     with atomic_path(path) as temporary:
         image.tiffsave(str(temporary), compression="deflate", tile=True, tile_width=256, tile_height=256, resunit="cm")
     return path

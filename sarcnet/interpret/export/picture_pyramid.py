@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sarcnet.interpret.export.pages import jpeg_url
 from sarcnet.slides.overview import overview_mpp
 from sarcnet.slides.reader.opening import SlideInfo, open_slide
 from sarcnet.slides.reader.thumbnail import read_thumbnail
@@ -85,13 +84,6 @@ def cut(picture: np.ndarray) -> list[list[str]]:
     """Picture (h, w, 3) uint8 in tiles of SIDE_PX, as data URLs, row by row."""
     height, width = picture.shape[:2]
     return [
-        [jpeg_url(picture[y : y + SIDE_PX, x : x + SIDE_PX]) for x in range(0, width, SIDE_PX)]
+        [jpeg_url(picture[y : y + SIDE_PX, x : x + SIDE_PX], quality=JPEG_QUALITY) for x in range(0, width, SIDE_PX)]
         for y in range(0, height, SIDE_PX)
     ]
-
-
-def jpeg_url(picture: np.ndarray) -> str:
-    """data:image/jpeg;base64,… of (h, w, 3) uint8."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sarcnet.interpret.explain.tiles import see_tiles
-from sarcnet.interpret.export.geojson import Feature, measured_nuclei, tile_features, true_nuclei, write_geojson
+from sarcnet.interpret.export.geojson import Feature, measured_nuclei, tile_features, true_nuclei_of, write_geojson
 from sarcnet.interpret.export.heatmap import HeatMap
 from sarcnet.interpret.export.overlay import write_overlay_ome_tiff, write_overlay_png
 from sarcnet.morphometry.geometry import TileGeometry
@@ -38,47 +39,74 @@ NUMBERS = {
 }
 
 
-def write_slide(
+@dataclass(frozen=True)
+class SlideExport:
+    """One explained slide as written for QuPath.
+
+    heatmap: of the slide. paths: files by kind. file: the slide itself, `geometry` of its tiles.
+    tiles: rows of `Explanation.tiles` of this slide with the columns of MEASURES, `nuclei` and `status`; a tile that cannot
+        be read is "unreadable", has no nuclei and keeps its place.
+    """
+
+    heatmap: HeatMap
+    tiles: pd.DataFrame
+    paths: dict[str, Path]
+    file: Path
+    geometry: TileGeometry
+
+
+def write_slide_exports(
     folder: Path,
-    tiles: pd.DataFrame,
+    maps: Sequence[HeatMap],
     *,
-    file: Path,
-    geometry: TileGeometry,
-    heatmap: HeatMap,
-    limit: float,
+    tiles: pd.DataFrame,
+    files: Mapping[str, Path],
+    geometry: Mapping[str, TileGeometry],
     nuclei_min: int,
-    truth: Path | None = None,
-) -> tuple[dict[str, Path], pd.DataFrame]:
-    """Write `<slide_id>.tiles.geojson`, `.nuclei.geojson`, `.overlay.png`, `.overlay.ome.tif` and, with truth,
-    `.true_nuclei.geojson`.
+    true_nuclei: Mapping[str, Path] | None = None,
+) -> list[SlideExport]:
+    """Write of each slide `<slide_id>.tiles.geojson`, `.nuclei.geojson`, `.overlay.png`, `.overlay.ome.tif` and, where the
+    true nuclei are known, `.true_nuclei.geojson`: what QuPath opens over the slide.
 
     Args:
-        tiles: of this slide, as in `Explanation.tiles`.
-        file: the slide.
-        geometry: where its tiles lie.
-        heatmap: of this slide.
-        limit: contribution at which the colours of the PNG end.
+        folder: gets the files.
+        maps: heat maps of the slides.
+        tiles: `Explanation.tiles`, of these slides and perhaps others.
+        files: slides by slide_id.
+        geometry: where the tiles lie, by slide_id.
         nuclei_min: whole nuclei a tile needs for means over nuclei.
-        truth: table of the true nuclei, of a virtual slide.
+        true_nuclei: tables of the true nuclei by slide_id, where slides are simulated.
 
     Returns:
-        Paths by kind of file, and the tiles with the columns of MEASURES, `nuclei` and `status`; a tile that cannot be read
-        is "unreadable", has no nuclei and keeps its place in the tiles' file.
+        One for each heat map, in their order.
+
+    Raises:
+        SlideFault: a slide cannot be read.
     """
-    slide_id = str(tiles["slide_id"].iloc[0])
+    return [
+        _write_slide(
+            folder, heatmap, tiles[tiles["slide_id"] == heatmap.slide_id], file=files[heatmap.slide_id],
+            geometry=geometry[heatmap.slide_id], nuclei_min=nuclei_min, truth=(true_nuclei or {}).get(heatmap.slide_id),
+        )
+        for heatmap in maps
+    ]  # fmt: skip
+
+
+def _write_slide(
+    folder: Path, heatmap: HeatMap, tiles: pd.DataFrame, *, file: Path, geometry: TileGeometry, nuclei_min: int,
+    truth: Path | None,
+) -> SlideExport:  # fmt: skip
+    slide_id = heatmap.slide_id
     measured, nuclei = _measure(tiles, file=file, geometry=geometry, nuclei_min=nuclei_min)
     columns = CONTRIBUTIONS | {name: f"{title}: {what}" for name, (title, what) in MEASURES.items()}
     known = {column: name for column, name in columns.items() if column in measured}
-    paths = {kind: folder / f"{slide_id}.{kind}.geojson" for kind in ("tiles", "nuclei")}
-    write_geojson(paths["tiles"], tile_features(measured, geometry=geometry, columns=known))
-    write_geojson(paths["nuclei"], nuclei)
+    features = {"tiles": tile_features(measured, geometry=geometry, columns=known), "nuclei": nuclei}
     if truth is not None:
-        table = pd.read_parquet(truth)
-        known_nuclei = true_nuclei(table, slide_id=slide_id, mpp=geometry.mpp)
-        paths["true nuclei"] = write_geojson(folder / f"{slide_id}.true_nuclei.geojson", known_nuclei)
-    paths["overlay"] = write_overlay_png(folder / f"{slide_id}.overlay.png", heatmap, limit=limit)
-    paths["values"] = write_overlay_ome_tiff(folder / f"{slide_id}.overlay.ome.tif", heatmap, name=slide_id)
-    return paths, measured
+        features["true_nuclei"] = true_nuclei_of(pd.read_parquet(truth), slide_id=slide_id, mpp=geometry.mpp)
+    paths = {kind: write_geojson(folder / f"{slide_id}.{kind}.geojson", own) for kind, own in features.items()}
+    paths["overlay"] = write_overlay_png(folder / f"{slide_id}.overlay.png", heatmap)
+    paths["values"] = write_overlay_ome_tiff(folder / f"{slide_id}.overlay.ome.tif", heatmap)
+    return SlideExport(heatmap, measured, paths, file, geometry)
 
 
 def _measure(

@@ -7,37 +7,33 @@ nbconvert exports, and as a file. Under papermill a figure takes its place, sinc
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, DisplayObject, display
+from IPython.display import display
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from sarcnet.compendium import figures
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.progress import headless
-from sarcnet.interpret.export.heatmap import HeatMap
-from sarcnet.interpret.export.overlay import COLOURS, coloured
+from sarcnet.interpret.export.heatmap import COLOURS, HeatMap, coloured
+from sarcnet.interpret.export.pages import json_block, page_frame, render, write_page
 from sarcnet.interpret.export.picture_pyramid import build_pyramid
-from sarcnet.interpret.export.viewer_page import PAGE
+from sarcnet.interpret.export.qupath import NUMBERS, SlideExport
 from sarcnet.morphometry.geometry import TileGeometry
 from sarcnet.slides.overview import round_length
 
 NOTEBOOK_BYTES = 1_300_000  # of a page inside a notebook; quoting it for the frame adds a little
 FILE_BYTES = 12_000_000  # of a page that is a file of its own
 TILES_SHARE = 0.4  # of the bytes that numbers of tiles may take; the rest is for the picture
-HEIGHT_PX = 640
 DIGITS = 3  # significant, of a number shown for a tile
 SHADES = 33  # of the colour scale
-HERE = ("x_px", "y_px", "contribution")
+PLACE = ("x_px", "y_px", "contribution")
 
 
 def make_page(
@@ -67,42 +63,44 @@ def make_page(
         SarcnetError: there is no tile, or a tile has no place or no contribution.
         SlideFault: the slide cannot be read.
     """
-    lacking = [name for name in HERE if name not in tiles or not np.isfinite(tiles[name].to_numpy(float)).all()]
+    lacking = [name for name in PLACE if name not in tiles or not np.isfinite(tiles[name].to_numpy(float)).all()]
     if lacking or not len(tiles):
         raise SarcnetError(
-            f"The viewer needs tiles, each with {', '.join(lacking or HERE)}: run 06_interpretability again."
+            f"The viewer needs tiles, each with {', '.join(lacking or PLACE)}: run 06_interpretability again."
         )
     shown = {column: name for column, name in (columns or {}).items() if column in tiles}
-    kept = list(_fitting(_rows(tiles, columns=list(shown)), bytes_max=int(bytes_max * TILES_SHARE)))
-    used = sum(map(len, kept))
-    pyramid = build_pyramid(file, mpp=geometry.mpp, bytes_max=max(bytes_max - used - len(PAGE), bytes_max // 3))
+    order = tiles["contribution"].abs().sort_values(ascending=False, kind="stable").index
+    table = tiles.loc[order, ["x_px", "y_px", "tile", "contribution", *shown]]
+    rows, room = [], bytes_max * TILES_SHARE
+    for values in table.itertuples(index=False):
+        row = [_short(value) for value in values]
+        room -= len(json_block(row)) + 1
+        if room < 0:
+            break
+        rows.append(row)
     data = {
         "title": title,
         "note": note,
         "mpp": geometry.mpp,
-        "width": pyramid.info.width_px,
-        "height": pyramid.info.height_px,
-        "finest": pyramid.finest_mpp,
-        "levels": [
-            {"scale": level.scale, "width": level.width, "height": level.height, "urls": level.urls}
-            for level in pyramid.levels
-        ],
         "side": geometry.size_px,
         "limit": limit,
         "shades": coloured(np.linspace(-limit, limit, SHADES)[None], limit=limit, opacity=1.0)[0, :, :3].tolist(),
         "columns": ["tile", "contribution (log-odds)", *shown.values()],
-        "absent": len(tiles) - len(kept),
+        "absent": len(tiles) - len(rows),
+        "tiles": rows,
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))[:-1] + ',"tiles":[' + ",".join(kept) + "]}"
-    return PAGE.replace("/*DATA*/", text.replace("<", "\\u003c"))
+    rest = bytes_max - len(_page(data))
+    pyramid = build_pyramid(file, mpp=geometry.mpp, bytes_max=max(rest, bytes_max // 3))
+    levels = [
+        {"scale": level.scale, "width": level.width, "height": level.height, "urls": level.urls}
+        for level in pyramid.levels
+    ]
+    size = {"width": pyramid.info.width_px, "height": pyramid.info.height_px, "finest": pyramid.finest_mpp}
+    return _page(data | size | {"levels": levels})
 
 
-def _rows(tiles: pd.DataFrame, *, columns: list[str]) -> Iterator[str]:
-    """JSON of each tile, [x, y, tile, contribution, …], largest contribution first."""
-    order = tiles["contribution"].abs().sort_values(ascending=False, kind="stable").index
-    table = tiles.loc[order, ["x_px", "y_px", "tile", "contribution", *columns]]
-    for row in table.itertuples(index=False):
-        yield json.dumps([_short(value) for value in row], separators=(",", ":"))
+def _page(data: Mapping[str, object]) -> str:
+    return render("sarcnet.interpret.export", "viewer.html", data=json_block(data))
 
 
 def _short(value: object) -> object:
@@ -115,39 +113,55 @@ def _short(value: object) -> object:
     return value if isinstance(value, int) else str(value)
 
 
-def _fitting(rows: Iterator[str], *, bytes_max: int) -> Iterator[str]:
-    left = bytes_max
-    for row in rows:
-        left -= len(row) + 1
-        if left < 0:
-            return
-        yield row
+def write_viewer(path: Path, slide: SlideExport, *, note: str, bytes_max: int = NOTEBOOK_BYTES) -> Path:
+    """Write the viewer of an exported slide as a page that opens in any browser.
+
+    Args:
+        path: the HTML file.
+        slide: one of `write_slide_exports`.
+        note: stands above the picture, for example "Simulated data".
+        bytes_max: of the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        SlideFault: the slide cannot be read.
+    """
+    page = make_page(
+        slide.tiles, file=slide.file, geometry=slide.geometry, limit=slide.heatmap.limit, title=_title(slide),
+        note=note, columns=NUMBERS, bytes_max=bytes_max,
+    )  # fmt: skip
+    return write_page(path, page)
 
 
-def write_page(path: Path, page: str) -> Path:
-    """Keep a page as a file that opens in any browser."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
+def show_viewer(path: Path, slide: SlideExport, *, note: str) -> None:
+    """Write the viewer of an exported slide and show it: the page itself in an interactive notebook, and in a headless
+    run, where nobody can turn a picture, the figure that the page shows first.
+
+    Args:
+        path: the HTML file, written as by `write_viewer` with the size of a page inside a notebook.
+        slide: one of `write_slide_exports`.
+        note: stands above the picture and in the caption, for example "Simulated data".
+
+    Raises:
+        SlideFault: the slide cannot be read.
+    """
+    page = write_viewer(path, slide, note=note)
+    if not headless():
+        display(page_frame(page, title="slide viewer"))
+        return
+    caption = f"{_title(slide)}: contribution of each tile to the score, as the viewer shows it first. {note}."
+    figures.show(static_picture(slide.heatmap, note=note), caption=caption)
 
 
-def in_notebook(page: str, *, height_px: int = HEIGHT_PX) -> HTML:
-    """The page in a frame: neither its style nor its script touches the notebook around it."""
-    quoted = html.escape(page, quote=True)
-    style = "width:100%;box-sizing:border-box;border:1px solid #ccc"
-    return _Frame(f'<iframe srcdoc="{quoted}" height="{height_px}" style="{style}" title="slide viewer"></iframe>')
+def _title(slide: SlideExport) -> str:
+    return slide.heatmap.title.replace("\n", ", ")
 
 
-class _Frame(HTML):
-    """HTML that means its frame; IPython's own class would warn that it prefers a link, which cannot hold a page."""
-
-    def __init__(self, data: str) -> None:
-        DisplayObject.__init__(self, data)
-
-
-def static_picture(heatmap: HeatMap, *, limit: float, note: str) -> Figure:
+def static_picture(heatmap: HeatMap, *, note: str) -> Figure:
     """What the viewer shows first, as a figure: the slide under its heat map, with scale bar, legend and `note`."""
-    height, width = heatmap.values.shape
+    limit, (height, width) = heatmap.limit, heatmap.values.shape
     figure, ax = plt.subplots(figsize=(6.4, min(8.0, 0.9 + 5.2 * height / width)))
     ax.imshow(heatmap.picture)
     ax.imshow(coloured(heatmap.values, limit=limit))
@@ -162,12 +176,3 @@ def static_picture(heatmap: HeatMap, *, limit: float, note: str) -> Figure:
     figure.colorbar(mappable, ax=ax, label=label, shrink=0.6, extend="both")
     figures.mark(figure, note)
     return figure
-
-
-def show(page: str, *, instead: Figure, caption: str, height_px: int = HEIGHT_PX) -> None:
-    """Show the page in an interactive notebook, and the figure `instead` with its caption in a headless run."""
-    if headless():
-        figures.show(instead, caption=caption)
-    else:
-        display(in_notebook(page, height_px=height_px))
-        plt.close(instead)

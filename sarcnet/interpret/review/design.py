@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -50,15 +51,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Review:
-    """`items` in the order of the sheet; `key`, one row an item with KEY_COLUMNS, is not for readers.
+    """`items` in the order of the sheet; `key`, one row per item with KEY_COLUMNS, is not for pathologists.
 
     kind is tile, repeat (first_item_id names the tile it repeats, turned) or check (expected: the allowed answers).
+    tile_um: side of a tile in µm. paths: sheet.html, answers.csv and key.csv, once they are written.
     """
 
     sheet_id: str
     items: tuple[Item, ...]
     key: pd.DataFrame
     tile_um: float
+    paths: tuple[Path, ...] = ()
 
 
 def choose_tiles(tiles: pd.DataFrame, *, count: int, per_patient_max: int, rng: np.random.Generator) -> pd.DataFrame:

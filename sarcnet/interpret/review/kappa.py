@@ -1,4 +1,4 @@
-"""Agreement of readers beyond chance, with intervals that respect patients.
+"""Agreement of pathologists beyond chance, with intervals that respect patients.
 
 Answers are categories 0 … k-1; -1 is no answer. Every statistic takes weights (B, n), one row a resample and one column a
 tile, so that all resamples are one matrix product; a row of ones gives the estimate itself.
@@ -12,9 +12,9 @@ from itertools import combinations
 
 import numpy as np
 
+from sarcnet.interpret.review.design import CATEGORIES
+
 NO_ANSWER = -1
-#: Disagreement between categories i and j counts |i - j| to this power; "none" counts every disagreement alike.
-POWERS = {"none": 0, "linear": 1, "quadratic": 2}
 
 
 @dataclass(frozen=True)
@@ -41,49 +41,43 @@ def cluster_weights(clusters: Sequence[object], *, samples: int, rng: np.random.
     return draws[:, place].astype(float)
 
 
-def kappa_of_joint(joint: np.ndarray, *, weighting: str = "none") -> np.ndarray:
-    """κ of joint frequencies (…, k, k): κ = 1 - Σ d_ij o_ij / Σ d_ij e_ij, with d_ij = [i ≠ j] or |i - j|^power.
+def weighted_kappa(joint: np.ndarray) -> np.ndarray:
+    """κ of joint frequencies (…, k, k) with quadratic weights: 1 - Σ d_ij o_ij / Σ d_ij e_ij, with d_ij = |i - j|².
 
-    Cohen, Educ Psychol Meas 1960;20:37-46 (doi 10.1177/001316446002000104) and, weighted, Psychol Bull 1968;70:213-220
-    (doi 10.1037/h0026256). NaN where both readers give one and the same category throughout: chance agrees as well.
+    Cohen, Psychol Bull 1968;70:213-220 (doi 10.1037/h0026256). NaN where both give one and the same category throughout:
+    chance agrees as well. scikit-learn's `cohen_kappa_score` takes one table at a time, which for thousands of resamples is
+    too slow; the tests hold this against it.
     """
     joint = np.asarray(joint, float)
     i, j = np.indices(joint.shape[-2:])
-    distance = np.where(i == j, 0.0, np.abs(i - j).astype(float) ** POWERS[weighting])  # (k, k)
+    distance = (i - j) ** 2  # (k, k)
     total = joint.sum(axis=(-2, -1))
     expected = joint.sum(axis=-1)[..., :, None] * joint.sum(axis=-2)[..., None, :]  # (…, k, k), times total²
-    seen, chance = (distance * joint).sum(axis=(-2, -1)) * total, (distance * expected).sum(axis=(-2, -1))
-    return 1 - np.divide(seen, chance, out=np.full(np.shape(chance), np.nan), where=chance > 0)
+    observed, chance = (distance * joint).sum(axis=(-2, -1)) * total, (distance * expected).sum(axis=(-2, -1))
+    return 1 - np.divide(observed, chance, out=np.full(np.shape(chance), np.nan), where=chance > 0)
 
 
-def cohen(
-    first: np.ndarray, second: np.ndarray, *, weights: np.ndarray, categories: int, weighting: str = "none"
-) -> np.ndarray:
-    """(B,) Cohen's κ of two readers (n,) each; tiles that lack either answer do not count."""
+def cohen(first: np.ndarray, second: np.ndarray, weights: np.ndarray, *, categories: int = CATEGORIES) -> np.ndarray:
+    """(B,) weighted κ of two columns of answers (n,); tiles that lack either answer do not count."""
     both = (first >= 0) & (second >= 0)
     cell = np.zeros((len(first), categories**2))
     cell[np.flatnonzero(both), first[both] * categories + second[both]] = 1  # (n, k²)
-    return kappa_of_joint((weights @ cell).reshape(-1, categories, categories), weighting=weighting)
+    return weighted_kappa((weights @ cell).reshape(-1, categories, categories))
 
 
-def light(answers: np.ndarray, *, weights: np.ndarray, categories: int, weighting: str = "none") -> np.ndarray:
-    """(B,) mean of Cohen's κ over all pairs of readers; answers (n, readers).
+def light(answers: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(B,) mean of the weighted κ over all pairs of pathologists; answers (n, pathologists).
 
     Light, Psychol Bull 1971;76:365-377 (doi 10.1037/h0031643).
     """
-    pairs = combinations(range(answers.shape[1]), 2)
-    each = [
-        cohen(answers[:, a], answers[:, b], weights=weights, categories=categories, weighting=weighting)
-        for a, b in pairs
-    ]
-    return np.mean(each, axis=0)
+    return np.mean([cohen(first, second, weights) for first, second in combinations(answers.T, 2)], axis=0)
 
 
-def fleiss(answers: np.ndarray, *, weights: np.ndarray, categories: int) -> np.ndarray:
-    """(B,) Fleiss' κ of all readers together, categories without order; answers (n, readers).
+def fleiss(answers: np.ndarray, weights: np.ndarray, *, categories: int = CATEGORIES) -> np.ndarray:
+    """(B,) Fleiss' κ of all pathologists together, categories without order; answers (n, pathologists).
 
-    Fleiss, Psychol Bull 1971;76:378-382 (doi 10.1037/h0031619). It wants the same number of answers for each tile, so only
-    tiles that all readers answered count.
+    Fleiss, Psychol Bull 1971;76:378-382 (doi 10.1037/h0031619). It needs the same number of answers for each tile, so only
+    tiles that all answered count. No installed library has it.
     """
     complete = np.min(answers, axis=1) >= 0
     readers = answers.shape[1]

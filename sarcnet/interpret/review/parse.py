@@ -6,27 +6,28 @@ People fill in tables: they leave cells empty, write "2-3" or "mild", save with 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.errors import ErrorCollector, SarcnetError
 from sarcnet.interpret.review.design import CANNOT_JUDGE, CATEGORIES, KEY_COLUMNS, QUESTIONS
 from sarcnet.interpret.review.kappa import NO_ANSWER
 
-NEEDED = ("reader", "item_id", *QUESTIONS)
+NEEDED = ["reader", "item_id", *QUESTIONS]  # `reader`: the code with which a pathologist signs
+COLUMNS = [*NEEDED, "sheet_id", "comment"]
+PROBLEM_COLUMNS = ["file", "row", "reader", "item_id", "problem", "question", "found"]
 ALLOWED = {str(category): category for category in range(CATEGORIES)}
-TOLD_AT_MOST = 12
+NAMED_AT_MOST = 12
 #: problem: what is done about it
 PROBLEMS = {
     "unknown tile": "the row is left out",
     "another sheet": "the row is left out",
     "repeated row": "the same row twice counts once",
-    "contradiction": "all rows of this tile by this reader are left out",
+    "contradiction": "all rows of this tile by this pathologist are left out",
     "not an answer": "counts as missing",
     "missing": "no answer in this cell",
     "tile without a row": "counts as missing throughout",
@@ -34,28 +35,52 @@ PROBLEMS = {
 
 
 @dataclass(frozen=True)
-class Filled:
-    """What the readers said.
+class Answers:
+    """What the pathologists answered.
 
-    answers: one row for each reader, item of the key and question, in the key's order: reader, item_id, question, answer
+    answers: one row per pathologist, item of the key and question, in the key's order: reader, item_id, question, answer
         (0 to 3, NO_ANSWER), state ("answered", "cannot judge", "missing").
     comments: reader, item_id, comment.
     problems: file, row (as numbered by a spreadsheet, 0 where it concerns none), reader, item_id, problem (PROBLEMS),
         question, found.
+    key: of the review, see `read_key`.
     """
 
     answers: pd.DataFrame
     comments: pd.DataFrame
     problems: pd.DataFrame
+    key: pd.DataFrame
 
     @property
-    def readers(self) -> list[str]:
-        """All readers, sorted."""
+    def pathologists(self) -> list[str]:
+        """Their codes, sorted."""
         return sorted(self.answers["reader"].unique())
+
+    def summary_text(self) -> str:
+        """What came back, and every kind of problem with its count, what is done, and the first few by name."""
+        state = self.answers["state"].value_counts()
+        lines = [
+            f"{len(self.pathologists)} pathologists ({', '.join(self.pathologists)}), {len(self.key)} tiles: "
+            f"{state.get('answered', 0):,} answers, {state.get('cannot judge', 0):,} times \u201ccannot judge\u201d, "
+            f"{state.get('missing', 0):,} missing; {len(self.comments)} comments."
+        ]
+        for problem, done in PROBLEMS.items():
+            rows = self.problems[self.problems["problem"] == problem]
+            if len(rows):
+                named = [_named(row) for row in rows.head(NAMED_AT_MOST).to_dict("records")]
+                rest = f" and {len(rows) - NAMED_AT_MOST} more" if len(rows) > NAMED_AT_MOST else ""
+                lines.append(f"{problem}: {len(rows)} ({done}): {'; '.join(named)}{rest}.")
+        return "\n".join(lines)
 
 
 def read_key(path: Path) -> pd.DataFrame:
     """The key as written by `write_review`.
+
+    Args:
+        path: key.csv of the review.
+
+    Returns:
+        One row per item of the sheet with KEY_COLUMNS; texts are empty where they do not apply.
 
     Raises:
         SarcnetError: it cannot be read, lacks a column, or names an item twice.
@@ -76,141 +101,113 @@ def read_key(path: Path) -> pd.DataFrame:
     return key.assign(**{name: key[name].fillna("").astype(str) for name in text})
 
 
-def read_sheets(paths: Sequence[Path], *, key: pd.DataFrame) -> Filled:
-    """Read one CSV or more, of one reader or several each; the columns are those of `review_sheet.ANSWER_COLUMNS`.
+def read_answers(paths: Sequence[Path], *, key: Path) -> Answers:
+    """Read filled sheets, each of one pathologist or several; the columns are those of `sheet.ANSWER_COLUMNS`.
 
-    Separators may be commas, semicolons or tabs; order of rows and further columns do not matter.
+    Separators may be commas, semicolons or tabs; the order of rows and further columns do not matter.
+
+    Args:
+        paths: CSV files.
+        key: key.csv of the review.
+
+    Returns:
+        The answers, and every cell and row that could not be used.
 
     Raises:
-        SarcnetError: naming every file that cannot be read at all, lacks a column or names no reader, and readers who
-            come in several files.
+        SarcnetError: the key cannot be used, or naming every file that cannot be read at all, lacks a column or names no
+            pathologist, and pathologists who come in several files.
     """
-    faults = ErrorCollector()
+    known, faults = read_key(key), ErrorCollector()
+    tables: list[pd.DataFrame] = []
     came_in: dict[str, str] = {}
-    rows = []
     for path in paths:
         try:
-            own = _rows(path)
+            table = _rows(path)
         except SarcnetError as error:
             faults.add(str(error))
             continue
-        for reader in sorted({row["reader"] for row in own}):
+        for reader in sorted(table["reader"].unique()):
             if reader in came_in:
-                faults.add(f"Reader {reader} comes in {came_in[reader]} and in {path.name}: keep one of them.")
+                faults.add(f"Pathologist {reader} comes in {came_in[reader]} and in {path.name}: keep one of them.")
             came_in[reader] = path.name
-        rows += own
+        tables.append(table)
     if not paths:
         faults.add("No filled sheet was named.")
     faults.raise_if_any("The review cannot be read")
-    return _checked(rows, key=key)
+    return _checked(pd.concat(tables, ignore_index=True), key=known)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> pd.DataFrame:
+    """The filled rows of one file as text, with COLUMNS, file and row."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        head = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+        table = pd.read_csv(
+            path, sep=max(",;\t", key=head.count), dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig",
+            skip_blank_lines=False,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
         raise SarcnetError(f"{path.name} cannot be read as UTF-8 text ({error}): save it as CSV UTF-8.") from None
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    columns = [name.strip() for name in table.fieldnames or []]
-    lacking = [name for name in NEEDED if name not in columns]
+    table = table.rename(columns=str.strip)
+    lacking = [name for name in NEEDED if name not in table]
     if lacking:
         raise SarcnetError(
             f"{path.name} lacks the columns {', '.join(lacking)}: keep the first line of the sheet's table."
         )
-    table.fieldnames = columns
-    found = []
-    for number, row in enumerate(table, start=2):
-        own = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
-        if any(own.values()):
-            found.append(own | {"file": path.name, "row": str(number)})
-    if not found:
+    table = table.reindex(columns=COLUMNS).fillna("").apply(lambda column: column.str.strip())
+    table = table.assign(file=path.name, row=table.index + 2)[table.ne("").any(axis=1)]
+    if table.empty:
         raise SarcnetError(f"{path.name} has no rows: send the table that the sheet's button downloads.")
-    nameless = [row["row"] for row in found if not row["reader"]]
+    nameless = table.loc[table["reader"] == "", "row"].astype(str).tolist()
     if nameless:
-        where = ", ".join(nameless[:TOLD_AT_MOST]) + (" …" if len(nameless) > TOLD_AT_MOST else "")
-        raise SarcnetError(f"{path.name} names no reader in row {where}: write the reader's code into each row.")
-    return found
+        where = ", ".join(nameless[:NAMED_AT_MOST]) + (" …" if len(nameless) > NAMED_AT_MOST else "")
+        raise SarcnetError(f"{path.name} names no pathologist in row {where}: write the code into each row.")
+    return table
 
 
-def _checked(rows: list[dict[str, str]], *, key: pd.DataFrame) -> Filled:
-    problems: list[dict[str, object]] = []
+def _checked(rows: pd.DataFrame, *, key: pd.DataFrame) -> Answers:
+    place, questions = ["reader", "item_id"], list(QUESTIONS)
+    sheet = rows["item_id"].map(key.set_index("item_id")["sheet_id"])
+    unknown = sheet.isna()
+    other = ~unknown & rows["sheet_id"].ne("") & rows["sheet_id"].ne(sheet)
+    usable = rows[~unknown & ~other]
+    differs = usable.groupby(place)[questions].transform("nunique").gt(1).any(axis=1)
+    repeated = usable.duplicated(place) & ~differs
+    single = usable[~differs & ~repeated]
 
-    def note(row: dict[str, str], problem: str, *, question: str = "", found: str = "") -> None:
-        problems.append(
-            {"file": row.get("file", ""), "row": int(row.get("row", 0)), "reader": row["reader"],
-             "item_id": row["item_id"], "problem": problem, "question": question, "found": found}
-        )  # fmt: skip
+    items = pd.MultiIndex.from_product([sorted(rows["reader"].unique()), key["item_id"]], names=place)
+    cells = single.set_index(place)[[*questions, "file", "row"]].reindex(items).reset_index()
+    cells = cells.melt([*place, "file", "row"], questions, var_name="question", value_name="found")
+    order = pd.MultiIndex.from_frame(cells[[*place, "question"]])
+    cells = cells.set_index(order).loc[[(*item, question) for item in items for question in questions]]
+    cells = cells.reset_index(drop=True)
+    answer = cells["found"].map(ALLOWED)
+    cannot = cells["found"].str.upper().eq(CANNOT_JUDGE)
+    cells["answer"] = answer.fillna(NO_ANSWER).astype(int)
+    cells["state"] = np.select([answer.notna(), cannot], ["answered", "cannot judge"], "missing")
+    unused = cells[(cells["state"] == "missing") & cells["row"].notna()]
 
-    known = dict(zip(key["item_id"], key["sheet_id"], strict=True))
-    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in rows:
-        item_id = row["item_id"]
-        if item_id not in known:
-            note(row, "unknown tile", found=item_id)
-        elif row.get("sheet_id") and row["sheet_id"] != known[item_id]:
-            note(row, "another sheet", found=row["sheet_id"])
-        else:
-            groups.setdefault((row["reader"], item_id), []).append(row)
-    single: dict[tuple[str, str], dict[str, str]] = {}
-    for place, same in groups.items():
-        if len({tuple(row[name] for name in QUESTIONS) for row in same}) > 1:
-            for row in same:
-                note(row, "contradiction", found=" ".join(row[name] or "-" for name in QUESTIONS))
-            continue
-        for row in same[1:]:
-            note(row, "repeated row")
-        single[place] = same[0]
-    answers, comments = [], []
-    files = {row["reader"]: row["file"] for row in rows}
-    for reader in sorted(files):
-        for item_id in key["item_id"]:
-            one = single.get((reader, item_id))
-            if one is None and (reader, item_id) not in groups:
-                note({"reader": reader, "item_id": item_id, "file": files[reader]}, "tile without a row")
-            for question in QUESTIONS:
-                answer, state = _answer(one[question] if one else "")
-                if one and state == "missing":
-                    problem = "not an answer" if one[question] else "missing"
-                    note(one, problem, question=question, found=one[question])
-                answers.append((reader, item_id, question, answer, state))
-            if one and one.get("comment"):
-                comments.append((reader, item_id, one["comment"]))
-    columns = ["file", "row", "reader", "item_id", "problem", "question", "found"]
-    return Filled(
-        pd.DataFrame(answers, columns=["reader", "item_id", "question", "answer", "state"]),
-        pd.DataFrame(comments, columns=["reader", "item_id", "comment"]),
-        pd.DataFrame(problems, columns=columns),
+    absent = items.difference(pd.MultiIndex.from_frame(usable[place]), sort=False).to_frame(index=False)
+    files = rows.drop_duplicates("reader").set_index("reader")["file"]
+    contradiction = usable[differs]
+    texts = [" ".join(row) for row in contradiction[questions].replace("", "-").to_numpy()]
+    problems = [
+        rows[unknown].assign(problem="unknown tile", found=rows.loc[unknown, "item_id"]),
+        rows[other].assign(problem="another sheet", found=rows.loc[other, "sheet_id"]),
+        usable[repeated].assign(problem="repeated row"),
+        contradiction.assign(problem="contradiction", found=texts),
+        unused.assign(problem=np.where(unused["found"] == "", "missing", "not an answer")),
+        absent.assign(file=absent["reader"].map(files), row=0, problem="tile without a row"),
+    ]
+    return Answers(
+        cells[[*place, "question", "answer", "state"]],
+        single.loc[single["comment"] != "", [*place, "comment"]],
+        pd.concat(problems).reindex(columns=PROBLEM_COLUMNS).fillna("").astype({"row": int}).reset_index(drop=True),
+        key,
     )
 
 
-def _answer(text: str) -> tuple[int, str]:
-    if text.upper() == CANNOT_JUDGE:
-        return NO_ANSWER, "cannot judge"
-    return (ALLOWED[text], "answered") if text in ALLOWED else (NO_ANSWER, "missing")
-
-
-def told(filled: Filled) -> str:
-    """What came back, and every kind of problem with its count, what is done, and the first few by name."""
-    state = filled.answers["state"].value_counts()
-    items = filled.answers["item_id"].nunique()
-    lines = [
-        f"{len(filled.readers)} readers ({', '.join(filled.readers)}), {items} tiles: {state.get('answered', 0):,} answers, "
-        f"{state.get('cannot judge', 0):,} times \u201ccannot judge\u201d, {state.get('missing', 0):,} missing; "
-        f"{len(filled.comments)} comments."
-    ]
-    for problem, done in PROBLEMS.items():
-        own = filled.problems[filled.problems["problem"] == problem]
-        if len(own):
-            named = [_named(row) for row in own.head(TOLD_AT_MOST).to_dict("records")]
-            rest = f" and {len(own) - TOLD_AT_MOST} more" if len(own) > TOLD_AT_MOST else ""
-            lines.append(f"{problem}: {len(own)} ({done}): {'; '.join(named)}{rest}.")
-    return "\n".join(lines)
-
-
 def _named(row: dict) -> str:
-    place = f"{row['file']} row {row['row']}" if row["row"] else f"reader {row['reader']}"
+    place = f"{row['file']} row {row['row']}" if row["row"] else f"pathologist {row['reader']}"
     about = " ".join(filter(None, (row["item_id"], row["question"])))
     found = f" \u201c{row['found']}\u201d" if row["found"] and row["found"] != row["item_id"] else ""
     return f"{place}, {about}{found}"

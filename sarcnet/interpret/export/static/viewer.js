@@ -1,49 +1,5 @@
-"""HTML and script of the slide viewer; `/*DATA*/` is replaced by picture tiles, contributions and numbers as JSON."""
-
-PAGE = r"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Slide viewer</title>
-<style>
- html, body { height: 100%; margin: 0 }
- body { font: 14px/1.35 system-ui, sans-serif; color: #222; background: #fff; display: flex; flex-direction: column }
- header { display: flex; gap: 6px 14px; align-items: center; flex-wrap: wrap; padding: 6px 10px; border-bottom: 1px solid #ccc }
- header b { font-size: 15px } #note { color: #8a3b00; font-weight: 600 }
- header label { display: flex; gap: 5px; align-items: center } #opacityOut { width: 3em } #thresholdOut { width: 8.5em }
- input[type=range] { width: 100px } .push { margin-left: auto; display: flex; gap: 6px 14px; flex-wrap: wrap }
- button { font: inherit; border: 1px solid #888; border-radius: 5px; background: #fff; padding: 1px 9px; cursor: pointer }
- #stage { position: relative; flex: 1; min-height: 200px; overflow: hidden; background: #f4f3f1 }
- canvas { position: absolute; inset: 0; width: 100%; height: 100%; cursor: crosshair; touch-action: none; outline-offset: -2px }
- .card { position: absolute; background: #ffffffe8; border: 1px solid #bbb; border-radius: 5px; padding: 5px 8px;
-  pointer-events: none; font-size: 13px }
- #info { right: 8px; top: 8px; max-width: 330px } #info.left { right: auto; left: 8px } #info table { border-spacing: 0 }
- #info td:last-child { text-align: right; padding-left: 12px; font-variant-numeric: tabular-nums; white-space: nowrap }
- #legend { right: 8px; bottom: 8px; text-align: center } #ramp { width: 190px; height: 11px; display: block; margin: 3px 0 }
- #ends { display: flex; justify-content: space-between }
- #scale { left: 10px; bottom: 8px } #bar { height: 4px; background: #000; margin-top: 2px }
- #warn { color: #8a3b00 } [hidden] { display: none !important }
-</style>
-</head>
-<body>
-<header><b id="title"></b><span id="note"></span><span id="warn"></span>
- <span class="push"><label>heat map <input id="opacity" type="range" min="0" max="1" step="0.05" value="0.5"
-  aria-label="opacity of the heat map"><output id="opacityOut"></output></label>
- <label>hide below &plusmn; <input id="threshold" type="range" min="0" max="1" step="0.02" value="0"
-  aria-label="smallest contribution shown"><output id="thresholdOut"></output></label></span>
- <span><button id="in" title="zoom in (+)">+</button> <button id="out" title="zoom out (&minus;)">&minus;</button>
- <button id="fit" title="whole slide (0)">whole slide</button></span></header>
-<div id="stage"><canvas id="canvas" tabindex="0" aria-label="slide; drag to move, turn the wheel to zoom"></canvas>
- <div class="card" id="info"></div>
- <div class="card" id="legend">contribution of a tile (log-odds)<canvas id="ramp" style="position:static"></canvas>
-  <div id="ends"><span id="low"></span><span>0</span><span id="high"></span></div></div>
- <div class="card" id="scale"><span id="barText"></span><div id="bar"></div></div></div>
-<script>
 "use strict";
-const D = /*DATA*/;
+const D = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id), canvas = $("canvas"), pen = canvas.getContext("2d"), SIDE = 256;
 const view = { x: 0, y: 0, zoom: 1 };  // level-0 pixel at the upper left corner; CSS pixels per level-0 pixel
 const pictures = new Map(), SHADES = D.shades.map(c => `rgb(${c})`), FINEST = 4;  // screen pixels per finest pixel, at most
@@ -200,7 +156,3 @@ $("low").textContent = number(-D.limit); $("high").textContent = number(D.limit)
 const ramp = $("ramp"); ramp.width = SHADES.length; ramp.height = 1;
 SHADES.forEach((colour, k) => { const p = ramp.getContext("2d"); p.fillStyle = colour; p.fillRect(k, 0, 1, 1); });
 tell(); sliders();
-</script>
-</body>
-</html>
-"""
