@@ -30,13 +30,13 @@ from scipy.stats import t as student
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.bags import read_bags
-from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.patients import Patients, assemble_patients
+from sarcnet.model.predict import predict_out_of_fold
 from sarcnet.model.protocol import Protocol
+from sarcnet.model.training.experiment import Variant, cross_validate
 from studies.feature_bags import Cohort, SimulatedSites, write_cohort
 
 MODELS = ("pooled", "fedavg", "fedprox", "local")

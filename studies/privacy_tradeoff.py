@@ -31,13 +31,12 @@ from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.federated.app.strategy import weighted_mean
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital_folder import Hospital, read_folds, read_hospital, read_outcome
 from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.privacy.accountant import spent
 from sarcnet.federated.privacy.dp_sgd import private_step
 from sarcnet.federated.strategies import strategy_config
-from sarcnet.model.predict import TrainedStack
+from sarcnet.model.predict import TrainedStack, predict_out_of_fold
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from studies.local_federation.run import plan_of_run

@@ -39,12 +39,12 @@ from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.settings import FederationSettings
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import make_folds, make_members, out_of_fold, training_weights
-from sarcnet.model.experiment import study_variants
-from sarcnet.model.fitting import Variant, train_stack
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.predict import TrainedStack, predict_risks
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
+from sarcnet.model.training.experiment import study_variants
+from sarcnet.model.training.fitting import Variant, train_stack
 
 SEEDS = (3101, 3102, 3103)
 ROUNDS = (15, 20, 25, 30, 35, 40, 45, 50, 55, 60)

@@ -63,7 +63,7 @@ from sarcnet.model.names import label
 from sarcnet.model import figures
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import fold_matrix, make_folds, make_members
-from sarcnet.model.experiment import cross_validate, study_variants
+from sarcnet.model.training.experiment import cross_validate, study_variants
 from sarcnet.model.hazard import hazard_table
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.predict import contributions, predict_scores

@@ -59,7 +59,7 @@ from sarcnet.federated.privacy import attacks, small_cells
 from sarcnet.federated.analysis import compare, figures, widget
 from sarcnet.federated.app import ledger
 from sarcnet.federated.analysis.by_round import predict_rounds, say_steps, score_by
-from sarcnet.federated.heldout import predict_out_of_fold
+from sarcnet.model.predict import predict_out_of_fold
 from sarcnet.federated.hospital_folder import write_hospital
 from sarcnet.federated.plan import FederationConfig, read_protocol_file
 from sarcnet.federated.settings import FederationSettings

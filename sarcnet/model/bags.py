@@ -17,12 +17,13 @@ from sarcnet.compendium.errors import ErrorCollector
 class Bags:
     """Tile features of n patients, stored flat: bag i is ``features[offsets[i]:offsets[i + 1]]``.
 
-    patient_ids: n names, in the order of the bags.
-    features: (N, d) float32, the tiles of patient 0, then of patient 1, ...
-    offsets: (n + 1,) int64; a patient without a slide has an empty bag.
-    tiles: N rows: slide_id, tile (row in the slide's feature file), x_px, y_px (level-0 corner); says where each
-    feature comes from.
-    encoder: name of the network the features come from, as written in the files.
+    Attributes:
+        patient_ids: n names, in the order of the bags.
+        features: (N, d) float32, the tiles of patient 0, then of patient 1, ...
+        offsets: (n + 1,) int64; a patient without a slide has an empty bag.
+        tiles: N rows: slide_id, tile (row in the slide's feature file), x_px, y_px (level-0 corner); says where each
+            feature comes from.
+        encoder: name of the network the features come from, as written in the files.
     """
 
     patient_ids: tuple[str, ...]
@@ -93,11 +94,17 @@ def make_bags(features: Mapping[str, np.ndarray], *, feature_dim: int | None = N
 def read_bags(files: Iterable[Path], *, slides: pd.DataFrame, patient_ids: Sequence[str]) -> Bags:
     """Read the feature files of all slides of these patients; several slides of a patient become one bag.
 
-    files: HDF5 files named ``<slide_id>.h5`` with ``features`` (n, d) and ``coords`` (n, 2); slides without a file
-    (they failed on the way) are left out, so their patient may have an empty bag.
-    slides: table with slide_id and patient_id. Slides are taken in the order of slide_id.
-    Raises SarcnetError naming every file whose content does not fit: other length of feature, other encoder, not
-    finite.
+    Args:
+        files: HDF5 files named ``<slide_id>.h5`` with ``features`` (n, d) and ``coords`` (n, 2), level-0 pixels; slides
+            without a file (they failed on the way) are left out, so their patient may have an empty bag.
+        slides: table with slide_id and patient_id. Slides are taken in the order of slide_id.
+        patient_ids: the patients, in the order of the bags.
+
+    Returns:
+        One bag per patient.
+
+    Raises:
+        SarcnetError: naming every file whose content does not fit: other number of features, other encoder, not finite.
     """
     path_of = {Path(f).stem: Path(f) for f in files}
     slides_of = slides.sort_values("slide_id").groupby("patient_id")["slide_id"].apply(list).to_dict()

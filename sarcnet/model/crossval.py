@@ -15,10 +15,7 @@ from sarcnet.compendium.seeds import rng
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a stack: trained on every fold of ``repeat`` but ``fold``.
-
-    ``centre`` limits its training to one hospital ('' = all).
-    """
+    """One network of a stack: trained on every fold of ``repeat`` but ``fold``, at ``centre`` alone ('' = at all)."""
 
     model: str
     repeat: int
@@ -27,13 +24,23 @@ class Member:
 
 
 def make_folds(table: pd.DataFrame, *, folds: int, repeats: int, seed: int) -> pd.DataFrame:
-    """Deal patients into folds, patient_id | centre | repeat | fold, one row a patient and repeat.
+    """Split patients into folds, within each hospital by event.
 
-    Within a hospital the patients with and without metastasis are shuffled apart and dealt in turn, so folds differ
-    by at most one patient of each kind. The draw of a hospital depends on its own patients only: each hospital can
-    make its folds alone and gets the same.
-    table: patient_id, centre, mfs_months, mfs_event; patients without an outcome are left out.
-    Raises SarcnetError when a hospital has too few patients of either kind to fill the folds.
+    The patients of a hospital with and without metastasis are shuffled apart and assigned in turn, so folds differ by at
+    most one patient of each kind. The draw of a hospital depends on its own patients only: each hospital can make its
+    folds alone and gets the same.
+
+    Args:
+        table: patient_id, centre, mfs_months, mfs_event; patients without an outcome are left out.
+        folds: number of folds, at least 2.
+        repeats: times that the patients are split again.
+        seed: of the split.
+
+    Returns:
+        patient_id, centre, repeat, fold: one row per patient and repeat.
+
+    Raises:
+        SarcnetError: a hospital has too few patients of either kind to fill the folds.
     """
     known = table.dropna(subset=["mfs_months", "mfs_event"])
     faults = ErrorCollector()
@@ -74,9 +81,16 @@ def make_members(model: str, *, folds: int, repeats: int, centre: str = "") -> t
 
 
 def fold_matrix(folds: pd.DataFrame, *, patient_ids: Sequence[str], members: Sequence[Member]) -> np.ndarray:
-    """(n, E) int: 1 where the patient is in the fold the member leaves out.
+    """Which members leave which patients out.
 
-    -1 where the patient is in no fold (no outcome).
+    Args:
+        folds: patient_id, repeat, fold (`make_folds`).
+        patient_ids: n patients.
+        members: E networks.
+
+    Returns:
+        (n, E) int: 1 where the patient is in the fold that the member leaves out, 0 where in another, -1 where the patient
+        is in no fold (no outcome).
     """
     table = folds.pivot(index="patient_id", columns="repeat", values="fold").reindex(list(patient_ids))
     fold = table[[m.repeat for m in members]].to_numpy()  # (n, E), NaN: not dealt
@@ -92,12 +106,9 @@ def mean_over(values: np.ndarray, use: np.ndarray) -> np.ndarray:
 def training_weights(
     folds: pd.DataFrame, *, patient_ids: Sequence[str], centres: Sequence[str], members: Sequence[Member]
 ) -> np.ndarray:
-    """(n, E) float32.
-
-    1 where patient i trains member e, else 0 (its held-out fold, another hospital, or no outcome).
-    """
-    own = np.asarray([[m.centre in ("", c) for m in members] for c in centres])
-    return ((fold_matrix(folds, patient_ids=patient_ids, members=members) == 0) & own).astype(np.float32)
+    """(n, E) float32: 1 where patient i trains member e, else 0 (its held-out fold, another hospital, or no outcome)."""
+    at_its_hospital = np.asarray([[m.centre in ("", c) for m in members] for c in centres])
+    return ((fold_matrix(folds, patient_ids=patient_ids, members=members) == 0) & at_its_hospital).astype(np.float32)
 
 
 def out_of_fold(
@@ -108,7 +119,7 @@ def out_of_fold(
     centres: Sequence[str],
     members: Sequence[Member],
 ) -> pd.DataFrame:
-    """Tidy out-of-fold predictions: patient_id, centre, model, repeat, fold, risk; each patient once a repeat, by the
+    """Tidy out-of-fold predictions: patient_id, centre, model, repeat, fold, risk; each patient once per repeat, by the
     member whose left-out fold holds the patient.
 
     risks: (n, E). A model of one hospital alone predicts the other hospital's patients by the same rule: by the

@@ -40,11 +40,15 @@ from sarcnet.compendium.errors import ErrorCollector
 
 @dataclass(frozen=True)
 class Intervals:
-    """Outcome of n patients on K intervals.
+    """Outcome of n patients on K intervals. What is not given is unknown: zeros, and NaN for months.
 
-    at_risk, event (n, K): watched for metastasis, had one; death_at_risk, death (n, K): the same for death without
-    metastasis; float32 of 0 and 1. months (n,) float64, cause (n,) float32 (0 censored, 1 metastasis, 2 death): what they
-    were made of. What is not given is unknown: zeros, and NaN for months.
+    Attributes:
+        at_risk: (n, K) float32 of 0 and 1, observed for metastasis in the interval.
+        event: (n, K) float32 of 0 and 1, had one in it.
+        death_at_risk: (n, K), as at_risk for death without metastasis.
+        death: (n, K), as event for death without metastasis.
+        months: (n,) float64, follow-up.
+        cause: (n,) float32, how it ended: 0 censored, 1 metastasis, 2 death.
     """
 
     at_risk: np.ndarray
@@ -77,10 +81,8 @@ class Intervals:
 
 @dataclass(frozen=True)
 class HazardCounts:
-    """Events of one cause and patients at risk by interval, (E, K) each, over each member's training patients.
-
-    They add over hospitals.
-    """
+    """Events of one cause and patients at risk by interval, (E, K) each, over each member's training patients; they add
+    over hospitals."""
 
     events: np.ndarray
     at_risk: np.ndarray
@@ -90,10 +92,7 @@ class HazardCounts:
 
     @property
     def log_odds(self) -> np.ndarray:
-        """(E, K).
-
-        Log odds of the hazard with half an event added on each side, finite even where nothing happened.
-        """
+        """(E, K): log odds of the hazard with half an event added on each side, finite even where nothing happened."""
         return np.log(self.events + 0.5) - np.log(self.at_risk - self.events + 0.5)
 
 

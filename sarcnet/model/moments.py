@@ -1,7 +1,4 @@
-"""Moments.
-
-count, sum and sum of squares, the three numbers from which mean and spread follow and which add over hospitals.
-"""
+"""Count, sum and sum of squares: the three numbers from which mean and spread follow, and which add over hospitals."""
 
 from __future__ import annotations
 
@@ -14,10 +11,12 @@ from sarcnet.model.bags import Bags
 
 @dataclass(frozen=True)
 class Moments:
-    """First two moments of p columns for each of E members. They add: ``moments(CLB) + moments(IB) ==
-    moments(both)``.
+    """First two moments of p columns for each of E members. They add: moments of CLB + moments of IB = moments of both.
 
-    count, total, squares: (E, p) float64: number of values, their sum, the sum of their squares.
+    Attributes:
+        count: (E, p) float64, number of values.
+        total: (E, p) float64, their sum.
+        squares: (E, p) float64, the sum of their squares.
     """
 
     count: np.ndarray
@@ -45,19 +44,28 @@ class Moments:
 def table_moments(values: np.ndarray, weights: np.ndarray) -> Moments:
     """Moments of a table with missing values.
 
-    values: (n, p) with NaN where missing; weights: (n, E), 1 where patient i is a training patient of member e, else
-    0.
+    Args:
+        values: (n, p), NaN where missing.
+        weights: (n, E), 1 where patient i is a training patient of member e, else 0.
+
+    Returns:
+        Moments (E, p) of the values that are there.
     """
-    seen = np.isfinite(values)
-    x = np.where(seen, values, 0.0).astype(np.float64)  # (n, p)
+    known = np.isfinite(values)
+    x = np.where(known, values, 0.0).astype(np.float64)  # (n, p)
     w = weights.astype(np.float64).T  # (E, n)
-    return Moments(w @ seen.astype(np.float64), w @ x, w @ (x * x))
+    return Moments(w @ known.astype(np.float64), w @ x, w @ (x * x))
 
 
 def tile_moments(bags: Bags, weights: np.ndarray) -> Moments:
-    """Moments of the tile features over all tiles of each member's training patients. weights.
+    """Moments of the tile features over all tiles of each member's training patients.
 
-    (n, E) 0/1, one row a bag.
+    Args:
+        bags: of n patients.
+        weights: (n, E), 1 where patient i is a training patient of member e, else 0.
+
+    Returns:
+        Moments (E, d).
     """
     d = bags.feature_dim
     total = np.zeros((len(bags), d))

@@ -1,7 +1,4 @@
-"""Patients as the network sees them: bag, clinical values and outcome in intervals, row by row.
-
-And the batches made of them.
-"""
+"""Patients as the network sees them (bag, clinical values, outcome in intervals, row by row) and the batches of them."""
 
 from __future__ import annotations
 
@@ -64,9 +61,19 @@ def assemble_patients(
 ) -> Patients:
     """Align a patients' table with its bags.
 
-    table: one row a patient: patient_id, centre, the clinical variables, and mfs_months, mfs_event if the outcome is
-    known. Without these two columns the outcome is unknown, which is enough to predict.
-    Raises SarcnetError on a missing column, a missing centre, or a patient who comes twice.
+    Args:
+        table: one row per patient: patient_id, centre, the clinical variables, and mfs_months, mfs_event if the outcome is
+            known. Without these two columns the outcome is unknown, which is enough to predict.
+        bags: tile features of at least these patients (`read_bags`).
+        clinical_variables: columns of the table that the clinical branch sees.
+        hazard_edges_months: (K,) upper edges of the intervals, months.
+
+    Returns:
+        The patients in the order of the table.
+
+    Raises:
+        SarcnetError: a missing column, a missing centre, a patient who comes twice, or a clinical value that is not
+            understood; all of them are named.
     """
     faults = ErrorCollector()
     for name in ("patient_id", "centre"):
@@ -106,10 +113,7 @@ class PatientBatches(Dataset[Batch]):
         self.sampled: tuple[int, np.ndarray] = (-1, np.zeros(0))
 
     def tile_rows(self, epoch: int, row: int) -> np.ndarray:
-        """Which tiles patient number ``row`` shows in this epoch.
-
-        Positions in the flat features, in order of the bag.
-        """
+        """Tiles that patient number ``row`` shows in this epoch: positions in the flat features, in order of the bag."""
         start, stop = self.patients.bags.offsets[row : row + 2]
         if epoch < 0 or not self.tiles_per_bag or stop - start <= self.tiles_per_bag:
             return np.arange(start, stop)
@@ -141,10 +145,8 @@ class PatientBatches(Dataset[Batch]):
 
 
 class ShuffledBatches(Sampler[tuple[int, np.ndarray]]):
-    """Every epoch all patients in a new order, cut into batches of nearly equal size.
-
-    The order hangs on the seed and the epoch only.
-    """
+    """Every epoch all patients in a new order, cut into batches of nearly equal size; the order depends on the seed and
+    the epoch only."""
 
     def __init__(self, size: int, *, batch_patients: int, seed: int, first_epoch: int = 0) -> None:
         self.size, self.seed, self.first_epoch = size, seed, first_epoch

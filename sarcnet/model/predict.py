@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 
 from sarcnet.model.clinical import clinical_columns
-from sarcnet.model.crossval import Member
+from sarcnet.model.crossval import Member, out_of_fold
 from sarcnet.model.hazard import risk
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import PatientBatches, Patients, all_tiles
-from sarcnet.model.protocol import Protocol
+from sarcnet.model.protocol import Protocol, build_stack
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,13 @@ class TrainedStack:
     protocol: Protocol
     members: tuple[Member, ...]
     network: StackedNetwork
+
+
+def copy_network(model: TrainedStack) -> StackedNetwork:
+    """A second network with the model's weights and standardisation, ready to be changed."""
+    network = build_stack(model.protocol, members=model.members)
+    network.load_state_dict(model.network.state_dict())
+    return network
 
 
 def _batches(patients: Patients, stack: StackedNetwork) -> PatientBatches:
@@ -39,21 +46,42 @@ def predict_scores(stack: StackedNetwork, patients: Patients) -> np.ndarray:
 
 
 def predict_risks(model: TrainedStack, patients: Patients) -> np.ndarray:
-    """(n, E): cumulative incidence of metastasis by the horizon under each member.
-
-    Average over members (axis 1) for new patients.
-    """
+    """(n, E): cumulative incidence of metastasis by the horizon under each member; its mean over members (axis 1) is the
+    risk of new patients."""
     return scores_to_risks(model, predict_scores(model.network, patients), clinical=patients.clinical)
+
+
+def predict_out_of_fold(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
+    """Predict every patient by the members that were not trained on that patient.
+
+    Args:
+        model: the trained stack.
+        patients: n patients.
+        folds: of these patients (patient_id, repeat, fold).
+
+    Returns:
+        patient_id, centre, model, repeat, fold, risk: one row per patient and repeat.
+    """
+    risks = predict_risks(model, patients)
+    return out_of_fold(
+        risks, folds=folds, patient_ids=patients.patient_ids, centres=patients.centres, members=model.members
+    )
 
 
 def scores_to_risks(
     model: TrainedStack, scores: np.ndarray, *, clinical: np.ndarray | None = None, horizon_months: float | None = None
 ) -> np.ndarray:
-    """(n, E) risks from (n, E) scores; rises with the score.
+    """Risks from scores; a higher score is a higher risk.
 
-    clinical: (n, p) of the same patients, on which their risk to die of something else hangs; None: that of the average
-    training patient. Without competing death it has no part. horizon_months: one of the edges of the hazard's intervals;
-    None: that of the protocol.
+    Args:
+        model: the stack that gave the scores.
+        scores: (n, E).
+        clinical: (n, p) of the same patients, on which their risk to die of something else depends; None: that of the
+            average training patient. Without competing death it has no part.
+        horizon_months: one of the edges of the hazard's intervals; None: that of the protocol.
+
+    Returns:
+        (n, E) cumulative incidence of metastasis by the horizon.
     """
     network = model.network
     with torch.no_grad():
@@ -72,10 +100,8 @@ def scores_to_risks(
 def image_score_sums(
     stack: StackedNetwork, patients: Patients, *, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(E,) sum of the image scores over each member's training patients with tiles, and (E,) their number.
-
-    Both add over hospitals.
-    """
+    """(E,) sum of the image scores over each member's training patients with tiles, and (E,) their number; both add over
+    hospitals."""
     total = np.zeros(stack.shape.members)
     has_tiles = (patients.bags.sizes > 0)[:, None] * weights.astype(np.float64)  # (n, E)
     with torch.no_grad():
@@ -87,13 +113,13 @@ def image_score_sums(
 
 @dataclass(frozen=True)
 class Contributions:
-    """Exact parts of the scores η of n patients under the chosen members, or of their mean.
+    """Exact parts of the scores η of n patients, means over the chosen members.
 
-    tiles: one row a tile: patient_id, slide_id, tile, x_px, y_px, attention, contribution = mean over members of a_t
-    (w·h_t - r).
-    clinical: one row a patient and column: patient_id, column, contribution = mean of v_j ĉ_j.
-    scores: one row a patient: patient_id, image (sum of the tiles), clinical (sum of the columns), score = image +
-    clinical.
+    Attributes:
+        tiles: one row per tile: patient_id, slide_id, tile, x_px, y_px, attention, contribution a_t (w·h_t - r).
+        clinical: one row per patient and column: patient_id, column, contribution v_j ĉ_j.
+        scores: one row per patient: patient_id, image (sum of the tiles), clinical (sum of the columns), score = image +
+            clinical.
     """
 
     tiles: pd.DataFrame
@@ -104,9 +130,20 @@ class Contributions:
 def contributions(model: TrainedStack, patients: Patients, *, use: np.ndarray | None = None) -> Contributions:
     """Split each patient's score into tiles and clinical columns, in the forward pass that predicts.
 
-    use: (n, E) weights of the members for each patient, for instance 1 for the members that left the patient out
-    (`crossval.fold_matrix(...) == 1`); the mean with these weights is taken. Default: all members alike. The parts of
-    a patient sum to the (mean) score of this patient: scores average linearly, risks of single members do not.
+    The parts of a patient sum to the (mean) score of this patient: scores average linearly, risks of single members do
+    not.
+
+    Args:
+        model: an additive stack.
+        patients: n patients.
+        use: (n, E) weights of the members for each patient, for instance 1 for the members that left the patient out
+            (`crossval.fold_matrix(...) == 1`); the mean with these weights is taken. Default: all members alike.
+
+    Returns:
+        The parts.
+
+    Raises:
+        SarcnetError: the score is not a sum (`StackedNetwork.additive`).
     """
     stack = model.network
     n, members = len(patients), stack.shape.members

@@ -26,20 +26,23 @@ LOSSES = ("competing_hazards", "hazard", "cox")
 class Protocol:
     """Settings of notebook 03. Same protocol, same folds, same patients: same model.
 
-    optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
-    aggregator: rule by which tiles count, a name in sarcnet.model.aggregators.
-    embedding_rate: share of the learning rate at which the embedding of the tiles moves.
-    fusion: how image and clinic become one score, a name in sarcnet.model.fusions.
-    loss: "competing_hazards" (death without metastasis has a hazard of its own and the risk is the cumulative incidence),
-    "hazard" (death censors: the risk were nobody to die of anything else) or "cox" (sarcnet.model.losses; not federated).
-    early_stopping_share: part of a member's training patients that decides when it stops (`sarcnet.model.stopping`); 0 trains
-    all epochs on all of them. patience: epochs without improvement after which it stops. In a federation a round takes the
-    epoch's place (`sarcnet.federated.app.early_stopping`).
-    weight_decay_grid: values among which an inner cross-validation chooses for each member (`sarcnet.model.tuning`); empty:
-    weight_decay for all, and so in a federation.
-    outcome: the event that was predicted, a name in `sarcnet.cohort.endpoint`; code that reads patients under this protocol
-    needs tables coded for it.
-    tiles_per_bag: tiles a patient shows in one epoch, drawn anew each epoch; 0 shows all.
+    Attributes:
+        optimizer: "adamw", or "sgd" for the exactness tests of the federation (plain, no momentum).
+        aggregator: rule by which tiles count, a name in `sarcnet.model.aggregators`.
+        embedding_rate: share of the learning rate at which the embedding of the tiles moves.
+        fusion: how image and clinical variables become one score, a name in `sarcnet.model.fusions`.
+        loss: "competing_hazards" (death without metastasis has a hazard of its own and the risk is the cumulative
+            incidence), "hazard" (death censors: the risk were nobody to die of anything else) or "cox"
+            (`sarcnet.model.losses`; not federated).
+        early_stopping_share: part of a member's training patients that decides when it stops
+            (`sarcnet.model.training.early_stopping`); 0 trains all epochs on all of them.
+        patience: epochs without improvement after which a member stops; in a federation, rounds
+            (`sarcnet.federated.app.early_stopping`).
+        weight_decay_grid: values among which an inner cross-validation chooses for each member
+            (`sarcnet.model.training.tuning`); empty: weight_decay for all, and so in a federation.
+        outcome: the event that was predicted, a name in `sarcnet.cohort.endpoint`; code that reads patients under this
+            protocol needs tables coded for it.
+        tiles_per_bag: tiles that a patient shows in one epoch, drawn again each epoch; 0 shows all.
     """
 
     seed: int
@@ -120,7 +123,7 @@ class Protocol:
         missing = sorted({f.name for f in fields(cls) if f.default is MISSING} - set(values))
         if wrong or missing:
             raise SarcnetError(
-                f"This is no protocol: unknown entries {wrong}, missing entries {missing}. Run 03_model again."
+                f"This is not a valid protocol: unknown entries {wrong}, missing entries {missing}. Run 03_model again."
             )
         return cls(**values)
 

@@ -1,7 +1,4 @@
-"""What a hospital has to say before training starts.
-
-Moments and counts of its own patients, summed over hospitals.
-"""
+"""What training has to know of the patients before it starts: moments and counts that add over hospitals."""
 
 from __future__ import annotations
 

@@ -24,8 +24,13 @@ FORMAT = "sarcnet-stack-1"
 
 
 def save_stack(model: TrainedStack, *, weights: Path, description: Path) -> None:
-    """Write ``<model>.safetensors`` (parameters and standardisation) and ``<model>.json`` (protocol, members, shape,
-    sha256 of the first)."""
+    """Write a trained stack as plain numbers and a description.
+
+    Args:
+        model: the stack.
+        weights: path of the .safetensors file: parameters and standardisation.
+        description: path of the .json file: protocol, members, shape, sha256 of the first file.
+    """
     state = {name: tensor.detach().contiguous() for name, tensor in model.network.state_dict().items()}
     with atomic_path(weights) as path:
         save_file(state, str(path))
@@ -41,9 +46,17 @@ def save_stack(model: TrainedStack, *, weights: Path, description: Path) -> None
 
 
 def load_stack(*, weights: Path, description: Path) -> TrainedStack:
-    """Read both files back; the same predictions to the bit.
+    """Read a trained stack back; it predicts the same to the bit.
 
-    Raises SarcnetError when they are damaged or do not belong together.
+    Args:
+        weights: path of the .safetensors file.
+        description: path of the .json file beside it.
+
+    Returns:
+        The stack, ready to predict.
+
+    Raises:
+        SarcnetError: the files are damaged or do not belong together.
     """
     try:
         record = json.loads(description.read_text())

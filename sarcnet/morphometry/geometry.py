@@ -27,7 +27,13 @@ class TileGeometry:
 
 
 def tile_geometry(feature_files: Mapping[str, Path]) -> dict[str, TileGeometry]:
-    """Geometry by slide_id, from the attributes mpp_level0, tile_um and tile_px of each slide's HDF5 file.
+    """Where the tiles of each slide lie, from the attributes mpp_level0, tile_um and tile_px of its feature file.
+
+    Args:
+        feature_files: paths of the HDF5 files by slide_id.
+
+    Returns:
+        Geometry by slide_id.
 
     Raises:
         SarcnetError: naming every file that lacks one of them.

@@ -67,7 +67,16 @@ class MeasuredTile:
 
 
 def slide_colours(pictures: Sequence[np.ndarray], *, mpp: float, how: Outlining | None = None) -> SlideColours:
-    """From pictures (h, w, 3) uint8 of one slide, all at `mpp` µm/px; the same pictures in any order give the same."""
+    """Colours of the dyes and threshold between nuclei and other tissue on one slide.
+
+    Args:
+        pictures: (h, w, 3) uint8 RGB, tiles of the slide; the same pictures in any order give the same.
+        mpp: their µm/px.
+        how: settings of the outlining of nuclei.
+
+    Returns:
+        What all tiles of the slide share.
+    """
     how = how or Outlining()
     thinned = [picture[::LEVEL_EVERY_PX, ::LEVEL_EVERY_PX].reshape(-1, 3) for picture in pictures]
     stains = estimated_stains(np.concatenate(thinned))
@@ -86,17 +95,23 @@ def measure_tile(
     nuclei_min: int = 8,
     how: Outlining | None = None,
 ) -> MeasuredTile:
-    """Morphometry of one picture (h, w, 3) uint8 at `mpp` µm/px.
+    """Nuclear morphometry of one picture.
 
-    Nuclei are counted by an unbiased frame (:func:`sarcnet.morphometry.nuclear_table.nuclear_table`), and their
-    number divided by
-    the area of living tissue; a tile with less than LIVING_SHARE_MIN of it has no cellularity (NaN). The few found in dead
-    tissue count: its border is blurred, and without them cellularity would fall with necrosis. Sizes and chromatin are
-    means over whole nuclei: not cut by the edge, not clumps, not in dead tissue, whose debris would pose as small nuclei;
-    with fewer than `nuclei_min` of them they are NaN.
+    Nuclei are counted by an unbiased frame (Gundersen 1977, :func:`sarcnet.morphometry.nuclear_table.nuclear_table`), and
+    their number divided by the area of living tissue; a tile with less than LIVING_SHARE_MIN of it has no cellularity
+    (NaN). The few found in dead tissue count: its border is blurred, and without them cellularity would fall with
+    necrosis. Sizes and chromatin are means over whole nuclei: not cut by the edge, not clumps, not in dead tissue, whose
+    debris would pass for small nuclei; with fewer than `nuclei_min` of them they are NaN.
 
     Args:
-        colours: of the slide; left out, they are taken from this picture alone, which is less sure.
+        picture: (h, w, 3) uint8 RGB.
+        mpp: its µm/px.
+        colours: of the slide; left out, they are taken from this picture alone, which is less certain.
+        nuclei_min: whole nuclei that means over nuclei need.
+        how: settings of the outlining of nuclei.
+
+    Returns:
+        The measures, the outlines, and a table of the nuclei.
     """
     colours = colours or slide_colours([picture], mpp=mpp, how=how)
     density = colours.stains.haematoxylin(picture)
@@ -145,16 +160,21 @@ def measure_tiles(
     nuclei_min: int,
     jobs: int = 1,
 ) -> pd.DataFrame:
-    """`tiles` with the columns of MEASURES, `nuclei` and `status`; row by row as given, none left out.
+    """Nuclear morphometry of tiles, read from their slides at the µm/px at which the encoder saw them.
 
     Args:
         tiles: slide_id, x_px, y_px (level-0 corner), …
-        files, geometry: by slide_id. Tiles are read at the µm/px at which the encoder saw them.
+        files: slide files by slide_id.
+        geometry: µm/px and size of the tiles by slide_id (`tile_geometry`).
         nuclei_min: whole nuclei a tile needs for means over nuclei.
         jobs: processes, at most one for TILES_PER_JOB tiles; the result does not depend on it.
 
+    Returns:
+        `tiles` with the columns of MEASURES, `nuclei` and `status`, row by row as given. A tile that cannot be read has the
+        status "unreadable" and NaN throughout.
+
     Raises:
-        SlideFault: a slide cannot be opened. A tile that cannot be read has the status "unreadable" and NaN throughout.
+        SlideFault: a slide cannot be opened.
     """
     by_slide = [(str(slide_id), own) for slide_id, own in tiles.groupby("slide_id", sort=True)]
     done = Parallel(n_jobs=max(1, min(jobs, len(tiles) // TILES_PER_JOB)))(
@@ -194,7 +214,14 @@ def measure_pictures(
 
 
 def count_status(measured: pd.DataFrame) -> str:
-    """One sentence: how many tiles were measured, and why the others were not."""
+    """How many tiles were measured, and why the others were not.
+
+    Args:
+        measured: slide_id, status, one row per tile (`measure_tiles`).
+
+    Returns:
+        One sentence.
+    """
     counts = measured["status"].value_counts()
-    told = ", ".join(f"{counts[name]:,} {name}" for name in STATUS if counts.get(name))
-    return f"{len(measured):,} tiles of {measured['slide_id'].nunique()} slides: {told or 'none'}."
+    by_status = ", ".join(f"{counts[name]:,} {name}" for name in STATUS if counts.get(name))
+    return f"{len(measured):,} tiles of {measured['slide_id'].nunique()} slides: {by_status or 'none'}."

@@ -25,7 +25,7 @@ from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.threads import one_thread
-from sarcnet.model.training import fit
+from sarcnet.model.training.lightning_module import fit
 from studies.local_federation.run import plan_of_run
 
 TARGET = 2.0  # times the pooled training

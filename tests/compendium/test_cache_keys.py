@@ -58,7 +58,7 @@ INSIDE = {
             "sarcnet/model/aggregators/abmil",
             "sarcnet/model/aggregators/__init__",
             "sarcnet/model/fusions/gated",
-            "sarcnet/model/training",
+            "sarcnet/model/training/lightning_module",
         ),
         *(
             "sarcnet/federated/app/strategy",

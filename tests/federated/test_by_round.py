@@ -12,7 +12,7 @@ from sarcnet.federated.analysis.by_round import predict_rounds, say_steps, score
 from sarcnet.federated.analysis.figures import draw_federation
 from sarcnet.federated.app.ledger import catalogue, traffic
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.heldout import predict_out_of_fold
+from sarcnet.model.predict import predict_out_of_fold
 
 matplotlib.use("Agg")
 

@@ -15,9 +15,9 @@ from sarcnet.federated.engines.inprocess import InProcessGrid
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_hospital
 from sarcnet.model.crossval import make_members, training_weights
-from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.predict import predict_risks
 from sarcnet.model.statistics import training_statistics
+from sarcnet.model.training.experiment import Variant, cross_validate
 
 FULL_STEP = {"optimizer": "sgd", "batch_patients": 1000, "tiles_per_bag": 0, "learning_rate": 0.1, "weight_decay": 0.1}
 

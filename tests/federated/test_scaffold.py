@@ -15,7 +15,7 @@ from sarcnet.federated.plan import FederationError
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
-from sarcnet.model.training import fit
+from sarcnet.model.training.lightning_module import fit
 
 FULL_STEP = {"optimizer": "sgd", "batch_patients": 1000, "tiles_per_bag": 0, "learning_rate": 0.1, "weight_decay": 0.1}
 

@@ -12,7 +12,6 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.federated.app.evaluation_sums import RISK_BINS, RISK_GROUPS, evaluation_sums
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.privacy.small_cells import (
     agreed_categories,
     category_counts,
@@ -21,6 +20,7 @@ from sarcnet.federated.privacy.small_cells import (
     quantile,
     suppress_small_cells,
 )
+from sarcnet.model.predict import predict_out_of_fold
 
 EDGES, HORIZON = (6.0, 12.0, 24.0, 60.0), 60.0
 

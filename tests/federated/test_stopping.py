@@ -16,8 +16,8 @@ from sarcnet.federated.hospital_folder import read_hospital
 from sarcnet.federated.plan import FederationError
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.crossval import training_weights
-from sarcnet.model.experiment import Variant, cross_validate
-from sarcnet.model.stopping import split_for_stopping
+from sarcnet.model.training.early_stopping import split_for_stopping
+from sarcnet.model.training.experiment import Variant, cross_validate
 
 EARLY = {"early_stopping_share": 0.5, "patience": 2}
 FULL_STEP = {"optimizer": "sgd", "batch_patients": 1000, "tiles_per_bag": 0, "learning_rate": 0.1, "weight_decay": 0.0}

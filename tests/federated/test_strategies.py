@@ -16,7 +16,7 @@ from sarcnet.federated.hospital_folder import read_hospital
 from sarcnet.federated.strategies import RECIPES, StrategyConfig, strategy_config
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
-from sarcnet.model.training import fit
+from sarcnet.model.training.lightning_module import fit
 
 HOSPITALS, MEMBERS = 4, 3
 

@@ -14,11 +14,11 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS, chowder, is_additive
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members
-from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import contributions, predict_scores
 from sarcnet.model.protocol import build_stack
+from sarcnet.model.training.experiment import Variant, cross_validate
 
 MEMBERS = 2
 ADDITIVE = [name for name in AGGREGATORS if is_additive(name)]

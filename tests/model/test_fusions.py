@@ -12,7 +12,6 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
-from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.fusions import FUSIONS, concatenation, gated
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
@@ -20,7 +19,8 @@ from sarcnet.model.predict import contributions, image_score_sums, predict_score
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.store import load_stack, save_stack
-from sarcnet.model.training import fit
+from sarcnet.model.training.experiment import Variant, cross_validate
+from sarcnet.model.training.lightning_module import fit
 
 MEMBERS = make_members("m", folds=3, repeats=1)
 

@@ -16,13 +16,13 @@ from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.federated.plan import FederationConfig
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights
-from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.hazard import hazard_counts, intervals
 from sarcnet.model.losses import cox_loss, fit_baseline
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
-from sarcnet.model.training import fit
+from sarcnet.model.training.experiment import Variant, cross_validate
+from sarcnet.model.training.lightning_module import fit
 
 EDGES = [6.0, 12.0, 24.0]
 

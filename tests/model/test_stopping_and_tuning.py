@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.model import tuning
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
-from sarcnet.model.experiment import Variant, cross_validate
-from sarcnet.model.fitting import train_stack
 from sarcnet.model.patients import Patients
-from sarcnet.model.stopping import BestEpochs, split_for_stopping
+from sarcnet.model.training import tuning
+from sarcnet.model.training.early_stopping import BestEpochs, split_for_stopping
+from sarcnet.model.training.experiment import Variant, cross_validate
+from sarcnet.model.training.fitting import train_stack
 
 MEMBERS = make_members("m", folds=3, repeats=1)
 POOLED = Variant("m")

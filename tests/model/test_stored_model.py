@@ -11,11 +11,11 @@ import pytest
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.crossval import fold_matrix, make_folds
-from sarcnet.model.experiment import CrossValidated, Variant, cross_validate
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import contributions, predict_risks, predict_scores, scores_to_risks
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.store import load_stack, save_stack
+from sarcnet.model.training.experiment import CrossValidated, Variant, cross_validate
 
 
 def trained(data: SimpleNamespace, **branches: bool) -> tuple[CrossValidated, Patients]:

@@ -11,12 +11,12 @@ import pytest
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
-from sarcnet.model.experiment import Variant, cross_validate, study_variants
 from sarcnet.model.patients import Patients
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.settings import ModelSettings
 from sarcnet.model.statistics import apply_statistics, training_statistics
-from sarcnet.model.training import fit
+from sarcnet.model.training.experiment import Variant, cross_validate, study_variants
+from sarcnet.model.training.lightning_module import fit
 
 MEMBERS = make_members("sarcnet_pooled", folds=3, repeats=1)
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from sarcnet.compendium.paths import root
-from sarcnet.model.experiment import Variant, cross_validate
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
+from sarcnet.model.training.experiment import Variant, cross_validate
 from studies.training_length import FEDERATED, Cohort, choose, joined, page, summary, train_all
 
 

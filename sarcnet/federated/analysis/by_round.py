@@ -14,9 +14,8 @@ from safetensors.numpy import load_file
 
 from sarcnet.federated.app.checkpoint import round_file
 from sarcnet.federated.app.server_app import FederatedRun
-from sarcnet.federated.heldout import copied, predict_out_of_fold
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack
+from sarcnet.model.predict import TrainedStack, copy_network, predict_out_of_fold
 from sarcnet.model.protocol import Protocol
 
 #: A table with patient_id, risk and the outcome's columns → one number.
@@ -38,7 +37,7 @@ def predict_rounds(run: FederatedRun, patients: Patients, *, folds: pd.DataFrame
 
 
 def _after(run: FederatedRun, number: int) -> TrainedStack:
-    network = copied(run.model)
+    network = copy_network(run.model)
     network.load_parameter_arrays(load_file(str(round_file(run.rounds_folder, number))))
     network.image_centre.zero_()
     return TrainedStack(run.model.protocol, run.model.members, network)

@@ -18,10 +18,10 @@ from sarcnet.federated.analysis.fine_tuning import fine_tune, predict_at_home, s
 from sarcnet.federated.app.ledger import totals
 from sarcnet.federated.app.server_app import FederatedRun
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.strategies import RECIPES, strategy_config
 from sarcnet.model.patients import Patients
+from sarcnet.model.predict import predict_out_of_fold
 
 FINETUNED = "finetuned"
 HOME_SHARE = 5  # one round in five is trained at home

@@ -14,11 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.federated.heldout import copied, predict_out_of_fold
 from sarcnet.federated.hospital_folder import read_hospital
 from sarcnet.federated.plan import FederationConfig
 from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack
+from sarcnet.model.predict import TrainedStack, copy_network, predict_out_of_fold
 
 
 def shortened(plan: FederationConfig, *, rounds_at_home: int) -> FederationConfig:
@@ -37,10 +36,10 @@ def fine_tune(
 
     folder: the hospital's; plan: the whole plan, whose last rounds these are; model: name of the members.
     """
-    from sarcnet.model.training import fit
+    from sarcnet.model.training.lightning_module import fit
 
     hospital = read_hospital(folder, protocol=plan.protocol)
-    network = copied(common)
+    network = copy_network(common)
     fit(
         network,
         hospital.patients,
@@ -55,7 +54,7 @@ def fine_tune(
 
 def predict_at_home(models: Mapping[str, TrainedStack], patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
     """Out-of-fold predictions of every hospital's patients by their own hospital's model: as
-    `sarcnet.federated.heldout.predict_out_of_fold`."""
+    `sarcnet.model.predict.predict_out_of_fold`."""
     frames = [
         predict_out_of_fold(model, patients.of_centre(centre), folds=folds) for centre, model in sorted(models.items())
     ]

@@ -22,11 +22,10 @@ from flwr.clientapp.typing import Mod
 
 from sarcnet.federated.app.evaluation_sums import evaluation_sums
 from sarcnet.federated.app.local_training import MODS, data_path, own_hospital, received_stack, reply, statistics, train
-from sarcnet.federated.heldout import predict_out_of_fold
 from sarcnet.federated.hospital_folder import read_centre, read_folds, read_outcome
 from sarcnet.federated.privacy.secure_aggregation import key
 from sarcnet.model.crossval import make_members
-from sarcnet.model.predict import TrainedStack, image_score_sums
+from sarcnet.model.predict import TrainedStack, image_score_sums, predict_out_of_fold
 
 
 def identify(message: Message, context: Context) -> Message:

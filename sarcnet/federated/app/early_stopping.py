@@ -1,9 +1,9 @@
 """Early stopping in a federation: every hospital watches its own stopping patients, the server stops on the sum.
 
-As in a pooled training (`sarcnet.model.stopping`) part of each member's training patients trains nothing. They are dealt
-within each hospital from a generator of member and hospital, so a hospital alone picks the patients that a pooled study
-would pick of it. With its training it sends, per member, the sum S_ke of their losses, seen in the round's last local
-epoch, and their number m_ke. The server's
+As in a pooled training (`sarcnet.model.training.early_stopping`) part of each member's training patients trains nothing.
+They are drawn within each hospital by a generator of member and hospital, so a hospital alone picks the patients that a
+pooled study would pick of it. With its training it sends, per member, the sum S_ke of their losses, seen in the round's
+last local epoch, and their number m_ke. The server's
 
     L_e = Σ_k S_ke / Σ_k m_ke
 
@@ -24,7 +24,7 @@ from sarcnet.federated.app.checkpoint import FinishedRound
 from sarcnet.federated.hospital_folder import Hospital
 from sarcnet.model.crossval import make_members
 from sarcnet.model.protocol import Protocol
-from sarcnet.model.stopping import BestEpochs, split_for_stopping
+from sarcnet.model.training.early_stopping import BestEpochs, split_for_stopping
 
 Arrays = dict[str, np.ndarray]
 

@@ -50,7 +50,7 @@ def fit(*arguments: Any, **settings: Any) -> pd.DataFrame:
 
     A SuperNode starts a process for each message, and only training needs Lightning, whose import takes 7 s.
     """
-    from sarcnet.model import training
+    from sarcnet.model.training import lightning_module as training
 
     return training.fit(*arguments, **settings)
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
-WORDS = {
-    "age_years": "age (years)",
-    "size_mm": "size (mm)",
-    "fnclcc_grade": "FNCLCC grade",
-    "mitoses_per_10_hpf": "mitoses per 10 HPF",
-    "necrosis_fraction": "necrosis (share)",
-}
-LABELS = {
-    "sarcnet_fedavg": "SarcNet, federated (FedAvg)",
-    "sarcnet_pooled": "SarcNet, pooled",
-    "image_only": "image only, pooled",
-    "clinical_only": "clinical only, pooled",
-    "local_CLB": "SarcNet, CLB alone",
-    "local_IB": "SarcNet, IB alone",
-    "sarculator_variables": "Cox, size + grade + histotype (Sarculator's variables)",
-    "sarculator_variables_age": "Cox, size + grade + histotype + age",
-    "cox_clinical": "Cox, all clinical variables",
-    "fnclcc_grade": "FNCLCC grade",
-    "oracle": "oracle (true risk)",
-}
+NAMES: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 MISSING = "_missing"
 
 
 def variable_words(variable: str) -> str:
-    """What a figure calls a clinical variable, for example ``size_mm``: size (mm)."""
-    return WORDS.get(variable, variable.replace("_", " "))
+    """What a figure calls a clinical variable.
+
+    Args:
+        variable: a column of patients.csv, for example ``size_mm``.
+
+    Returns:
+        Its name for a reader, for example "size (mm)".
+    """
+    return NAMES["variables"].get(variable, variable.replace("_", " "))
 
 
 def column_words(column: str) -> str:
@@ -48,15 +38,29 @@ def column_words(column: str) -> str:
 
 
 def label(model: str) -> str:
-    """What a figure or table calls a model."""
-    if model in LABELS:
-        return LABELS[model]
+    """What a figure or table calls a model.
+
+    Args:
+        model: its name in tables, for example ``sarcnet_pooled`` or ``local_CLB``.
+
+    Returns:
+        For example "SarcNet, pooled" or "SarcNet, CLB alone"; an unknown name as it is.
+    """
+    if model in NAMES["models"]:
+        return NAMES["models"][model]
     if model.startswith("local_"):
         return f"SarcNet, {model.removeprefix('local_')} alone"
     return f"SarcNet, federated ({model.removeprefix('sarcnet_')})" if model.startswith("sarcnet_") else model
 
 
 def in_order(models: Sequence[str]) -> list[str]:
-    """Models as tables list them: ours first, then ablations, hospitals alone, comparators, oracle."""
-    ranks = list(LABELS)
+    """Models as tables list them.
+
+    Args:
+        models: their names in tables.
+
+    Returns:
+        The same names: ours first, then ablations, hospitals alone, comparators, oracle.
+    """
+    ranks = list(NAMES["models"])
     return sorted(models, key=lambda model: (ranks.index(model) if model in ranks else 5.5, model))

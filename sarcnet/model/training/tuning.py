@@ -16,12 +16,12 @@ import pandas as pd
 import torch
 
 from sarcnet.model.crossval import Member
-from sarcnet.model.fitting import Trained, Variant, train_stack
 from sarcnet.model.losses import patient_loss
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import PatientBatches, Patients, all_tiles
 from sarcnet.model.protocol import Protocol, build_stack
-from sarcnet.model.stopping import deal_within
+from sarcnet.model.training.early_stopping import deal_within
+from sarcnet.model.training.fitting import Trained, Variant, train_stack
 
 INNER_FOLDS = 3
 
