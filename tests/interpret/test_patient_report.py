@@ -16,7 +16,6 @@ from sarcnet.interpret.explain.contributions import Explanation
 from sarcnet.interpret.explain.tiles import SeenTile
 from sarcnet.interpret.export import patient_report as report
 from sarcnet.interpret.export.heatmap import HeatMap
-from sarcnet.interpret.export.pages import write_page
 
 N = 60
 
@@ -55,22 +54,28 @@ def explained(registry) -> Explanation:
     return Explanation(tiles, clinical, patients, repeats=1, method="a sum", score_gap=0.0, risk_gap=0.0)
 
 
-def pages(explained: Explanation, registry: pd.DataFrame, chosen: list[str], **changed) -> list[report.PatientReport]:
+@pytest.fixture
+def pages(explained, registry, tmp_path, monkeypatch):
+    """Writes pages of some patients and gives their text; all but the first patient have a slide."""
     picture = np.full((40, 50, 3), 230, np.uint8)
     heat = HeatMap("s", "t", picture, 20.0, np.where(np.arange(50) < 20, 0.3, np.nan) * np.ones((40, 1)), 0.3)
 
-    def see(rows: pd.DataFrame) -> list[SeenTile]:
+    def see(rows: pd.DataFrame, *, files, geometry) -> list[SeenTile]:
         return [SeenTile(row, np.zeros((8, 8, 3), np.uint8), 112.0) for _, row in rows.iterrows()]
 
-    facts = {
-        "data_kind": "simulated",
-        "model": "sarcnet_pooled",
-        "horizon_months": 60.0,
-        "level": 0.95,
-        "endpoint": METASTASIS,
-    }
-    given = {"registry": registry, "maps": dict.fromkeys(chosen[1:], heat), "see": see, "true_risks": None, **facts}
-    return report.make_reports(explained, chosen, **{**given, **changed})
+    monkeypatch.setattr(report, "see_tiles", see)
+
+    def write(chosen: list[str], *, explained=explained, registry=registry, **changed) -> list[str]:
+        settings = {
+            "registry": registry, "maps": dict.fromkeys(chosen[1:], heat), "files": {}, "geometry": {}, "true_risks": None,
+            "data_kind": "simulated", "model": "sarcnet_pooled", "horizon_months": 60.0, "level": 0.95,
+            "endpoint": METASTASIS,
+        }  # fmt: skip
+        paths = report.write_patient_reports(tmp_path, explained, chosen, **(settings | changed))
+        assert [path.stem for path in paths] == sorted(chosen)
+        return [path.read_text(encoding="utf-8") for path in paths]
+
+    return write
 
 
 def test_patients_alike_are_the_nearest_and_counted_right(explained, registry):
@@ -86,33 +91,30 @@ def test_patients_alike_are_the_nearest_and_counted_right(explained, registry):
 @pytest.mark.parametrize(
     ("known", "said"), [(21, "Of the 10 patients"), (60, "Of the 29 patients"), (200, "Of the 40")]
 )
-def test_the_most_similar_are_never_everybody(explained, registry, known, said):
+def test_the_most_similar_are_never_everybody(pages, explained, registry, known, said):
     rows = np.arange(known) % N
     many = explained.patients.iloc[rows].assign(patient_id=[f"Q{k}" for k in range(known)])
     outcomes = registry.iloc[rows].assign(patient_id=many["patient_id"].to_numpy())
     clinical, tiles = explained.clinical.iloc[:0], explained.tiles.iloc[:0]
     changed = replace(explained, patients=many, clinical=clinical, tiles=tiles)
-    html = pages(changed, outcomes, ["Q5"])[0].html()
+    [html] = pages(["Q5"], explained=changed, registry=outcomes)
     assert said in html
     assert f"out of {known - 1} others" in html
 
 
-def test_twenty_others_are_needed_to_speak_of_similar_ones(explained, registry):
-    few = registry.assign(mfs_months=registry["mfs_months"].where(registry.index < 20))
-    assert pages(explained, few, ["P05"])[0].alike is None  # 19 others
+def test_twenty_others_are_needed_to_speak_of_similar_ones(pages, registry):
+    def page_where(known: int) -> str:
+        return pages(
+            ["P05"], registry=registry.assign(mfs_months=registry["mfs_months"].where(registry.index < known))
+        )[0]
+
+    assert "too few patients of similar risk" in page_where(8)
+    assert "too few patients of similar risk" in page_where(20)  # 19 others
+    assert "Of the 10 patients with the most similar predicted risk" in page_where(21)
 
 
-def test_too_few_alike_is_said(explained, registry):
-    few = registry.assign(mfs_months=registry["mfs_months"].where(registry.index < 8))
-    page = pages(explained, few, ["P05"])[0]
-    assert page.alike is None
-    assert "too few patients of similar risk" in page.html()
-
-
-def test_page_says_what_stands_in_the_tables(explained, registry):
-    html = pages(explained, registry, ["P00", "P20"], true_risks=pd.Series(0.33, index=registry["patient_id"]))[
-        1
-    ].html()
+def test_page_says_what_stands_in_the_tables(pages, registry):
+    html = pages(["P00", "P20"], true_risks=pd.Series(0.33, index=registry["patient_id"]))[1]
     assert html.count("Simulated data. Not for clinical use.") == 2
     assert "Patient P20, CLB" in html
     assert ">20%<" in html
@@ -123,27 +125,24 @@ def test_page_says_what_stands_in_the_tables(explained, registry):
     assert len(re.findall(r'<img src="data:image/jpeg', html)) == 1 + 3  # the map; three tiles, none shown twice
 
 
-def test_patient_without_a_slide_has_a_page(explained, registry):
-    page = pages(explained, registry, ["P00", "P20"])[0]
-    assert page.heatmap is None
-    assert "There is no slide that could be used" in page.html()
+def test_patient_without_a_slide_has_a_page(pages):
+    assert "There is no slide that could be used" in pages(["P00", "P20"])[0]
 
 
-def test_real_patients_are_not_called_simulated_and_names_are_escaped(explained, registry):
-    page = pages(explained, registry, ["P20"], data_kind="private")[0]
-    assert "Private data. Not for clinical use." in page.html()
-    assert "true risk" not in page.html()
-    page.patient["patient_id"] = "<script>"
-    assert "<script>" not in page.html()
-    assert "&lt;script&gt;" in page.html()
+def test_real_patients_are_not_called_simulated_and_names_are_escaped(pages, explained, registry):
+    named = explained.patients.assign(centre="<script>")
+    html = pages(["P20"], explained=replace(explained, patients=named), data_kind="private")[0]
+    assert "Private data. Not for clinical use." in html
+    assert "true risk" not in html
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
 
 
-def test_page_prints_on_one_sheet_and_asks_for_nothing(explained, registry, tmp_path):
+def test_page_prints_on_one_sheet_and_asks_for_nothing(pages, tmp_path):
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium here to print with")
-    html = pages(explained, registry, ["P00", "P20"])[1].html()
-    path = write_page(tmp_path / "P20.html", html)
+    html, path = pages(["P00", "P20"])[1], tmp_path / "P20.html"
     assert not re.search(r"(src|href)=['\"](?!data:)", html)
     pdf = tmp_path / "page.pdf"
     command = [
@@ -159,7 +158,7 @@ def test_page_prints_on_one_sheet_and_asks_for_nothing(explained, registry, tmp_
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
-def test_page_names_the_event(explained, registry, endpoint):
-    html = pages(explained, registry, ["P30"], endpoint=endpoint)[0].html()
+def test_page_names_the_event(pages, endpoint):
+    html = pages(["P30"], endpoint=endpoint)[0]
     assert f"risk of {endpoint.event} within 5 years" in html
     assert f"% {endpoint.had} by then" in html

@@ -173,6 +173,21 @@ def test_clean_sheets_come_back_as_they_were_filled(sent):
     )
 
 
+def test_a_cell_too_many_or_too_few_costs_no_other_row(sent):
+    """As when somebody types a comma into a comment without quotes, or cuts a line short."""
+    key, fill, items = sent
+    path = fill("a.csv", "AB")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[1] += "pale, folded"
+    lines[2] = lines[2].rpartition(",1,")[0]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    answers = read_answers([path], key=key)
+    assert answers.comments["comment"].tolist() == ["pale"]
+    assert answers.problems[["row", "item_id", "problem", "question"]].to_numpy().tolist() == [
+        [3, items[1], "missing", "mitoses"]
+    ]
+
+
 def test_every_problem_is_named_and_counted_and_none_is_guessed(sent):
     key, fill, items = sent
     path = fill(

@@ -7,10 +7,10 @@ how many have had the event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,107 +73,6 @@ def patients_alike(
     return Alike(len(near), len(joined), *map(float, ends), *(float(found[name]) for name in ("risk", "low", "high")))
 
 
-@dataclass(frozen=True)
-class PatientReport:
-    """Everything a page says.
-
-    patient: row of `Explanation.patients`. recorded: clinical variables as the registry has them. clinical: variable,
-    contribution. raised, lowered: tiles. heatmap: of the main slide, if there is one. data_kind: "simulated", "public" or
-    "private". level: of the interval. true_risk: where patients are simulated.
-    """
-
-    patient: pd.Series
-    recorded: Mapping[str, object]
-    clinical: pd.DataFrame
-    raised: Sequence[SeenTile]
-    lowered: Sequence[SeenTile]
-    heatmap: HeatMap | None
-    alike: Alike | None
-    data_kind: str
-    model: str
-    horizon_months: float
-    level: float
-    endpoint: Endpoint
-    true_risk: float | None = None
-
-    def html(self) -> str:
-        """The page."""
-        parts = self._parts()
-        sizes = {f"{item.tile_um:g} µm" for item in (*self.raised, *self.lowered)}
-        return render(
-            "sarcnet.interpret.export", "patient_report.html", report=self, parts=parts,
-            widest=max([abs(part) for _, _, part in parts] + [1e-9]),
-            together=float(self.patient["score"]) - float(self.patient.get("start", 0.0)),
-            slide_url=None if self.heatmap is None else _slide_url(self.heatmap), tile_url=_tile_url,
-            tile_um=" and ".join(sorted(sizes)) or "none", signed=_signed, percent="{:.0%}".format,
-        )  # fmt: skip
-
-    def _parts(self) -> list[tuple[str, str, float]]:
-        """What added to the score, slide first, then by size: name, value as recorded, log-odds."""
-        slide = ("slide", f"{int(self.patient['n_tiles'])} tiles", float(self.patient["image"]))
-        ordered = self.clinical.sort_values("contribution", key=lambda part: -part.abs())
-        variables = zip(ordered["variable"].astype(str), ordered["contribution"].astype(float), strict=True)
-        return [slide, *((_plain(name), self._value(name), part) for name, part in variables)]
-
-    def _value(self, variable: str) -> str:
-        value = self.recorded.get(variable)
-        if value is None or pd.isna(value):  # type: ignore[call-overload]
-            return "not recorded"
-        text = f"{value:g}" if isinstance(value, (int, float, np.number)) else _plain(str(value))
-        return f"{text} {UNITS.get(variable, '')}".strip()
-
-
-def make_reports(
-    explained: Explanation,
-    patient_ids: Sequence[str],
-    *,
-    registry: pd.DataFrame,
-    maps: Mapping[str, HeatMap],
-    see: Callable[[pd.DataFrame], Sequence[SeenTile]],
-    true_risks: pd.Series | None,
-    horizon_months: float,
-    level: float,
-    **facts: Any,
-) -> list[PatientReport]:
-    """Reports of some patients, in the order of `explained`.
-
-    Args:
-        explained, patient_ids, registry, maps, true_risks, horizon_months, level: as in `write_patient_reports`.
-        see: reads tiles, rows of `Explanation.tiles`.
-        facts: data_kind, model, endpoint, as in `PatientReport`.
-    """
-    recorded = registry.set_index("patient_id", drop=False)
-    reports = []
-    for _, patient in explained.patients[explained.patients["patient_id"].isin(patient_ids)].iterrows():
-        patient_id = str(patient["patient_id"])
-        tiles = explained.tiles[explained.tiles["patient_id"] == patient_id].sort_values("contribution", kind="stable")
-        low = min(TILES_PER_END, max(0, len(tiles) - TILES_PER_END))
-        alike = patients_alike(
-            explained.patients[["patient_id", "risk"]],
-            registry[["patient_id", "centre", "mfs_months", "mfs_event"]],
-            risk=float(patient["risk"]),
-            horizon_months=horizon_months,
-            level=level,
-            apart=patient_id,
-        )
-        reports.append(
-            PatientReport(
-                patient,
-                recorded=recorded.loc[patient_id].to_dict(),
-                clinical=explained.clinical[explained.clinical["patient_id"] == patient_id],
-                raised=see(tiles.tail(TILES_PER_END).iloc[::-1]),
-                lowered=see(tiles.head(low)),
-                heatmap=maps.get(patient_id),
-                alike=alike,
-                true_risk=None if true_risks is None else float(true_risks[patient_id]),
-                horizon_months=horizon_months,
-                level=level,
-                **facts,
-            )
-        )
-    return reports
-
-
 def write_patient_reports(
     folder: Path,
     explained: Explanation,
@@ -214,34 +113,72 @@ def write_patient_reports(
     Raises:
         SlideFault: a slide cannot be read.
     """
-    reports = make_reports(
-        explained, patient_ids, registry=registry, maps=maps,
-        see=lambda tiles: see_tiles(tiles, files=files, geometry=geometry), true_risks=true_risks, data_kind=data_kind,
-        model=model, horizon_months=horizon_months, level=level, endpoint=endpoint,
-    )  # fmt: skip
-    return [write_page(folder / f"{report.patient['patient_id']}.html", report.html()) for report in reports]
+    recorded, outcomes = registry.set_index("patient_id"), registry[["patient_id", "mfs_months", "mfs_event", "centre"]]
+    paths = []
+    for _, patient in explained.patients[explained.patients["patient_id"].isin(patient_ids)].iterrows():
+        patient_id = str(patient["patient_id"])
+        tiles = explained.tiles[explained.tiles["patient_id"] == patient_id].sort_values("contribution", kind="stable")
+        ends = {
+            "With the largest parts": tiles.tail(TILES_PER_END).iloc[::-1],
+            "With the smallest": tiles.head(min(TILES_PER_END, max(0, len(tiles) - TILES_PER_END))),
+        }
+        shown = {title: see_tiles(rows, files=files, geometry=geometry) for title, rows in ends.items()}
+        alike = patients_alike(
+            explained.patients[["patient_id", "risk"]], outcomes, risk=float(patient["risk"]),
+            horizon_months=horizon_months, level=level, apart=patient_id,
+        )  # fmt: skip
+        clinical = explained.clinical[explained.clinical["patient_id"] == patient_id]
+        page = render(
+            "sarcnet.interpret.export", "patient_report.html", patient=patient.to_dict(), alike=alike, data_kind=data_kind,
+            model=model, endpoint=endpoint, years=f"{horizon_months / 12:g}", level=level,
+            true_risk=None if true_risks is None else true_risks[patient_id],
+            parts=_parts(patient, clinical=clinical, recorded=recorded.loc[patient_id]),
+            together=patient["score"] - patient.get("start", 0.0), slide=_slide(maps.get(patient_id)),
+            tiles={title: [_tile(tile) for tile in seen] for title, seen in shown.items()},
+            tile_um=" and ".join(sorted({f"{tile.tile_um:g} µm" for seen in shown.values() for tile in seen})) or "none",
+            signed=lambda value: f"{value:+.2f}".replace("-", "−"), percent="{:.0%}".format,
+        )  # fmt: skip
+        paths.append(write_page(folder / f"{patient_id}.html", page))
+    return paths
+
+
+def _parts(patient: pd.Series, *, clinical: pd.DataFrame, recorded: pd.Series) -> list[tuple[str, str, float]]:
+    """What added to the score, slide first, then by size: name, value as recorded, log-odds."""
+    ordered = clinical.sort_values("contribution", key=lambda part: -part.abs(), kind="stable")
+    variables = zip(ordered["variable"].astype(str), ordered["contribution"].astype(float), strict=True)
+    return [
+        ("slide", f"{int(patient['n_tiles'])} tiles", float(patient["image"])),
+        *((_plain(name), _recorded(name, recorded.get(name)), part) for name, part in variables),
+    ]
+
+
+def _recorded(variable: str, value: object) -> str:
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return "not recorded"
+    text = f"{value:g}" if isinstance(value, (int, float, np.number)) else _plain(str(value))
+    return f"{text} {UNITS.get(variable, '')}".strip()
 
 
 def _plain(name: str) -> str:
-    for unit in ("_years", "_mm"):
-        name = name.removesuffix(unit)
-    return name.replace("fnclcc", "FNCLCC").replace("_", " ")
+    return re.sub("_(years|mm)$", "", name).replace("fnclcc", "FNCLCC").replace("_", " ")
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def _slide_url(heatmap: HeatMap) -> str:
+def _slide(heatmap: HeatMap | None) -> dict[str, object] | None:
+    """The slide under its colours, and its width."""
+    if heatmap is None:
+        return None
     covered = Image.fromarray(heatmap.picture)
     colours = Image.fromarray(coloured(heatmap.values, limit=colour_limit(heatmap.values)))
     covered.paste(colours, mask=colours)
     covered.thumbnail((MAP_PX, MAP_PX), Image.Resampling.LANCZOS)
-    return jpeg_url(covered, quality=JPEG_QUALITY)
+    width_mm = heatmap.picture.shape[1] * heatmap.mpp / 1000
+    return {"url": jpeg_url(covered, quality=JPEG_QUALITY), "width_mm": f"{width_mm:.1f}"}
 
 
-def _tile_url(tile: SeenTile) -> str | None:
+def _tile(tile: SeenTile) -> tuple[str | None, float]:
+    """The picture of a tile, if it can be read, and its contribution."""
+    contribution = float(tile.row["contribution"])
     if tile.pixels is None:
-        return None
+        return None, contribution
     picture = Image.fromarray(tile.pixels).resize((TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
-    return jpeg_url(picture, quality=JPEG_QUALITY)
+    return jpeg_url(picture, quality=JPEG_QUALITY), contribution

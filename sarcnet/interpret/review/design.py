@@ -1,13 +1,14 @@
 """Tiles for a blinded review by pathologists: chosen over the whole range of contributions, coded, shuffled, checked.
 
 The published study named three patterns that pathologists saw in tiles (abstract, Scientific Reports, 2025). How the tiles
-were chosen and asked about is not public; scales and design here are our assumption. Readers get a sheet
+were chosen and asked about is not public; scales and design here are our assumption. They get a sheet
 (:mod:`sarcnet.interpret.review.sheet`) in which a tile is a random code and a picture. What the codes mean stands in the
-key, a file of its own, which stays with whoever analyses the answers.
+key, a file of its own, which stays with those who analyse the answers.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.interpret.explain.tiles import SeenTile
 
-#: what readers are asked: (title, words for the answers 0 to 3)
+#: what pathologists are asked: (title, words for the answers 0 to 3)
 QUESTIONS = {
     "cellularity": ("Tumour cellularity", ("no tumour cells", "sparse", "moderate", "dense")),
     "atypia": ("Nuclear atypia", ("none", "slight", "moderate", "marked")),
@@ -43,7 +44,7 @@ GLASS = 243  # grey level of empty glass
 
 @dataclass(frozen=True)
 class Item:
-    """What a reader sees of one tile: a code and pixels (h, w, 3) uint8. Nothing else may reach the sheet."""
+    """What a pathologist sees of one tile: a code and pixels (h, w, 3) uint8. Nothing else may reach the sheet."""
 
     item_id: str
     pixels: np.ndarray
@@ -79,15 +80,13 @@ def choose_tiles(tiles: pd.DataFrame, *, count: int, per_patient_max: int, rng: 
     stratum[:ends], stratum[len(ordered) - ends :] = "low", "high"
     ordered["stratum"] = stratum
     mixed = ordered.iloc[rng.permutation(len(ordered))]
-    wanted = dict(zip(STRATA, (len(part) for part in np.array_split(np.arange(count), len(STRATA))), strict=True))
-    taken: dict[str, int] = {}
+    wanted = {name: len(part) for name, part in zip(STRATA, np.array_split(np.arange(count), len(STRATA)), strict=True)}
+    taken: Counter[str] = Counter()
     rows = []
     for index, patient_id, name in zip(mixed.index, mixed["patient_id"], mixed["stratum"], strict=True):
-        if not any(wanted.values()):
-            break
-        if wanted[name] and taken.get(patient_id, 0) < per_patient_max:
+        if wanted[name] and taken[patient_id] < per_patient_max:
             wanted[name] -= 1
-            taken[patient_id] = taken.get(patient_id, 0) + 1
+            taken[patient_id] += 1
             rows.append(index)
     return ordered.loc[sorted(rows)].reset_index(drop=True)
 
@@ -95,9 +94,9 @@ def choose_tiles(tiles: pd.DataFrame, *, count: int, per_patient_max: int, rng: 
 def make_review(seen: Sequence[SeenTile], *, repeats: int, checks: int, rng: np.random.Generator) -> Review:
     """Code, shuffle, repeat and check.
 
-    Repeats are mirrored or turned copies of tiles of the sheet's first third, placed in its last third: a reader who
+    Repeats are mirrored or turned copies of tiles of the sheet's first third, placed in its last third: who
     remembers pictures should not recognise them. Checks are, by turns, empty glass (nothing to see: 0 or "cannot judge")
-    and a picture that says in words which answer to give (3 throughout), which catches who clicks without looking.
+    and a picture that says in words which answer to give (3 throughout), which catches those who click without looking.
 
     Args:
         seen: the chosen tiles, rows with the columns of WHERE_FROM.

@@ -6,6 +6,8 @@ People fill in tables: they leave cells empty, write "2-3" or "mild", save with 
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,14 +142,13 @@ def read_answers(paths: Sequence[Path], *, key: Path) -> Answers:
 def _rows(path: Path) -> pd.DataFrame:
     """The filled rows of one file as text, with COLUMNS, file and row."""
     try:
-        head = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-        table = pd.read_csv(
-            path, sep=max(",;\t", key=head.count), dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig",
-            skip_blank_lines=False,
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise SarcnetError(f"{path.name} cannot be read as UTF-8 text ({error}): save it as CSV UTF-8.") from None
-    table = table.rename(columns=str.strip)
+    # pandas would refuse a file for one row with a cell too many, as a comma in a comment leaves it.
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=text.partition("\n")[0].count))
+    lines.fieldnames = [name.strip() for name in lines.fieldnames or []]
+    table = pd.DataFrame(list(lines), columns=list(dict.fromkeys(lines.fieldnames)), dtype=object)
     lacking = [name for name in NEEDED if name not in table]
     if lacking:
         raise SarcnetError(
@@ -175,11 +176,8 @@ def _checked(rows: pd.DataFrame, *, key: pd.DataFrame) -> Answers:
     single = usable[~differs & ~repeated]
 
     items = pd.MultiIndex.from_product([sorted(rows["reader"].unique()), key["item_id"]], names=place)
-    cells = single.set_index(place)[[*questions, "file", "row"]].reindex(items).reset_index()
-    cells = cells.melt([*place, "file", "row"], questions, var_name="question", value_name="found")
-    order = pd.MultiIndex.from_frame(cells[[*place, "question"]])
-    cells = cells.set_index(order).loc[[(*item, question) for item in items for question in questions]]
-    cells = cells.reset_index(drop=True)
+    cells = single.set_index(place)[[*questions, "file", "row"]].reindex(items).set_index(["file", "row"], append=True)
+    cells = cells.rename_axis(columns="question").stack(future_stack=True).rename("found").reset_index()
     answer = cells["found"].map(ALLOWED)
     cannot = cells["found"].str.upper().eq(CANNOT_JUDGE)
     cells["answer"] = answer.fillna(NO_ANSWER).astype(int)
