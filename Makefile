@@ -123,7 +123,7 @@ giant-slide: .venv/.ready  ## paint a whole virtual slide, 80,000 × 60,000 px (
 	@$(BIN)/python -m virtual_cohort.rendering.giant $(or $(OUT),data/giant.svs) $(ARGS)
 
 sample-size: .venv/.ready  ## how many patients the statistical analysis plan needs
-	@$(BIN)/python -m sarcnet.evaluation.sample_size
+	@$(BIN)/python -m studies.sample_size
 
 encoders: .venv/.ready  ## write docs/encoders.md from the table of encoders
 	@$(BIN)/python -m docs.make_encoders

@@ -29,6 +29,7 @@ from sarcnet.evaluation.report.tables import PAPER
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.names import label
 from studies.real_patients import NO_SIZE, RECORD, concordances, course, real_record, without_size
+from virtual_cohort.experiments.headroom import ORACLE, oracle_risks
 from virtual_cohort.patients import calibration, outcome
 from virtual_cohort.patients.calibration import TARGETS, mass_patients
 from virtual_cohort.patients.information import information
@@ -121,7 +122,7 @@ def simulated_study(seed: int) -> dict[str, float]:
     truth = pd.concat([part.truth for part in cohort.values()], ignore_index=True)
     folds = make_folds(table, folds=FOLDS, repeats=1, seed=seed)
     risks = comparators.out_of_fold(table, folds, horizon_months=HORIZON_MONTHS, seed=seed)
-    risks = pd.concat([risks, comparators.oracle(truth, table).assign(repeat=0)], ignore_index=True)
+    risks = pd.concat([risks, oracle_risks(truth, table).assign(repeat=0)], ignore_index=True)
     study = evaluation_set("simulated", table, risks)
     found = {
         model: auc(risk[:, 0], study.followup, horizon_months=HORIZON_MONTHS) for model, risk in study.risks.items()
@@ -130,7 +131,7 @@ def simulated_study(seed: int) -> dict[str, float]:
     found[NO_SIZE] = auc(bare[:, 0], study.followup, horizon_months=HORIZON_MONTHS)
     of_both = {comparators.FNCLCC: study.risks[comparators.FNCLCC], NO_SIZE: bare}
     found |= concordances(of_both, study.followup, horizon_months=HORIZON_MONTHS)
-    found[HEADROOM] = found[comparators.ORACLE] - found[comparators.SARCULATOR_VARIABLES]
+    found[HEADROOM] = found[ORACLE] - found[comparators.SARCULATOR_VARIABLES]
     found |= course(table, study.followup, horizon_months=HORIZON_MONTHS)
     return found | {str(name): float(share) for name, share in table["histotype"].value_counts(normalize=True).items()}
 

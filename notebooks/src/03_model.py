@@ -55,7 +55,7 @@ from sarcnet.cohort.endpoint import read_endpoint
 from sarcnet.cohort.followup import to_the_horizon
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium import Stage
-from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc_of, effective_number, weights
 from sarcnet.model.names import label
 
@@ -73,7 +73,7 @@ from sarcnet.model.store import save_stack
 
 stage = Stage.open("03_model", ModelSettings, vars())
 endpoint = read_endpoint(stage.input("00_cohort/outcome.json"))
-tried = FailureLog()  # keeps a sentence for what these patients cannot tell
+log = FailureLog()  # keeps a sentence for what these patients cannot tell
 display(Markdown(endpoint.note))
 
 # %% [markdown]
@@ -288,7 +288,7 @@ display(Markdown(
 named = {"patients": known, "horizon_months": horizon_months, "endpoint": endpoint}
 risks = figures.risk_table(oof, **named).merge(known, on=["patient_id", "centre"])
 aucs = {
-    name: auc_of(rows, horizon_months=horizon_months, tried=tried) for name, rows in risks.groupby("model", sort=False)
+    name: auc_of(rows, horizon_months=horizon_months, log=log) for name, rows in risks.groupby("model", sort=False)
 }
 
 # %%
@@ -311,7 +311,7 @@ for name, value in aucs.items():
 case, control = (effective_number(weight)[0] for weight in weights(Followup.of(known), horizon_months=horizon_months))
 display(Markdown("; ".join(f"{label(name)} {value:.3f}" for name, value in aucs.items()) + ". Each rests on "
                  f"{case:.1f} effective cases and {control:.1f} effective controls (notebook 05 says what that means)."))
-display(Markdown(str(tried)))
+display(Markdown(log.summary_text()))
 
 # %% [markdown]
 # ## 7 · What the clinical branch learnt

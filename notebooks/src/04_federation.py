@@ -48,7 +48,7 @@ from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium import Stage
 from sarcnet.evaluation.metrics import over_time
-from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc_of
 from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
 from sarcnet.evaluation.predictions import evaluation_set
@@ -70,7 +70,7 @@ from sarcnet.model.store import save_stack
 from sarcnet.model.names import column_words
 
 stage = Stage.open("04_federation", FederationSettings, vars())
-tried = FailureLog()  # keeps a sentence for what these patients cannot tell
+log = FailureLog()  # keeps a sentence for what these patients cannot tell
 
 # %% [markdown]
 # ## 1 · A folder for each hospital
@@ -189,7 +189,7 @@ patients = assemble_patients(
 
 
 def auc_at_horizon(rows: pd.DataFrame) -> float:
-    return auc_of(rows, horizon_months=protocol.horizon_months, tried=tried)
+    return auc_of(rows, horizon_months=protocol.horizon_months, log=log)
 
 
 by_round = predict_rounds(run, patients, folds=fold_table)
@@ -246,7 +246,7 @@ widget.round_panel(steps)
 # %%
 by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=auc_at_horizon)
 table = by_hospital.pivot(index="model", columns="centre", values="score").assign(all=overall)
-display(table.loc[["sarcnet_fedavg", *compared]].rename(index=label).round(3), Markdown(str(tried)))
+display(table.loc[["sarcnet_fedavg", *compared]].rename(index=label).round(3), Markdown(log.summary_text()))
 over_time.weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
 
 # %% [markdown]
@@ -278,7 +278,7 @@ display(Markdown(
 some = by_round[by_round["round"].isin({1 + (ended - 1) * part // 4 for part in range(4)})]
 at_rounds = some.assign(model=[f"after round {number:02d}" for number in some["round"]])
 judged = evaluation_set("cross-validation", known, pd.concat([oof, others, at_rounds], ignore_index=True))
-calibrated = agreements([judged], horizon_months=protocol.horizon_months, level=0.95, tried=tried)
+calibrated = agreements([judged], horizon_months=protocol.horizon_months, level=0.95, log=log)
 numbers = agreement_table(calibrated).set_index("model").drop(columns=["series", "n", "events"])
 display(numbers)
 

@@ -55,8 +55,8 @@ from sarcnet.evaluation import clinical_value, comparators, figures, figures_ris
 from virtual_cohort.experiments import negative_controls, oracle_ablation
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.report import tables, write as report
-from sarcnet.evaluation.headroom import headroom_text, best_without_slide, share_of_headroom
-from sarcnet.evaluation.tolerant import FailureLog
+from virtual_cohort.experiments.headroom import headroom_text, best_without_slide, oracle_risks, share_of_headroom
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.delong import delong_table
 from sarcnet.evaluation.model_comparison import merge, compare_models, weightings
 from sarcnet.evaluation.predictions import evaluation_set
@@ -73,7 +73,7 @@ from sarcnet.features.store import count_tiles
 from sarcnet.federated.analysis import recalibration
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
-tried = FailureLog()  # keeps a sentence for whatever these patients cannot tell
+log = FailureLog()  # keeps a sentence for whatever these patients cannot tell
 
 # %% [markdown]
 # ## 1 · Predictions for patients left out
@@ -109,12 +109,12 @@ networks = [pd.read_parquet(stage.input(f"{name}/oof.parquet")) for name in ("03
 
 # %%
 clinical = {"horizon_months": horizon_months, "seed": seed, "clinical_variables": protocol["clinical_variables"]}
-rivals = comparators.out_of_fold(known, folds, **clinical, tried=tried)
+rivals = comparators.out_of_fold(known, folds, **clinical, log=log)
 predictions = pd.concat([*networks, rivals], ignore_index=True)
 has_truth = stage.produced("00_cohort/truth/patients.parquet")
 if has_truth:
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
-    oracle = comparators.oracle(truth, known)
+    oracle = oracle_risks(truth, known)
     repeats = [oracle.assign(repeat=number, fold=-1) for number in folds["repeat"].unique()]
     predictions = pd.concat([predictions, *repeats], ignore_index=True)
 crossed = evaluation_set("cross-validation", known, predictions)
@@ -126,7 +126,7 @@ slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
 features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
 with_tiles = [slide for slide, path in features.items() if count_tiles(path)]
 imaged = known["patient_id"].isin(slides.loc[slides["slide_id"].isin(with_tiles), "patient_id"]).to_numpy()
-without = tried("image only", oracle_ablation.without_image, crossed, imaged, horizon_months=horizon_months)
+without = log("image only", oracle_ablation.without_image, crossed, imaged, horizon_months=horizon_months)
 display(Markdown(without or "Nothing can be said of the patients without an image: see the end."))
 
 # %% [markdown]
@@ -174,15 +174,15 @@ over_time.weight_table({"cross-validation": crossed.followup}, horizon_months=ho
 
 # %%
 setting = {"horizon_months": horizon_months, "samples": bootstrap_samples, "level": interval_level, "seed": seed}
-model = crossed.chief
-centres = [crossed.of_centre(name) for name in sorted(known["centre"].unique())]
+model = crossed.primary_model
+centres = [crossed.for_centre(name) for name in sorted(known["centre"].unique())]
 judged = compare_models([crossed], **setting)
 by_centre = compare_models(centres, **setting)
-tried.say(*judged.unsaid, *by_centre.unsaid)
+log.add(*judged.failures, *by_centre.failures)
 resampled = judged.results.get("cross-validation")
 crossed_table = tables.readable(judged.table)
-crossed_table = tables.with_p(crossed_table, resampled, chief=model) if resampled else crossed_table
-display(crossed_table, Markdown(judged.complaints))
+crossed_table = tables.with_p(crossed_table, resampled, primary_model=model) if resampled else crossed_table
+display(crossed_table, Markdown(judged.warnings))
 
 # %% [markdown]
 # Cross-validated AUCs with intervals, what the paper reports for its real patients, and the difference between the
@@ -233,7 +233,7 @@ if has_truth and base:
 if has_truth and base:
     means, seen = oracle_ablation.mean_features(known, slides=slides, feature_files=features)
     climbed, read = oracle_ablation.ablate(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
-                                 variables=protocol["clinical_variables"], seed=seed, tried=tried)
+                                 variables=protocol["clinical_variables"], seed=seed, log=log)
     rungs = evaluation_set("cross-validation", known, pd.concat([predictions, climbed], ignore_index=True))
     ladder_judged = compare_models([rungs], **setting).results["cross-validation"]
 
@@ -246,7 +246,7 @@ if has_truth and base:
 if has_truth and base:
     steps = oracle_ablation.steps(ladder_judged, model=model)
     patterns = oracle_ablation.by_pattern(ladder_judged, read, names=oracle_ablation.patterns_of(truth))
-    figure = figures.draw_ladder(steps, patterns, n=len(crossed), level=interval_level)
+    figure = oracle_ablation.draw_ladder(steps, patterns, n=len(crossed), level=interval_level)
     stage.figure("F7_ladder", figure, data={"steps": steps, "patterns": patterns}, caption="From three clinical variables to "
                  "the oracle: cross-validated AUC and the interval of each step; what each pattern is worth.")
     for row in steps.itertuples():
@@ -284,17 +284,17 @@ stacks = {
 # %%
 of_networks = member_risks(stacks, later, slides=slides, feature_files=feature_files)
 risks = mean_risks(of_networks, later)
-fresh = comparators.for_new_patients(known, later, **clinical, tried=tried)
-true_risks = [comparators.oracle(truth, later)] if has_truth else []
+fresh = comparators.for_new_patients(known, later, **clinical, log=log)
+true_risks = [oracle_risks(truth, later)] if has_truth else []
 validation_predictions = pd.concat([risks, fresh, *true_risks], ignore_index=True)
 held = evaluation_set("validation", later, validation_predictions)
-later_centres = [held.of_centre(name) for name in sorted(later["centre"].unique())]
+later_centres = [held.for_centre(name) for name in sorted(later["centre"].unique())]
 held_out = compare_models([held], **setting)
 held_by_centre = compare_models(later_centres, **setting)
-tried.say(*held_out.unsaid, *held_by_centre.unsaid)
+log.add(*held_out.failures, *held_by_centre.failures)
 validation_table = tables.readable(merge(held_out, held_by_centre).table)
 whose = report.validation_sentence(crossed, held, kind=stage.data_kind)
-display(Markdown(whose), validation_table, Markdown(held_out.complaints))
+display(Markdown(whose), validation_table, Markdown(held_out.warnings))
 at_risk = {item.name: item.followup for item in (held, *later_centres) if len(item)}
 over_time.weight_table(at_risk, horizon_months=horizon_months)
 
@@ -345,7 +345,7 @@ else:
 # %%
 rival = "sarculator_variables" if "sarculator_variables" in crossed.risks else "fnclcc_grade"
 subgroups = judge_subgroups(crossed, model=model, other=rival, **setting)
-tried.say(*subgroups.unsaid)
+log.add(*subgroups.failures)
 if len(subgroups.rows):
     figure = figures.draw_subgroups(subgroups, model=model, other=rival, level=interval_level)
     stage.figure("F7_subgroups", figure, data=subgroups.rows, caption="Cross-validated AUC in hospitals and subgroups, and "
@@ -370,15 +370,15 @@ everyone = [item for item in (crossed, held) if len(item)]
 sizes = {"cross-validation": len(crossed), "validation": len(held)}
 compared = [name for name in (model, "sarculator_variables", "fnclcc_grade") if name in crossed.risks]
 months = [month for month in (12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0) if month <= horizon_months + 12]
-few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "tried": tried}
+few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "log": log}
 in_time = over_time.auc_in_time(crossed, compared, months=months, **few)
 hazard_edges = [month for month in protocol["hazard_edges_months"] if month <= horizon_months]
 own_risks = [
     risks_in_time({name: stacks[name] for name in compared if name in stacks}, later, slides=slides,
                   feature_files=feature_files),
-    comparators.in_time(known, later, months=hazard_edges, seed=seed, tried=tried),
+    comparators.in_time(known, later, months=hazard_edges, seed=seed, log=log),
 ]
-brier = over_time.brier_table(held, pd.concat(own_risks), models=compared, tried=tried)
+brier = over_time.brier_table(held, pd.concat(own_risks), models=compared, log=log)
 
 # %%
 if len(in_time):
@@ -391,7 +391,7 @@ if len(in_time):
 # the horizon of the study:
 
 # %%
-numbers = over_time.metrics_table(crossed, horizon_months=horizon_months, tried=tried)
+numbers = over_time.metrics_table(crossed, horizon_months=horizon_months, log=log)
 weighting = weightings(everyone, model=model, horizon_months=horizon_months, training=crossed.followup)
 display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(precision=3, na_rep="–"))
 
@@ -418,7 +418,7 @@ display(*(table.replace("", "–") for table in accuracy.values()))
 # differs much from the row above it, the results depend on why patients were lost.
 
 # %%
-sensitivity = censoring.censoring_table(everyone, model=model, horizon_months=horizon_months, tried=tried)
+sensitivity = censoring.censoring_table(everyone, model=model, horizon_months=horizon_months, log=log)
 sensitivity.round(3)
 
 # %% [markdown]
@@ -470,7 +470,7 @@ calibrated.table.style.hide(axis="index").format(precision=3, na_rep="–")
 # every other model's deviation too.
 
 # %%
-agreed = told.agreements(told.with_centres(everyone), horizon_months=horizon_months, level=interval_level, tried=tried)
+agreed = told.agreements(told.with_centres(everyone), horizon_months=horizon_months, level=interval_level, log=log)
 overall = [made for made in agreed if made.series in sizes]
 for made in (one for one in overall if one.model == model and one.enough):
     for what, found in (("slope", made.slope), ("observed_over_predicted", made.ratio)):
@@ -493,15 +493,15 @@ display(told.agreement_table(by_hospital).style.hide(axis="index"))
 # none of whose patients took part. The corrected risks are offered here and used nowhere else.
 
 # %%
-taking_part = {part.name: tried(f"{part.name}, recalibration", recalibration.hospital_of, part, model,
+taking_part = {part.name: log(f"{part.name}, recalibration", recalibration.hospital_of, part, model,
                                 horizon_months=horizon_months) for part in centres}
 able = {name: hospital for name, hospital in taking_part.items() if hospital is not None}
-mended = tried("recalibration", recalibration.recalibrate, able)
+mended = log("recalibration", recalibration.recalibrate, able)
 
 # %%
 if mended is not None and len(held) and model in held.risks:
     shown = recalibration.before_and_after(held, model, mended.correction, name=f"{tables.label(model)}, recalibrated")
-    pair = told.agreements([shown], horizon_months=horizon_months, level=interval_level, tried=tried)
+    pair = told.agreements([shown], horizon_months=horizon_months, level=interval_level, log=log)
     display(told.agreement_table(pair).style.hide(axis="index"),
             Markdown(f"{mended.sentence} {told.change(*pair) if len(pair) == 2 else ''}"))
 
@@ -514,7 +514,7 @@ if mended is not None and len(held) and model in held.risks:
 # %%
 months_shown = [0.0, 12.0, 24.0, 36.0, 48.0, 60.0, 72.0, 84.0]
 survival = clinical_value.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tested=[held.name],
-                                 endpoint=endpoint, tried=tried)
+                                 endpoint=endpoint, log=log)
 figure = figures_risk.draw_survival(survival, horizon_months=horizon_months, endpoint=endpoint)
 stage.figure("F8_survival", figure, data={name: found.incidence for name, found in survival.items()},
              caption=f"{endpoint.survival.capitalize()}, and {endpoint.incidence}, by predicted risk, "
@@ -536,7 +536,7 @@ edges = {"fnclcc_grade": clinical_value.HIGH_GRADE}
 if rival != "fnclcc_grade":
     edges[rival] = cut_off(crossed.with_risk(rival)["risk"], high_risk_share=high_risk_share)
 moved = clinical_value.moves_of(
-    crossed, model, edges, cut=cut, horizon_months=horizon_months, level=interval_level, tried=tried
+    crossed, model, edges, cut=cut, horizon_months=horizon_months, level=interval_level, log=log
 )
 for other, found in moved.items():
     display(Markdown(f"Instead of **{tables.label(other)}**: net share that moves the right way, of patients who "
@@ -608,7 +608,7 @@ for row in whole.itertuples():  # low and high are null in the record where pati
 
 # %%
 wide = tables.readable(whole)
-closed = tried("validation, DeLong", delong_table, held, pairs, horizon_months=horizon_months, level=interval_level)
+closed = log("validation, DeLong", delong_table, held, pairs, horizon_months=horizon_months, level=interval_level)
 files = {
     "cross_validation": crossed_table, "validation": validation_table, "ablation": tables.only(wide, tables.ABLATION),
     "local_pooled_federated": tables.only(wide, tables.SHARING), "differences": differences,
@@ -646,7 +646,7 @@ for path in report.write_report(stage.dir / "report", facts):
 
 # %%
 display(Markdown(verdict), Markdown(f"**Calibration of all models.** {told.deviations(overall)}"))
-display(Markdown(f"**What these patients cannot tell.**\n\n{tried}"))
+display(Markdown(f"**What these patients cannot tell.**\n\n{log.summary_text()}"))
 
 # %% [markdown]
 # **Limits.** The intervals tell how much would change with other patients judged, not with other patients learnt from

@@ -18,12 +18,12 @@ from scipy.stats import norm
 from sarcnet.cohort.incidence import pseudo_values
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc, check, check_probability
 from sarcnet.evaluation.metrics.bootstrap import LEAST, Estimate
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.calibration import line
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.model.names import in_order, label
 
 
@@ -87,14 +87,14 @@ def agreement(series: EvaluationSet, model: str, *, horizon_months: float, level
 
 
 def agreements(
-    everyone: Sequence[EvaluationSet], *, horizon_months: float, level: float, tried: FailureLog
+    everyone: Sequence[EvaluationSet], *, horizon_months: float, level: float, log: FailureLog
 ) -> list[Agreement]:
-    """Every model that predicts probabilities, in every series; `tried` gets a sentence for what cannot be judged."""
+    """Every model that predicts probabilities, in every series; `log` gets a sentence for what cannot be judged."""
     found = []
     for series in (item for item in everyone if len(item)):
         for model in in_order([name for name in series.risks if name != FNCLCC]):
             what = f"{series.name}, predicted against observed"
-            found.append(tried(what, agreement, series, model, horizon_months=horizon_months, level=level))
+            found.append(log(what, agreement, series, model, horizon_months=horizon_months, level=level))
     return [made for made in found if made is not None]
 
 
@@ -103,7 +103,7 @@ def with_centres(everyone: Sequence[EvaluationSet]) -> list[EvaluationSet]:
     found = []
     for series in everyone:
         centres = sorted(set(series.patients["centre"]))
-        found += [series, *(series.of_centre(centre) for centre in centres if len(centres) > 1)]
+        found += [series, *(series.for_centre(centre) for centre in centres if len(centres) > 1)]
     return found
 
 

@@ -17,23 +17,23 @@ from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError
 
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import CENSORED, Followup, check, weighted_auc, weights
 from sarcnet.evaluation.metrics.brier import weighted_brier
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 
 PENALTY = 0.01  # keeps a coefficient finite where few patients are censored
 LOWEST = 0.02  # a probability below this would let one patient count for more than fifty
 
 
 def censoring_table(
-    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, tried: FailureLog
+    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, log: FailureLog
 ) -> pd.DataFrame:
     """AUC and Brier score of `model` in each series under both assumptions about censoring.
 
     Returns:
         Two rows per series: patients lost at random within each hospital, and loss that depends on age, grade and the
-        predicted risk. Columns AUC, Brier score, sum of weights / n. A series without either has no row, and `tried`
+        predicted risk. Columns AUC, Brier score, sum of weights / n. A series without either has no row, and `log`
         keeps the reason.
     """
     rows = {}
@@ -41,10 +41,10 @@ def censoring_table(
         patients = series.with_risk(model)
         risk, at = patients["risk"].to_numpy(float), series.followup
         covariates = patients[["age_years", "fnclcc_grade", "risk"]].astype(float)
-        simple = tried(
+        simple = log(
             f"{series.name}, weights by hospital", _scores_by_hospital, risk, at, horizon_months=horizon_months
         )
-        modelled = tried(
+        modelled = log(
             f"{series.name}, weights by covariates",
             censoring_sensitivity,
             risk,

@@ -11,6 +11,7 @@ import pandas as pd
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.bootstrap import resample_counts
 from sarcnet.evaluation.metrics.calibration import Calibration, by_group, calibrate
 from sarcnet.evaluation.metrics.kaplan_meier import Curves, curves, grouped
@@ -22,7 +23,6 @@ from sarcnet.evaluation.metrics.net_benefit import (
 )
 from sarcnet.evaluation.metrics.reclassification import Moves, moves
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 
 HIGH_GRADE = 3.0
 CURVE_THRESHOLDS = tuple(float(p) for p in np.round(np.arange(0.05, 0.8, 0.025), 3))
@@ -36,7 +36,7 @@ def survival_of(
     months_shown: list[float],
     tested: Sequence[str],
     endpoint: Endpoint,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> dict[str, Curves]:
     """Kaplan–Meier and Aalen–Johansen curves of the two risk groups of `model` in each series.
 
@@ -50,7 +50,7 @@ def survival_of(
             months_shown=months_shown,
             tests=series.name in tested,
             endpoint=endpoint,
-            tried=tried,
+            log=log,
         )
         for series in everyone
         if model in series.risks and len(series)
@@ -88,16 +88,16 @@ def calibration_of(
     samples: int,
     level: float,
     seed: int,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> Calibrations:
-    """Calibration of `model` (its mean risk over the repeats) in each series; `tried` gets a sentence for what is not."""
+    """Calibration of `model` (its mean risk over the repeats) in each series; `log` gets a sentence for what is not."""
     found = Calibrations({}, {}, {}, death="competes" if endpoint.competing else "is an event")
     ways = [(True, found.lived), (False, found.net)] if endpoint.competing else [(True, found.lived)]
     for series in (item for item in everyone if model in item.risks and len(item)):
         risk, followup = series.with_risk(model)["risk"].to_numpy(float), series.followup
         counts = resample_counts(followup.centre, samples=samples, rng=rng(seed, "calibration", series.name))
         for competing, kept in ways:
-            made = tried(
+            made = log(
                 f"{series.name}, calibration",
                 calibrate,
                 risk,
@@ -109,7 +109,7 @@ def calibration_of(
             )
             if made is not None:
                 kept[series.name] = made
-        table = tried(
+        table = log(
             f"{series.name}, groups of risk",
             by_group,
             risk,
@@ -132,11 +132,11 @@ def decisions_of(
     samples: int,
     level: float,
     seed: int,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> pd.DataFrame:
     """Decision curve of the models' mean risks, and of treating whoever has grade 3; empty where there is none."""
     counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "decision", series.name))
-    found = tried(
+    found = log(
         f"{series.name}, decision curve",
         decision_curve,
         policies(series, models),
@@ -167,7 +167,7 @@ def benefit_gains_of(
     samples: int,
     level: float,
     seed: int,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> pd.DataFrame:
     """Net benefit of `model` minus that of each other policy, in each series.
 
@@ -176,7 +176,7 @@ def benefit_gains_of(
     """
     frames = []
     for series in (item for item in everyone if model in item.risks and len(item)):
-        found = tried(
+        found = log(
             f"{series.name}, net benefit",
             benefit_differences,
             policies(series, [model, *others]),
@@ -202,11 +202,11 @@ def thresholds_of(
     samples: int,
     level: float,
     seed: int,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> pd.DataFrame:
     """Sensitivity, specificity, predictive values and net benefit of `model` at stated risks; empty where there are none."""
     counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "thresholds", series.name))
-    found = tried(
+    found = log(
         f"{series.name}, thresholds",
         threshold_table,
         series.with_risk(model)["risk"].to_numpy(float),
@@ -227,7 +227,7 @@ def moves_of(
     cut: float,
     horizon_months: float,
     level: float,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> dict[str, Moves]:
     """Who changes group when `model` with its cut-off replaces each other score with its own; by other model."""
     found = {}
@@ -236,7 +236,7 @@ def moves_of(
         if other in series.risks:
             old = series.with_risk(other)["risk"].to_numpy(float) >= edge
             what = f"{series.name}, moves"
-            made = tried(what, moves, old, new, series.followup, horizon_months=horizon_months, level=level)
+            made = log(what, moves, old, new, series.followup, horizon_months=horizon_months, level=level)
             if made is not None:
                 found[other] = made
     return found

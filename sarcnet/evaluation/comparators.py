@@ -15,16 +15,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.outcome import DEATH, METASTASIS
 from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation import ridge_cox
-from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS
-from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.model.clinical import CATEGORIES, clinical_columns, clinical_values
 from sarcnet.model.moments import table_moments
 
-FNCLCC, ORACLE = "fnclcc_grade", "oracle"
+FNCLCC = "fnclcc_grade"
 SARCULATOR_VARIABLES, WITH_AGE, CLINICAL = "sarculator_variables", "sarculator_variables_age", "cox_clinical"
 NOMOGRAM = ("size_mm", "fnclcc_grade", "histotype")
 AGE = "age_years"
@@ -158,11 +158,11 @@ def out_of_fold(
     horizon_months: float,
     seed: int,
     clinical_variables: Sequence[str] = (),
-    tried: FailureLog | None = None,
+    log: FailureLog | None = None,
 ) -> pd.DataFrame:
     """Every comparator for every patient and repeat, fitted without the patient's fold.
 
-    A fold in which a comparator cannot be fitted gets no risks (NaN), with a sentence in `tried`.
+    A fold in which a comparator cannot be fitted gets no risks (NaN), with a sentence in `log`.
 
     Args:
         patients: the training series with known outcomes.
@@ -170,12 +170,12 @@ def out_of_fold(
         horizon_months: horizon of the risks.
         seed: root of the generators.
         clinical_variables: those of the network, for the Cox model on all of them; none for no such model.
-        tried: keeps the sentences.
+        log: keeps the sentences.
 
     Returns:
         Tidy frame patient_id, centre, model, repeat, fold, risk (for the grade: the grade).
     """
-    tried = tried or FailureLog()
+    log = log or FailureLog()
     made, found = [], defaultdict[str, list[str]](list)
     table = patients.set_index("patient_id", drop=False)
     groups = folds.groupby(["repeat", "fold"])
@@ -185,12 +185,12 @@ def out_of_fold(
         for gap in gaps(training, held, clinical_variables=clinical_variables):
             found[gap].append(f"repeat {repeat}, fold {fold}")
         scores = _scores(
-            training, held, horizon_months=horizon_months, seed=seed, variables=clinical_variables, tried=tried
+            training, held, horizon_months=horizon_months, seed=seed, variables=clinical_variables, log=log
         )
         for model, risk in scores.items():
             frame = held[["patient_id", "centre"]].reset_index(drop=True)
             made.append(frame.assign(model=model, repeat=repeat, fold=fold, risk=risk))
-    tried.say(*gap_sentences(found, total=groups.ngroups))
+    log.add(*gap_sentences(found, total=groups.ngroups))
     return pd.concat(made, ignore_index=True)
 
 
@@ -201,41 +201,35 @@ def for_new_patients(
     horizon_months: float,
     seed: int,
     clinical_variables: Sequence[str] = (),
-    tried: FailureLog | None = None,
+    log: FailureLog | None = None,
 ) -> pd.DataFrame:
     """Every comparator for patients of another series, fitted on all training patients; arguments as `out_of_fold`.
 
     Returns:
-        patient_id, centre, model, risk (NaN, with a sentence in `tried`, where one cannot be fitted).
+        patient_id, centre, model, risk (NaN, with a sentence in `log`, where one cannot be fitted).
     """
     if patients.empty:
         return pd.DataFrame(columns=["patient_id", "centre", "model", "risk"])
-    tried = tried or FailureLog()
+    log = log or FailureLog()
     found = {gap: ["all"] for gap in gaps(training, patients, clinical_variables=clinical_variables)}
-    tried.say(*gap_sentences(found, total=1))
+    log.add(*gap_sentences(found, total=1))
     scores = _scores(
-        training, patients, horizon_months=horizon_months, seed=seed, variables=clinical_variables, tried=tried
+        training, patients, horizon_months=horizon_months, seed=seed, variables=clinical_variables, log=log
     )
     frame = patients[["patient_id", "centre"]].reset_index(drop=True)
     return pd.concat([frame.assign(model=model, risk=risk) for model, risk in scores.items()], ignore_index=True)
 
 
 def in_time(
-    training: pd.DataFrame, patients: pd.DataFrame, *, months: Sequence[float], seed: int, tried: FailureLog
+    training: pd.DataFrame, patients: pd.DataFrame, *, months: Sequence[float], seed: int, log: FailureLog
 ) -> pd.DataFrame:
     """The Cox models' risks by each month, as :func:`for_new_patients`: patient_id, centre, model, months, risk."""
     frames = [
-        for_new_patients(training, patients, horizon_months=month, seed=seed, tried=tried).assign(months=month)
+        for_new_patients(training, patients, horizon_months=month, seed=seed, log=log).assign(months=month)
         for month in months
     ]
     found = pd.concat(frames, ignore_index=True)
     return found[found["model"] != FNCLCC].reset_index(drop=True)
-
-
-def oracle(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
-    """The true risks of these patients and of no others, where they are simulated: patient_id, centre, model, risk."""
-    own = truth[truth["patient_id"].isin(patients["patient_id"])].reset_index(drop=True)
-    return own[["patient_id", "centre"]].assign(model=ORACLE, risk=own["risk_5y_true"])
 
 
 def _scores(
@@ -245,13 +239,11 @@ def _scores(
     horizon_months: float,
     seed: int,
     variables: Sequence[str],
-    tried: FailureLog,
+    log: FailureLog,
 ) -> dict[str, np.ndarray]:
     """Risks of every comparator; NaN and a sentence where one cannot be fitted."""
-    scores = {FNCLCC: tried("the FNCLCC grade", grade_score, training, patients)}
+    scores = {FNCLCC: log("the FNCLCC grade", grade_score, training, patients)}
     for model, own in _models(variables).items():
         what = f"the Cox model on {', '.join(own)}"
-        scores[model] = tried(
-            what, cox_risk, training, patients, horizon_months=horizon_months, seed=seed, variables=own
-        )
+        scores[model] = log(what, cox_risk, training, patients, horizon_months=horizon_months, seed=seed, variables=own)
     return {model: np.full(len(patients), np.nan) if risk is None else risk for model, risk in scores.items()}

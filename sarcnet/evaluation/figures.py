@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
+from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.evaluation.report.tables import PAPER, headings
 from sarcnet.evaluation.subgroups import Subgroups
 from sarcnet.model.names import in_order, label
-from virtual_cohort.experiments.oracle_ablation import LABELS as RUNGS
 
 WIDTH = 30  # letters in a line of a model's name
 OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]
@@ -93,7 +93,7 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
             right.text(
                 1.02,
                 y,
-                "P < 0.01" if tests[variable] < 0.01 else f"P = {tests[variable]:.2f}",
+                f"P {p_text(tests[variable])}",
                 transform=right.get_yaxis_transform(),
                 va="center",
             )
@@ -139,38 +139,4 @@ def draw_time(
         ax.set_title(f"validation, n = {sizes['validation']}")
     for ax in axes[0]:
         ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: nothing drawn is covered
-    return figure
-
-
-def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: float) -> Figure:
-    """The AUC from rung to rung up to the oracle with the interval of each step; and what each pattern is worth."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.2), width_ratios=(1.5, 1))
-    first = steps.iloc[0]
-    heights = [first["auc"] - first["difference"], *steps["auc"]]
-    names = [first["from"], *steps["to"]]
-    for place, row in enumerate(steps.itertuples(), start=1):
-        start = row.auc - row.difference
-        colour = OURS if row.to.startswith("sarcnet") else PALETTE[1]
-        left.barh(place, row.difference, left=start, color=colour, alpha=0.45, height=0.6)
-        left.plot([start + row.low, start + row.high], [place, place], color=colour, linewidth=1.6)
-        left.annotate(
-            f"{row.difference:+.3f}  {row.meaning}", (0, place - 0.36), xycoords=("axes fraction", "data"),
-            xytext=(4, 0), textcoords="offset points", va="bottom", fontsize="small",
-        )  # fmt: skip
-    left.plot(heights, range(len(heights)), "o", color="black", zorder=3)
-    left.set_yticks(range(len(names)), [textwrap.fill(RUNGS.get(name, label(name)), WIDTH) for name in names])
-    left.set_ylim(len(names) - 0.5, -0.6)
-    left.set(xlabel=f"cross-validated AUC at 5 years ({level:.0%} interval of each step)", title=f"n = {n}")
-    left.margins(x=0.08)
-    left.locator_params(axis="x", nbins=6)
-    left.grid(axis="x", alpha=0.3)
-    for place, row in enumerate(patterns.itertuples()):
-        right.plot([row.low, row.high], [place, place], color=OURS, linewidth=2)
-        right.plot(row.worth, place, "o", color=OURS)
-    ticks = [f"{row.pattern.replace('_', ' ')}\nread with R² {row.r2:.2f}" for row in patterns.itertuples()]
-    right.set_yticks(range(len(ticks)), ticks)
-    right.invert_yaxis()
-    right.axvline(0, color="0.6", linewidth=1, linestyle=":")
-    right.set(xlabel="AUC lost without this pattern", title="known exactly, one withheld")
-    right.grid(axis="x", alpha=0.3)
     return figure

@@ -16,9 +16,9 @@ from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.clinical_value import Calibrations
 from sarcnet.evaluation.comparators import FNCLCC
 from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS, Followup
+from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, Curves
 from sarcnet.evaluation.metrics.net_benefit import ALL, NONE
-from sarcnet.evaluation.report.tables import p_text
 from sarcnet.model.names import label
 
 OURS = PALETTE[0]

@@ -23,7 +23,7 @@ class Comparison:
 
     results: dict[str, Resampled]
     sizes: dict[str, int]
-    unsaid: list[str]
+    failures: list[str]
     fold_means: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -32,9 +32,9 @@ class Comparison:
         return auc_table(self.results, sizes=self.sizes, fold_means=self.fold_means)
 
     @property
-    def complaints(self) -> str:
+    def warnings(self) -> str:
         """The sentences on what could not be computed, or that all could."""
-        return " ".join(self.unsaid) or "All of it could be computed."
+        return " ".join(self.failures) or "All of it could be computed."
 
 
 def compare_models(
@@ -51,9 +51,9 @@ def compare_models(
         everyone: the series.
         seed: root of the named generators, one for each series.
     """
-    results, unsaid, fold_means = {}, list[str](), {}
+    results, failures, fold_means = {}, list[str](), {}
     for series in everyone:
-        unsaid += series.unsaid
+        failures += series.failures
         try:
             results[series.name] = resample_auc(
                 series.risks,
@@ -64,17 +64,17 @@ def compare_models(
                 rng=rng(seed, "bootstrap", series.name),
             )
         except SarcnetError as error:
-            unsaid.append(f"{series.name}: {error}")
+            failures.append(f"{series.name}: {error}")
         else:
             left = not_followed(series.followup, horizon_months=horizon_months)
-            unsaid += [f"{series.name}: {sentence}" for sentence in left]
+            failures += [f"{series.name}: {sentence}" for sentence in left]
             fold_means[series.name] = {
                 model: fold_mean_auc(risk, series.folds, series.followup, horizon_months=horizon_months)
                 for model, risk in series.risks.items()
                 if series.folds is not None and risk.shape == series.folds.shape
             }
     sizes = {series.name: int(series.followup.is_judged(horizon_months).sum()) for series in everyone}
-    return Comparison(results, sizes, unsaid, fold_means)
+    return Comparison(results, sizes, failures, fold_means)
 
 
 def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
@@ -102,7 +102,7 @@ def merge(first: Comparison, second: Comparison) -> Comparison:
     return Comparison(
         first.results | second.results,
         first.sizes | second.sizes,
-        first.unsaid + second.unsaid,
+        first.failures + second.failures,
         first.fold_means | second.fold_means,
     )
 

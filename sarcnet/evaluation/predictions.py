@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.model.names import in_order
 
 
@@ -19,7 +19,7 @@ class EvaluationSet:
     name: str
     patients: pd.DataFrame
     risks: dict[str, np.ndarray]
-    unsaid: tuple[str, ...] = ()  # a sentence for each model that was left out
+    failures: tuple[str, ...] = ()  # a sentence for each model that was left out
     folds: np.ndarray | None = None  # (n, R) fold of each patient in each repeat, where risks are cross-validated
 
     def __len__(self) -> int:
@@ -30,14 +30,14 @@ class EvaluationSet:
         """Months, event and centre of the patients."""
         return Followup.of(self.patients)
 
-    def of_centre(self, centre: str) -> EvaluationSet:
+    def for_centre(self, centre: str) -> EvaluationSet:
         """The patients of one centre."""
         rows = (self.patients["centre"] == centre).to_numpy()
         risks = {model: values[rows] for model, values in self.risks.items()}
         return EvaluationSet(f"{self.name}, {centre}", self.patients[rows].reset_index(drop=True), risks)
 
     @property
-    def chief(self) -> str:
+    def primary_model(self) -> str:
         """The model that the study is about: the federated SarcNet, or the first that there is in the tables' order."""
         return in_order(list(self.risks))[0]
 
@@ -70,5 +70,5 @@ def evaluation_set(name: str, patients: pd.DataFrame, predictions: pd.DataFrame)
             folds = rows.pivot(index="patient_id", columns="repeat", values="fold").loc[wide.index].to_numpy(int)
     if poor and not risks:
         raise SarcnetError(f"The {name} series cannot be evaluated: {'; '.join(poor)}.")
-    unsaid = tuple(f"{name}: {reason}; the model is left out, the others are judged." for reason in poor)
-    return EvaluationSet(name, known, risks, unsaid, folds)
+    failures = tuple(f"{name}: {reason}; the model is left out, the others are judged." for reason in poor)
+    return EvaluationSet(name, known, risks, failures, folds)

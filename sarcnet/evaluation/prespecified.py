@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.evaluation.model_comparison import Comparison
-from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND, p_text
+from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND
 from sarcnet.model.names import label
 
 CROSS_VALIDATION = "cross-validation"
@@ -38,7 +38,7 @@ def primary_sentence(crossed: Resampled | None) -> str:
         conclusion = f"{label(FEDERATED)} discriminates worse"
     else:
         conclusion = "the interval includes 0, so a difference is not shown"
-    p = "" if gap.note else f", P {p_text(gap.p)}"
+    p = "" if gap.note else f", P {gap.p_text}"
     return f"**Primary comparison** ({CROSS_VALIDATION}). {_names(*PRIMARY)}: {gap.signed}{p}; {conclusion}."
 
 

@@ -29,12 +29,12 @@ class Subgroups:
 
     rows: variable, level, n, events (by the horizon), auc, low, high, difference, difference_low, difference_high.
     tests: variable, q, freedom, p.
-    unsaid: a sentence for each level or test that could not be computed.
+    failures: a sentence for each level or test that could not be computed.
     """
 
     rows: pd.DataFrame
     tests: pd.DataFrame
-    unsaid: list[str]
+    failures: list[str]
 
 
 def levels(patients: pd.DataFrame) -> pd.DataFrame:
@@ -60,13 +60,13 @@ def judge_subgroups(
     series: EvaluationSet, *, model: str, other: str, horizon_months: float, samples: int, level: float, seed: int
 ) -> Subgroups:
     """AUC of `model` and its difference from `other` in all patients, in each hospital and in each subgroup."""
-    rows, tests, unsaid, small = [], [], [], []
+    rows, tests, failures, small = [], [], [], []
     places = [("all", "all patients", np.ones(len(series), bool))]
     known = levels(series.patients)
     for variable in known:
         found_levels = sorted(known[variable].dropna().unique())
         if len(found_levels) < 2:
-            unsaid.append(
+            failures.append(
                 f"{variable}: all patients are alike ({', '.join(found_levels) or 'unknown'}), so there is nothing to compare."
             )
         places += [(variable, name, (known[variable] == name).to_numpy()) for name in found_levels]
@@ -85,14 +85,14 @@ def judge_subgroups(
                 risks, followup, horizon_months=horizon_months, samples=samples, level=level, rng=generator
             )
         except SarcnetError as reason:
-            unsaid.append(f"{variable}, {name}: {reason}")
+            failures.append(f"{variable}, {name}: {reason}")
             continue
         gap, auc = found.difference(model, other), found.estimate(model)
         error = float(np.nanstd(found.draws[model] - found.draws[other]))
         numbers = (auc.value, auc.low, auc.high, gap.value, gap.low, gap.high, error)
         rows.append((variable, name, int(own.sum()), early, *numbers))
     if small:
-        unsaid.append(
+        failures.append(
             f"Subgroups need {LEAST} events and {LEAST} patients known to be free of it at {horizon_months:g} months; "
             f"these have too few: {', '.join(small)}."
         )
@@ -102,7 +102,7 @@ def judge_subgroups(
         if len(group) > 1 and (group["error"] > 0).all():
             tests.append((variable, *heterogeneity(group["difference"].to_numpy(), group["error"].to_numpy())))
     return Subgroups(
-        table.drop(columns="error"), pd.DataFrame(tests, columns=["variable", "q", "freedom", "p"]), unsaid
+        table.drop(columns="error"), pd.DataFrame(tests, columns=["variable", "q", "freedom", "p"]), failures
     )
 
 

@@ -21,8 +21,8 @@ from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.params import read_profile
 from sarcnet.evaluation import clinical_value, figures_risk
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.model import figures as model_figures
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
@@ -120,14 +120,12 @@ def test_figures_of_the_models_name_the_event(patients, endpoint):
 def test_figures_of_the_evaluation_name_the_event(patients, endpoint):
     known = with_outcome(endpoint.code(patients))
     risk = np.clip(np.linspace(0.1, 0.9, len(known)) - 0.002 * known["mfs_months"].to_numpy(), 0.02, 0.98)
-    series, tried = EvaluationSet("cross-validation", known, {"sarcnet_fedavg": risk[:, None]}), FailureLog()
+    series, log = EvaluationSet("cross-validation", known, {"sarcnet_fedavg": risk[:, None]}), FailureLog()
     shared = {"horizon_months": 60.0, "endpoint": endpoint}
     groups = {"model": "sarcnet_fedavg", "cut": 0.4, "months_shown": [0.0, 24.0, 60.0]}
-    survival = clinical_value.survival_of(
-        [series], **groups, tested=["cross-validation"], endpoint=endpoint, tried=tried
-    )
+    survival = clinical_value.survival_of([series], **groups, tested=["cross-validation"], endpoint=endpoint, log=log)
     check_words(words(figures_risk.draw_survival(survival, **shared)), endpoint)
-    few = {"samples": 40, "level": 0.95, "seed": 1, "tried": tried}
+    few = {"samples": 40, "level": 0.95, "seed": 1, "log": log}
     found = clinical_value.calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
     assert list(found.table["death"]) == (["competes", "censored"] if endpoint is METASTASIS else ["is an event"])
     spread = {series.name: series.with_risk("sarcnet_fedavg")}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.params import read_profile
-from sarcnet.evaluation import sample_size
 from sarcnet.evaluation.comparators import NOMOGRAM
 from sarcnet.evaluation.report.tables import PRIMARY, SECOND
 from sarcnet.evaluation.subgroups import levels
+from studies import sample_size
 from virtual_cohort.cohort import simulate_cohort
 
 ROOT = Path(__file__).resolve().parents[2]

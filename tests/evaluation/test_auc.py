@@ -11,10 +11,10 @@ from oracles import slow_auc
 
 from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup, auc, auc_of, effective_number, naive_auc, weighted_auc, weights
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.over_time import weight_table
-from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 
@@ -174,15 +174,15 @@ def test_a_table_s_auc_is_a_number_or_nan_with_each_reason_said_once():
     risk, full, _ = world(300, seed=5, lost={"CLB": (20, 120), "IB": (20, 120)})
     seen = exported_at(full, 50.0, centre="CLB")
     columns = {"risk": risk, "mfs_months": seen.months, "mfs_event": seen.event, "centre": seen.centre}
-    table, tried = pd.DataFrame(columns), FailureLog()
+    table, log = pd.DataFrame(columns), FailureLog()
     there = table["centre"] == "IB"
-    alone = auc_of(table[there], horizon_months=HORIZON, tried=tried)
-    assert str(tried) == str(FailureLog())
-    assert auc_of(table, horizon_months=HORIZON, tried=tried) == alone
-    assert np.isnan(auc_of(table[~there], horizon_months=HORIZON, tried=tried))
-    assert str(tried).count("CLB was not followed") == 1
-    assert np.isnan(auc_of(table[there].assign(mfs_event=0), horizon_months=HORIZON, tried=tried))
-    assert "had the event" in str(tried)
+    alone = auc_of(table[there], horizon_months=HORIZON, log=log)
+    assert log.summary_text() == FailureLog().summary_text()
+    assert auc_of(table, horizon_months=HORIZON, log=log) == alone
+    assert np.isnan(auc_of(table[~there], horizon_months=HORIZON, log=log))
+    assert log.summary_text().count("CLB was not followed") == 1
+    assert np.isnan(auc_of(table[there].assign(mfs_event=0), horizon_months=HORIZON, log=log))
+    assert "had the event" in log.summary_text()
 
 
 def test_each_patient_is_case_control_or_lost():

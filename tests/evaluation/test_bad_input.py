@@ -10,13 +10,13 @@ import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.evaluation import clinical_value
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.model_comparison import Comparison, compare_models, weightings
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.report import tables
 from sarcnet.evaluation.subgroups import Subgroups, judge_subgroups
-from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 OURS, CLINICAL, GRADE = "sarcnet_fedavg", "sarculator_variables", "fnclcc_grade"
@@ -41,27 +41,35 @@ class Everything:
 
 def evaluate(series: EvaluationSet) -> Everything:
     """All of notebook 05's questions to one series."""
-    tried, setting = FailureLog(), {"horizon_months": HORIZON, "level": 0.95, "seed": 1, "samples": 60}
+    log, setting = FailureLog(), {"horizon_months": HORIZON, "level": 0.95, "seed": 1, "samples": 60}
     judged = compare_models([series], **setting)
-    subgroups = judge_subgroups(series, model=series.chief, other=GRADE, **setting)
-    tried.say(*judged.unsaid, *subgroups.unsaid)
-    few = setting | {"tried": tried}
+    subgroups = judge_subgroups(series, model=series.primary_model, other=GRADE, **setting)
+    log.add(*judged.failures, *subgroups.failures)
+    few = setting | {"log": log}
     in_time = over_time.auc_in_time(
-        series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, tried=tried
+        series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, log=log
     )
-    numbers = over_time.metrics_table(series, horizon_months=HORIZON, tried=tried)
+    numbers = over_time.metrics_table(series, horizon_months=HORIZON, log=log)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
     calibrated = clinical_value.calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
     survival = clinical_value.survival_of(
-        [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, tried=tried
+        [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, log=log
     )
     decisions = clinical_value.decisions_of(series, [OURS, CLINICAL], **few)
     thresholds = clinical_value.thresholds_of(series, OURS, thresholds=[0.4], **few)
-    moved = clinical_value.moves_of(
-        series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, tried=tried
-    )
+    moved = clinical_value.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, log=log)
     return Everything(
-        judged, subgroups, in_time, numbers, weighting, calibrated, survival, decisions, thresholds, moved, str(tried)
+        judged,
+        subgroups,
+        in_time,
+        numbers,
+        weighting,
+        calibrated,
+        survival,
+        decisions,
+        thresholds,
+        moved,
+        log.summary_text(),
     )
 
 
@@ -143,7 +151,7 @@ def test_a_hospital_watched_too_briefly_is_named_and_leaves_both_sides(sound):
     assert f"CLB was not followed to 60 months: none of its {(centre == 'CLB').sum()} patients" in found.said
     assert "IB was not followed" not in found.said
     assert "was not followed" not in evaluate(sound).said
-    other = sound.of_centre("IB")
+    other = sound.for_centre("IB")
     alone = auc(other.risks[OURS][:, 0], other.followup, horizon_months=HORIZON)
     assert found.judged.results["s"].point[OURS] == pytest.approx(alone)
     assert (found.judged.table["n"] == len(other)).all()
@@ -181,7 +189,7 @@ def test_missing_risks_are_named_by_model_and_number(sound):
 def test_a_series_of_nobody_has_empty_tables(sound):
     nobody = EvaluationSet("later", sound.patients.iloc[:0], {})
     judged = compare_models([nobody], horizon_months=HORIZON, samples=60, level=0.95, seed=1)
-    assert "no patient with a known outcome" in judged.complaints
+    assert "no patient with a known outcome" in judged.warnings
     assert tables.readable(judged.table).empty
     nothing = pd.DataFrame(columns=["patient_id", "model", "months", "risk"])
-    assert over_time.brier_table(nobody, nothing, models=[OURS], tried=FailureLog()).empty
+    assert over_time.brier_table(nobody, nothing, models=[OURS], log=FailureLog()).empty

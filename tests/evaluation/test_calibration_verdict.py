@@ -19,9 +19,9 @@ from sarcnet.evaluation.calibration_verdict import (
     verdict,
     with_centres,
 )
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.bootstrap import Estimate
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 
 SETTING = {"horizon_months": 60.0, "level": 0.95}
 NAME = "sarcnet_fedavg"
@@ -97,9 +97,9 @@ def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
     for item in (first, second):
         item.risks["image_only"] = cloglog(0, 0.5)(item.risks[NAME])
         item.risks["fnclcc_grade"] = np.ones_like(item.risks[NAME])
-    tried = FailureLog()
-    found = agreements(with_centres([first, second]), tried=tried, **SETTING)
-    assert not tried.unsaid
+    log = FailureLog()
+    found = agreements(with_centres([first, second]), log=log, **SETTING)
+    assert not log.failures
     assert len(found) == 2 * 3 * 2
     table = agreement_table(found)
     assert set(table["series"]) == {
@@ -114,9 +114,9 @@ def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
 def test_equal_risks_are_named_and_the_others_judged():
     item = series(cloglog(0, 1))
     item.risks["image_only"] = np.full_like(item.risks[NAME], 0.4)
-    tried = FailureLog()
-    assert [made.model for made in agreements([item], tried=tried, **SETTING)] == [NAME]
-    assert "image only, pooled has 1 different risks" in str(tried)
+    log = FailureLog()
+    assert [made.model for made in agreements([item], log=log, **SETTING)] == [NAME]
+    assert "image only, pooled has 1 different risks" in log.summary_text()
     with pytest.raises(SarcnetError, match="three at least"):
         agreement(item, "image_only", **SETTING)
 
@@ -124,10 +124,10 @@ def test_equal_risks_are_named_and_the_others_judged():
 def test_the_summary_of_deviations_names_the_models_or_says_that_none_was_shown():
     item = series(cloglog(0, 1))
     item.risks["sarcnet_pooled"] = cloglog(0.7, 1)(item.risks[NAME])
-    found = agreements([item], tried=FailureLog(), **SETTING)
+    found = agreements([item], log=FailureLog(), **SETTING)
     assert deviations(found) == "**Validation.** Overestimates: SarcNet, pooled. No deviation shown for 1 of 2 models."
     assert deviations(found[:1]) == "**Validation.** No deviation shown for 1 of 1 models."
-    few = agreements([series(cloglog(0, 1), n=12)], tried=FailureLog(), **SETTING)
+    few = agreements([series(cloglog(0, 1), n=12)], log=FailureLog(), **SETTING)
     assert deviations(few) == "**Validation.** Too few patients for any verdict."
 
 
@@ -152,4 +152,4 @@ def test_a_hospital_that_was_not_followed_to_the_horizon_is_left_out_on_both_sid
     lost = at & (item.patients["mfs_months"] > 40)
     item.patients.loc[lost, ["mfs_months", "mfs_event"]] = [40.0, 0]
     made = agreement(item, NAME, **SETTING)
-    assert (made.n, made.observed) == (150, agreement(item.of_centre("IB"), NAME, **SETTING).observed)
+    assert (made.n, made.observed) == (150, agreement(item.for_centre("IB"), NAME, **SETTING).observed)

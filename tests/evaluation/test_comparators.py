@@ -11,12 +11,12 @@ from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation import comparators, ridge_cox
 from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, NOMOGRAM, SARCULATOR_VARIABLES, WITH_AGE, grade_score
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, curves, cut_off, grouped
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import evaluation_set
 from sarcnet.evaluation.report.tables import PAPER_NOTE
-from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.model.names import label
 
 SETTING = {"horizon_months": 60.0, "seed": 1}
@@ -126,17 +126,17 @@ def test_new_patients_get_every_score(patients):
 
 
 def test_a_variable_that_nobody_has_leaves_the_cox_models_with_a_sentence(patients, folds):
-    bare, tried = patients.assign(size_mm=np.nan), FailureLog()
-    oof = out_of_fold(bare, folds, tried=tried)
-    assert tried.unsaid == ["No training patient has a value of size_mm: the Cox models go without it."]
-    without = out_of_fold(bare, folds, tried=FailureLog())
+    bare, log = patients.assign(size_mm=np.nan), FailureLog()
+    oof = out_of_fold(bare, folds, log=log)
+    assert log.failures == ["No training patient has a value of size_mm: the Cox models go without it."]
+    without = out_of_fold(bare, folds, log=FailureLog())
     assert oof["risk"].notna().all()
     cox = oof.query("model == @SARCULATOR_VARIABLES")["risk"].to_numpy()
     assert np.array_equal(cox, without.query("model == @SARCULATOR_VARIABLES")["risk"])
     assert len(np.unique(cox)) > 6, "grade and histotype are left"
-    tried = FailureLog()
-    out_of_fold(patients, folds, tried=tried)
-    assert tried.unsaid == []
+    log = FailureLog()
+    out_of_fold(patients, folds, log=log)
+    assert log.failures == []
 
 
 def test_what_one_fold_lacks_is_said_of_that_fold(patients, folds):
@@ -153,10 +153,10 @@ def test_what_one_fold_lacks_is_said_of_that_fold(patients, folds):
             "(the same in 2 of 6 folds).",
         ),
     ):
-        tried = FailureLog()
+        log = FailureLog()
         dealt = pd.concat([folds.assign(repeat=number) for number in range(repeats)])
-        oof = out_of_fold(rare, dealt, tried=tried)
-        assert tried.unsaid == [said]
+        oof = out_of_fold(rare, dealt, log=log)
+        assert log.failures == [said]
     training = rare[(folds["fold"] != 1).to_numpy()]
     as_ups = cox_risk(training, rare[(folds["fold"] == 1).to_numpy()].assign(histotype="UPS"))
     mine = oof[(oof["fold"] == 1) & (oof["repeat"] == 0) & (oof["model"] == SARCULATOR_VARIABLES)]["risk"]
@@ -173,7 +173,7 @@ def test_a_model_that_lacks_a_patient_is_named(patients, folds):
     oof = out_of_fold(patients, folds)
     oof.loc[(oof["model"] == FNCLCC) & (oof["patient_id"] == "P007"), "risk"] = np.nan
     found = evaluation_set("training", patients, oof)
-    assert found.unsaid[0].startswith("training: fnclcc_grade has no risk for 1 patients, the first of them P007")
+    assert found.failures[0].startswith("training: fnclcc_grade has no risk for 1 patients, the first of them P007")
     assert list(found.risks) == [SARCULATOR_VARIABLES, WITH_AGE]
     with pytest.raises(SarcnetError, match="cannot be evaluated: fnclcc_grade has no risk"):
         evaluation_set("training", patients, oof[oof["model"] == FNCLCC])
@@ -185,7 +185,7 @@ def test_a_series_without_events_is_told_and_the_others_are_judged(patients, fol
     bad = evaluation_set("bad", patients.assign(mfs_event=0), oof)
     judged = compare_models([bad, good], horizon_months=60.0, samples=60, level=0.95, seed=1)
     assert list(judged.results) == ["good"]
-    assert "bad: None of 150 patients had the event" in judged.complaints
+    assert "bad: None of 150 patients had the event" in judged.warnings
     assert set(judged.table["series"]) == {"good"}
 
 
@@ -230,9 +230,9 @@ def test_curves_count_both_events_and_test_both_ways(patients):
 
 def test_a_fold_without_metastases_is_told_and_its_model_left_out(patients, folds):
     patients.loc[folds["fold"] != 0, "mfs_event"] = 0
-    tried = FailureLog()
-    oof = out_of_fold(patients, folds, tried=tried)
-    assert any("without an event" in sentence for sentence in tried.unsaid)
+    log = FailureLog()
+    oof = out_of_fold(patients, folds, log=log)
+    assert any("without an event" in sentence for sentence in log.failures)
     assert list(evaluation_set("s", patients, oof).risks) == [FNCLCC]
 
 
@@ -310,9 +310,9 @@ def test_with_deaths_cox_gives_the_incidence_that_is_lived_through():
 
 
 def test_the_cox_models_risks_by_each_month_rise_to_that_of_the_horizon(patients):
-    months, tried = [12.0, 36.0, 60.0], FailureLog()
+    months, log = [12.0, 36.0, 60.0], FailureLog()
     known, new = patients.iloc[:100], patients.iloc[100:]
-    found = comparators.in_time(known, new, months=months, seed=1, tried=tried)
+    found = comparators.in_time(known, new, months=months, seed=1, log=log)
     assert set(found["model"]) == {SARCULATOR_VARIABLES, WITH_AGE}
     wide = found.pivot(index=["model", "patient_id"], columns="months", values="risk")
     assert (np.diff(wide.to_numpy(), axis=1) > 0).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.headroom import share_of_headroom
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.evaluation.metrics.bootstrap import (
     LEAST,
@@ -22,7 +22,7 @@ from sarcnet.evaluation.metrics.delong import delong
 from sarcnet.evaluation.metrics.net_benefit import at_threshold, threshold_table
 from sarcnet.evaluation.metrics.proportions import effective_number, wilson
 from sarcnet.evaluation.metrics.reclassification import moves
-from sarcnet.evaluation.tolerant import FailureLog
+from virtual_cohort.experiments.headroom import share_of_headroom
 
 HORIZON = 60.0
 
@@ -150,30 +150,30 @@ def test_sensitivity_of_1_has_an_interval_with_a_width():
 
 def estimates(risk: np.ndarray, followup: Followup, *, seed: int) -> dict[str, Estimate]:
     """What every function that gives an estimate with an interval says of one small data set; impossible ones are left out."""
-    tried, generator = FailureLog(), np.random.default_rng(seed)
+    log, generator = FailureLog(), np.random.default_rng(seed)
     counts = resample_counts(followup.centre, samples=50, rng=generator)
     setting = {"horizon_months": HORIZON, "level": 0.95}
     noisy = np.clip(risk + generator.normal(0, 0.2, len(risk)), 0.01, 0.99)
     found: dict[str, Estimate] = {}
     risks = {"a": risk[:, None], "b": noisy[:, None], "oracle": np.sqrt(risk)[:, None]}
-    resampled = tried("auc", resample_auc, risks, followup, samples=50, rng=generator, **setting)
+    resampled = log("auc", resample_auc, risks, followup, samples=50, rng=generator, **setting)
     if resampled is not None:
         found["auc"], found["difference"] = resampled.estimate("a"), resampled.difference("a", "b")
         found["percentile"] = resampled.estimate("a", method="percentile")
         found["minus"] = resampled.minus(resampled, model="a")
         found["share"] = share_of_headroom(resampled, model="a", base="b", oracle="oracle")
     for competing in (True, False):
-        made = tried("calibration", calibrate, risk, followup, competing=competing, counts=counts, **setting)
+        made = log("calibration", calibrate, risk, followup, competing=competing, counts=counts, **setting)
         if made is not None:
             found |= {f"{name}, {competing}": getattr(made, name) for name in ("intercept", "slope", "ici")}
-    moved = tried("moves", moves, noisy > 0.5, risk > 0.5, followup, **setting)
+    moved = log("moves", moves, noisy > 0.5, risk > 0.5, followup, **setting)
     if moved is not None:
         found["moved, cases"], found["moved, controls"] = moved.cases, moved.controls
     for name, other in (("DeLong", None), ("DeLong, difference", noisy)):
-        made = tried("DeLong", delong, risk, followup, other=other, **setting)
+        made = log("DeLong", delong, risk, followup, other=other, **setting)
         if made is not None:
             found[name] = made
-    table = tried("thresholds", threshold_table, risk, followup, thresholds=[0.2, 0.6], counts=counts, **setting)
+    table = log("thresholds", threshold_table, risk, followup, thresholds=[0.2, 0.6], counts=counts, **setting)
     if table is not None:
         rows = table.itertuples()
         found |= {f"{r.measure}, {r.threshold}": Estimate(r.value, r.low, r.high, note=r.note) for r in rows}

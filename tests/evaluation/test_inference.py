@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.headroom import headroom_text, share_of_headroom
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled, bca_constants, bca_tails, influence, resample_auc, strata_of
 from sarcnet.evaluation.metrics.delong import delong, delong_table, influences
@@ -17,6 +16,7 @@ from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.subgroups import heterogeneity, judge_subgroups
 from studies.benchmarks import bootstrap
+from virtual_cohort.experiments.headroom import headroom_text, share_of_headroom
 
 HORIZON = 60.0
 
@@ -151,7 +151,7 @@ def test_subgroups_are_found_counted_and_compared(patients):
     assert rows.loc["grade 3", "n"] == int((table["fnclcc_grade"] == 3).sum())
     assert rows.loc["up to 8 cm", "difference"] == 0
     assert rows.loc["above 8 cm", "difference_low"] > 0.05
-    assert any("depth: all patients are alike (deep)" in sentence for sentence in found.unsaid)
+    assert any("depth: all patients are alike (deep)" in sentence for sentence in found.failures)
     assert "depth" not in set(found.tests["variable"])
     assert (rows["low"] <= rows["auc"]).all()
 
@@ -161,7 +161,7 @@ def test_a_subgroup_without_metastasis_is_told_and_the_rest_is_computed(patients
     table.loc[table["sex"] == "female", "mfs_event"] = 0
     series = EvaluationSet("s", table, {"m": risk[:, None], "other": -risk[:, None]})
     found = judge_subgroups(series, model="m", other="other", horizon_months=HORIZON, samples=100, level=0.95, seed=1)
-    assert any("these have too few: female (0 and" in sentence for sentence in found.unsaid)
+    assert any("these have too few: female (0 and" in sentence for sentence in found.failures)
     assert {"male", "CLB", "IB"} <= set(found.rows["level"])
 
 

@@ -13,6 +13,7 @@ from lifelines.utils import concordance_index
 from sarcnet.cohort.incidence import at, curve, incidence_at, pseudo_values, standardised
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup, weights
 from sarcnet.evaluation.metrics.bootstrap import resample_counts
 from sarcnet.evaluation.metrics.brier import accuracy_index, brier
@@ -22,7 +23,6 @@ from sarcnet.evaluation.metrics.gray import gray_test
 from sarcnet.evaluation.metrics.net_benefit import ALL, NONE, at_threshold, decision_curve, threshold_table
 from sarcnet.evaluation.metrics.over_time import brier_table
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 
 HORIZON = 60.0
 
@@ -133,16 +133,16 @@ def test_brier_in_time_judges_each_model_s_own_risk_at_each_month(cohort):
         [patients[["patient_id"]].assign(model="m", months=month, risk=risk_by(month)) for month in months]
     )
     series = EvaluationSet("s", patients, {"m": risk_by(60.0)[:, None]})
-    table = brier_table(series, risks, models=["m", "absent"], tried=FailureLog()).set_index("months")
+    table = brier_table(series, risks, models=["m", "absent"], log=FailureLog()).set_index("months")
     for month in months:
         truth = np.mean(((metastasis <= month) - risk_by(month)) ** 2)
         assert table.loc[month, "brier"] == pytest.approx(truth, abs=0.005)
         assert table.loc[month, "brier"] < table.loc[month, "same"]
     assert table["brier"].min() < table["integrated"].iloc[0] < table["brier"].max()
-    tried = FailureLog()
+    log = FailureLog()
     early = risks.assign(months=risks["months"] / 1e6)
-    assert brier_table(series, early, models=["m"], tried=tried).empty
-    assert "s, Brier score at 1.2e-05 months: None of 20000 patients had the event" in str(tried)
+    assert brier_table(series, early, models=["m"], log=log).empty
+    assert "s, Brier score at 1.2e-05 months: None of 20000 patients had the event" in log.summary_text()
 
 
 def test_pseudo_values_of_hospitals_that_watch_and_fare_differently_are_not_pooled():

@@ -142,7 +142,7 @@ def test_only_the_primary_comparison_has_a_p_that_is_not_exploratory():
     roles = tables.difference_table(found, pairs)["role"].tolist()
     assert roles == ["primary", "second, for non-inferiority", "exploratory"]
     table = tables.auc_table({"cross-validation": found}, sizes={"cross-validation": 160})
-    shown = tables.with_p(tables.readable(table), found, chief=FEDERATED)
+    shown = tables.with_p(tables.readable(table), found, primary_model=FEDERATED)
     marked = shown["P (exploratory unless marked)"].str.contains("primary")
     assert marked[tables.label(CLINICAL_COMPARATOR)]
     assert marked.sum() == 1
@@ -196,7 +196,7 @@ def test_the_mean_over_folds_stands_in_the_table_of_cross_validated_aucs(cohort)
     setting = {"horizon_months": HORIZON, "samples": 60, "level": 0.95, "seed": 1}
     crossed = evaluation_set("cross-validation", patients, predictions)
     found = compare_models(
-        [crossed, crossed.of_centre("IB"), evaluation_set("validation", patients, predictions.drop(columns="fold"))],
+        [crossed, crossed.for_centre("IB"), evaluation_set("validation", patients, predictions.drop(columns="fold"))],
         **setting,
     )
     wide = tables.readable(found.table)
@@ -225,8 +225,8 @@ def test_few_patients_have_no_interval_in_table_and_figure():
 def test_groups_of_cross_validated_risks_are_shown_without_p_also_in_the_figure(cohort):
     from sarcnet.cohort.endpoint import METASTASIS
     from sarcnet.evaluation.clinical_value import survival_of
+    from sarcnet.evaluation.failure_log import FailureLog
     from sarcnet.evaluation.figures_risk import draw_survival
-    from sarcnet.evaluation.tolerant import FailureLog
 
     risk, followup = cohort(160, seed=4)
     patients = pd.DataFrame(
@@ -242,7 +242,7 @@ def test_groups_of_cross_validated_risks_are_shown_without_p_also_in_the_figure(
     ]
     found = survival_of(
         everyone, model=FEDERATED, cut=0.5, months_shown=[0.0, 60.0], tested=["validation"], endpoint=METASTASIS,
-        tried=FailureLog(),
+        log=FailureLog(),
     )  # fmt: skip
     titles = [ax.get_title() for ax in draw_survival(found, horizon_months=HORIZON, endpoint=METASTASIS).axes]
     assert titles[0] == "cross-validation, n = 160"

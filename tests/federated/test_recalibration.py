@@ -33,7 +33,7 @@ def patients(n: int, *, seed: int, predict: Correction, follow: float = 150.0) -
 
 
 def hospitals(series: EvaluationSet) -> dict:
-    return {c: hospital_of(series.of_centre(c), MODEL, horizon_months=60.0) for c in ("CLB", "IB")}
+    return {c: hospital_of(series.for_centre(c), MODEL, horizon_months=60.0) for c in ("CLB", "IB")}
 
 
 def test_sums_of_two_hospitals_give_the_fit_of_everybody_in_one_place():
@@ -41,7 +41,7 @@ def test_sums_of_two_hospitals_give_the_fit_of_everybody_in_one_place():
     found = recalibrate(hospitals(series)).correction
     risk, observed = [], []
     for centre in ("CLB", "IB"):
-        own = series.of_centre(centre)
+        own = series.for_centre(centre)
         risk.append(own.risks[MODEL][:, 0])
         observed.append(pseudo_values(own.followup, horizon_months=60.0, competing=True))
     assert np.allclose(

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from sarcnet.evaluation import comparators
-from sarcnet.evaluation.headroom import best_without_slide, headroom_text
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
-from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.features.store import write_features
 from virtual_cohort.experiments import oracle_ablation
+from virtual_cohort.experiments.headroom import best_without_slide, headroom_text
 
 N = 240
 
@@ -49,7 +49,7 @@ def study() -> dict:
 
 
 def test_each_rung_is_as_high_as_what_it_knows(study):
-    risks, r2 = oracle_ablation.ablate(**study, tried=FailureLog())
+    risks, r2 = oracle_ablation.ablate(**study, log=FailureLog())
     rivals = comparators.out_of_fold(
         study["known"], study["folds"], horizon_months=60.0, seed=1, clinical_variables=study["variables"]
     )
@@ -70,11 +70,11 @@ def test_each_rung_is_as_high_as_what_it_knows(study):
 
 
 def test_no_patient_helps_to_read_or_to_predict_itself(study):
-    first, _ = oracle_ablation.ablate(**study, tried=FailureLog())
+    first, _ = oracle_ablation.ablate(**study, log=FailureLog())
     changed = {**study, "known": study["known"].copy(), "truth": study["truth"].copy()}
     changed["known"].loc[0, ["mfs_months", "mfs_event"]] = (1.0, 1)
     changed["truth"].loc[0, "z_seen"] = 40.0
-    second, _ = oracle_ablation.ablate(**changed, tried=FailureLog())
+    second, _ = oracle_ablation.ablate(**changed, log=FailureLog())
     own = (first["patient_id"] == "P000") & (first["model"] == oracle_ablation.READ)
     assert first.loc[own, "risk"].tolist() == second.loc[own, "risk"].tolist()
     others = (first["fold"] != 0) & (first["model"] == oracle_ablation.READ)
@@ -82,13 +82,13 @@ def test_no_patient_helps_to_read_or_to_predict_itself(study):
 
 
 def test_without_features_the_other_rungs_stand(study):
-    tried = FailureLog()
+    log = FailureLog()
     bare = {**study, "features": np.zeros((N, 0)), "seen": np.zeros(N, bool)}
-    risks, r2 = oracle_ablation.ablate(**bare, tried=tried)
+    risks, r2 = oracle_ablation.ablate(**bare, log=log)
     assert r2.empty
     assert oracle_ablation.READ not in set(risks["model"])
     assert oracle_ablation.TRUE in set(risks["model"])
-    assert "no training patient has features" in str(tried)
+    assert "no training patient has features" in log.summary_text()
 
 
 def test_features_of_several_slides_are_averaged_over_tiles(tmp_path):

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from sarcnet.evaluation.comparators import ORACLE
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.model.names import label
+from virtual_cohort.experiments.headroom import ORACLE
 
 PROMISES = {
     "no_signal": "The slides show other patients' tumours. The image alone must be a coin, and adding it to the clinical "

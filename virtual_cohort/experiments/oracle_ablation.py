@@ -15,26 +15,31 @@ with a ridge penalty chosen within them, and are judged on the same patients:
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.comparators import CLINICAL, ORACLE, SARCULATOR_VARIABLES, cox_risk
-from sarcnet.evaluation.headroom import best_without_slide
+from sarcnet.compendium.figures import PALETTE
+from sarcnet.evaluation.comparators import CLINICAL, SARCULATOR_VARIABLES, cox_risk
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.features.store import read_features
 from sarcnet.model.names import label
+from virtual_cohort.experiments.headroom import ORACLE, best_without_slide
 
 READ, TRUE = "cox_read", "cox_true"
+LABEL_WIDTH = 30  # letters in a line of a model's name
 LABELS = {READ: "Cox, patterns as read", TRUE: "Cox, true patterns"}
 PENALTIES = tuple(10.0**power for power in np.arange(1, 6.5, 0.5))
 
@@ -98,7 +103,7 @@ def ablate(
     variables: Sequence[str],
     horizon_months: float,
     seed: int,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Out-of-fold risks of every rung, and how well each pattern is read.
 
@@ -111,7 +116,7 @@ def ablate(
         variables: clinical variables that the patterns are added to.
         horizon_months: horizon of the risks.
         seed: root of the generators.
-        tried: keeps a sentence for each fold in which a rung cannot be fitted.
+        log: keeps a sentence for each fold in which a rung cannot be fitted.
 
     Returns:
         patient_id, centre, model, repeat, fold, risk with models cox_read, cox_true, and cox_true_without_<pattern>; and a
@@ -126,7 +131,7 @@ def ablate(
         held = np.array([place[patient] for patient in rows["patient_id"]])
         training = ~np.isin(np.arange(len(known)), held)
         rungs = {TRUE: (true, names)}
-        read = tried(
+        read = log(
             f"{READ}, repeat {repeat}, fold {fold}", read_patterns,
             features, seen, centres=centres, patterns=true, training=training,
         )  # fmt: skip
@@ -136,7 +141,7 @@ def ablate(
         rungs |= {f"{TRUE}_without_{left}": (true, [name for name in names if name != left]) for left in names}
         for model, (values, used) in rungs.items():
             table = base.join(pd.DataFrame(values, columns=names))
-            risk = tried(
+            risk = log(
                 f"{model}, repeat {repeat}, fold {fold}", cox_risk, table[training], table.iloc[held],
                 horizon_months=horizon_months, seed=seed, variables=variables, further=used,
             )  # fmt: skip
@@ -233,3 +238,37 @@ def without_image(crossed: EvaluationSet, seen: np.ndarray, *, horizon_months: f
         f"{int((~seen).sum())} of {len(seen)} patients have no image: the model that sees the image alone gives each of "
         f"them the risk of the average patient. Its row counts them; among the {int(seen.sum())} others its AUC is {found:.3f}."
     )
+
+
+def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: float) -> Figure:
+    """The AUC from rung to rung up to the oracle with the interval of each step; and what each pattern is worth."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.2), width_ratios=(1.5, 1))
+    first = steps.iloc[0]
+    heights = [first["auc"] - first["difference"], *steps["auc"]]
+    names = [first["from"], *steps["to"]]
+    for place, row in enumerate(steps.itertuples(), start=1):
+        start = row.auc - row.difference
+        colour = PALETTE[0] if row.to.startswith("sarcnet") else PALETTE[1]
+        left.barh(place, row.difference, left=start, color=colour, alpha=0.45, height=0.6)
+        left.plot([start + row.low, start + row.high], [place, place], color=colour, linewidth=1.6)
+        left.annotate(
+            f"{row.difference:+.3f}  {row.meaning}", (0, place - 0.36), xycoords=("axes fraction", "data"),
+            xytext=(4, 0), textcoords="offset points", va="bottom", fontsize="small",
+        )  # fmt: skip
+    left.plot(heights, range(len(heights)), "o", color="black", zorder=3)
+    left.set_yticks(range(len(names)), [textwrap.fill(LABELS.get(name, label(name)), LABEL_WIDTH) for name in names])
+    left.set_ylim(len(names) - 0.5, -0.6)
+    left.set(xlabel=f"cross-validated AUC at 5 years ({level:.0%} interval of each step)", title=f"n = {n}")
+    left.margins(x=0.08)
+    left.locator_params(axis="x", nbins=6)
+    left.grid(axis="x", alpha=0.3)
+    for place, row in enumerate(patterns.itertuples()):
+        right.plot([row.low, row.high], [place, place], color=PALETTE[0], linewidth=2)
+        right.plot(row.worth, place, "o", color=PALETTE[0])
+    ticks = [f"{row.pattern.replace('_', ' ')}\nread with R² {row.r2:.2f}" for row in patterns.itertuples()]
+    right.set_yticks(range(len(ticks)), ticks)
+    right.invert_yaxis()
+    right.axvline(0, color="0.6", linewidth=1, linestyle=":")
+    right.set(xlabel="AUC lost without this pattern", title="known exactly, one withheld")
+    right.grid(axis="x", alpha=0.3)
+    return figure

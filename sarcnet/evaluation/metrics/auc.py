@@ -21,7 +21,7 @@ import pandas as pd
 
 from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup, not_followed
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.tolerant import FailureLog
+from sarcnet.evaluation.failure_log import FailureLog
 
 __all__ = ["CENSORED", "DEATH", "METASTASIS", "Followup"]  # defined in sarcnet.cohort.outcome
 
@@ -168,14 +168,14 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float
     return float(weighted_auc(risk, case=case, control=control)[0])
 
 
-def auc_of(rows: pd.DataFrame, *, horizon_months: float, tried: FailureLog) -> float:
+def auc_of(rows: pd.DataFrame, *, horizon_months: float, log: FailureLog) -> float:
     """AUC at the horizon of a table with risk, mfs_months, mfs_event and centre; NaN, and a sentence, where none exists."""
     risk, followup = rows["risk"].to_numpy(float), Followup.of(rows)
-    tried.say(*not_followed(followup, horizon_months=horizon_months))
+    log.add(*not_followed(followup, horizon_months=horizon_months))
     judged = followup.is_judged(horizon_months)
     if len(followup) and not judged.any():
         return float("nan")
-    found = tried("AUC", auc, risk[judged], followup.select(judged), horizon_months=horizon_months)
+    found = log("AUC", auc, risk[judged], followup.select(judged), horizon_months=horizon_months)
     return float("nan") if found is None else found
 
 

@@ -35,11 +35,18 @@ ROUNDING = 1e-9  # differences of AUCs below this are rounding
 Method = Literal["bca", "percentile"]
 
 
+def p_text(p: float, *, floor: float = 0.0) -> str:
+    """A P value with its sign; where it is as small as the method can see (`floor`), or below 0.001, the sign is "<"."""
+    bound = max(0.001, np.ceil(floor * 1000) / 1000)
+    return f"< {bound:.3f}" if p < 0.001 or p <= floor else f"= {p:.3f}"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value with its interval; `p` is two-sided for "no difference" (NaN for a plain AUC).
 
-    Where no interval can be given, `low` and `high` are NaN and `note` says why.
+    Where no interval can be given, `low` and `high` are NaN and `note` says why. `p_floor` is the smallest P that so many
+    resamples can give.
     """
 
     value: float
@@ -47,6 +54,12 @@ class Estimate:
     high: float
     p: float = NAN
     note: str = ""
+    p_floor: float = 0.0
+
+    @property
+    def p_text(self) -> str:
+        """P with its sign."""
+        return p_text(self.p, floor=self.p_floor)
 
     def text(self, form: str) -> str:
         """Value with its interval, or with the reason why there is none; `form` formats a number, for example ".3f"."""
@@ -154,7 +167,8 @@ class Resampled:
             return Estimate(value, low, high)
         p = p_value(draws - against, bias=bias, acceleration=acceleration)
         # An interval that had to be widened to hold the value may hold the hypothesis too; P then says so as well.
-        return Estimate(value, low, high, max(p, 2 * tail) if low <= against <= high else p)
+        p = max(p, 2 * tail) if low <= against <= high else p
+        return Estimate(value, low, high, p, p_floor=2 / (len(draws) + 1))
 
 
 def influence(without: np.ndarray, *, strata: np.ndarray) -> np.ndarray:

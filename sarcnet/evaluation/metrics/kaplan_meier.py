@@ -10,9 +10,9 @@ from lifelines.statistics import logrank_test
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import curve
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import METASTASIS, Followup
 from sarcnet.evaluation.metrics.gray import gray_test
-from sarcnet.evaluation.tolerant import FailureLog
 
 HIGH, LOW = "high risk", "low risk"
 
@@ -50,7 +50,7 @@ def curves(
     months_shown: list[float],
     tests: bool,
     endpoint: Endpoint,
-    tried: FailureLog | None = None,
+    log: FailureLog | None = None,
 ) -> Curves:
     """Freedom from the event by group, a competing death censored, and the incidence of both where one competes.
 
@@ -58,14 +58,14 @@ def curves(
         patients: with centre, mfs_months, mfs_event and group.
         months_shown: times for which the numbers at risk are counted: patients whose follow-up is that long or longer.
         tests: whether the groups are compared by tests; not where they were formed from cross-validated risks.
-        tried: gets a sentence for each test that cannot be made.
+        log: gets a sentence for each test that cannot be made.
     """
-    tried = tried or FailureLog()
+    log = log or FailureLog()
     steps, incidences, risk = [], [], {}
     for name in (HIGH, LOW):
         own = patients[patients["group"] == name]
         if own.empty:
-            tried.say(f"Nobody is in the group at {name}: there is no second curve{' and no test' if tests else ''}.")
+            log.add(f"Nobody is in the group at {name}: there is no second curve{' and no test' if tests else ''}.")
             continue
         followup = Followup.of(own)
         net = curve(followup, competing=False)
@@ -79,7 +79,7 @@ def curves(
     p = gray_p = float("nan")
     if tests and len(risk) == 2:
         times, events = patients["mfs_months"].to_numpy(float), patients["mfs_event"].to_numpy(int)
-        found = tried("the two risk groups", gray_test, times, events, patients["group"].to_numpy(str))
+        found = log("the two risk groups", gray_test, times, events, patients["group"].to_numpy(str))
         if found is not None:
             gray_p, high = found.p, (patients["group"] == HIGH).to_numpy()
             p = float(

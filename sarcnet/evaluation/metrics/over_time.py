@@ -9,12 +9,12 @@ import pandas as pd
 
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup, auc, check, check_probability, effective_number, naive_auc, weights
 from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc, resample_counts
 from sarcnet.evaluation.metrics.brier import accuracy_index, brier, brier_and_null, integrated, weighted_brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.tolerant import FailureLog
 from sarcnet.model.names import in_order, label
 
 
@@ -41,13 +41,13 @@ def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def metrics_table(series: EvaluationSet, *, horizon_months: float, tried: FailureLog) -> pd.DataFrame:
+def metrics_table(series: EvaluationSet, *, horizon_months: float, log: FailureLog) -> pd.DataFrame:
     """One row a model: AUC weighted and naive, Uno's and Harrell's C, Brier score and index of prediction accuracy.
 
     Each is the mean over the repeats. The grade is no probability and has no Brier score.
 
     Args:
-        tried: gets a sentence for each number that does not exist.
+        log: gets a sentence for each number that does not exist.
     """
     at, t = series.followup, horizon_months
     rows = {}
@@ -64,7 +64,7 @@ def metrics_table(series: EvaluationSet, *, horizon_months: float, tried: Failur
                 "Brier score": lambda r: brier(r, at, horizon_months=t),
                 "prediction accuracy": lambda r: accuracy_index(r, at, horizon_months=t),
             }
-        found = {name: [tried(f"{series.name}, {name}", way, r) for r in risks] for name, way in ways.items()}
+        found = {name: [log(f"{series.name}, {name}", way, r) for r in risks] for name, way in ways.items()}
         rows[label(model)] = {
             name: float(np.mean([v for v in values if v is not None])) if None not in values else np.nan
             for name, values in found.items()
@@ -73,7 +73,7 @@ def metrics_table(series: EvaluationSet, *, horizon_months: float, tried: Failur
 
 
 def accuracy_intervals(
-    series: EvaluationSet, *, horizon_months: float, samples: int, level: float, seed: int, tried: FailureLog
+    series: EvaluationSet, *, horizon_months: float, samples: int, level: float, seed: int, log: FailureLog
 ) -> pd.DataFrame:
     """Uno's C, Brier score and index of prediction accuracy of every model with bootstrap intervals (BCa).
 
@@ -95,7 +95,7 @@ def accuracy_intervals(
         found = {}
         for name, way in ways.items():
             sets = [
-                tried(f"{series.name}, {name}", way, series.risks[model], at, counts=c, horizon_months=horizon_months)
+                log(f"{series.name}, {name}", way, series.risks[model], at, counts=c, horizon_months=horizon_months)
                 for c in (np.ones((1, len(at))), drawn, each_left_out)
             ]
             made = [values for values in sets if values is not None]
@@ -134,16 +134,16 @@ def auc_in_time(
     samples: int,
     level: float,
     seed: int,
-    tried: FailureLog,
+    log: FailureLog,
 ) -> pd.DataFrame:
     """AUC of each model at each horizon with its pointwise interval: model, months, auc, low, high, events (so far).
 
     The risk is the same throughout: that of the study's horizon. Horizons at which no AUC exists are left out, with a
-    sentence in `tried`.
+    sentence in `log`.
     """
     rows = []
     for t in months:
-        found = tried(
+        found = log(
             series.name,
             resample_auc,
             {model: series.risks[model] for model in models if model in series.risks},
@@ -160,16 +160,14 @@ def auc_in_time(
     return pd.DataFrame(rows, columns=["model", "months", "auc", "low", "high", "events"])
 
 
-def brier_table(
-    series: EvaluationSet, risks: pd.DataFrame, *, models: Sequence[str], tried: FailureLog
-) -> pd.DataFrame:
+def brier_table(series: EvaluationSet, risks: pd.DataFrame, *, models: Sequence[str], log: FailureLog) -> pd.DataFrame:
     """Brier score of each model in time and integrated, for patients none of whom was learnt from.
 
     Args:
         series: the patients.
         risks: each model's own risks by each month: patient_id, model, months, risk.
         models: those to be judged; models without risks in time are left out.
-        tried: gets a sentence for each month at which there is no score.
+        log: gets a sentence for each month at which there is no score.
 
     Returns:
         model, months, brier, same (the same risk for everybody), integrated, integrated_same.
@@ -180,7 +178,7 @@ def brier_table(
         rows = []
         for month, risk in wide.reindex(series.patients["patient_id"]).items():
             what = f"{series.name}, Brier score at {month:g} months"
-            found = tried(what, brier_and_null, risk.to_numpy(float), series.followup, horizon_months=float(month))
+            found = log(what, brier_and_null, risk.to_numpy(float), series.followup, horizon_months=float(month))
             rows += [(float(month), *found)] if found is not None else []
         if rows:
             scores = pd.DataFrame(rows, columns=["months", "brier", "same"]).assign(model=model)

@@ -36,11 +36,6 @@ def role(model: str, other: str) -> str:
     return {PRIMARY: "primary", SECOND: "second, for non-inferiority"}.get((model, other), "exploratory")
 
 
-def p_text(p: float) -> str:
-    """A P value with its sign."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 def auc_table(
     results: Mapping[str, Resampled],
     *,
@@ -147,16 +142,16 @@ def only(wide: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     return wide[[row in names or row in local for row in wide.index]]
 
 
-def with_p(wide: pd.DataFrame, resampled: Resampled, *, chief: str) -> pd.DataFrame:
-    """A readable table with the difference of each model from the chief one, and its P, exploratory but for the primary one."""
+def with_p(wide: pd.DataFrame, resampled: Resampled, *, primary_model: str) -> pd.DataFrame:
+    """A readable table with the difference of each model from this model, and its P, exploratory but for the primary one."""
     found: dict[str, tuple[str, str]] = {}
     for model in resampled.point:
-        if model != chief and chief in resampled.point:
-            gap = resampled.difference(chief, model)
-            p = "" if gap.note else p_text(gap.p).removeprefix("= ")
-            named = " (primary)" if p and role(chief, model) == "primary" else ""
+        if model != primary_model and primary_model in resampled.point:
+            gap = resampled.difference(primary_model, model)
+            p = "" if gap.note else gap.p_text.removeprefix("= ")
+            named = " (primary)" if p and role(primary_model, model) == "primary" else ""
             found[label(model)] = (gap.signed, f"{p}{named}")
-    extra = pd.DataFrame.from_dict(found, orient="index", columns=[f"{label(chief)} minus this", EXPLORATORY_P])
+    extra = pd.DataFrame.from_dict(found, orient="index", columns=[f"{label(primary_model)} minus this", EXPLORATORY_P])
     return wide.join(extra).fillna("")
 
 

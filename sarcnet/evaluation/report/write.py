@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.errors import ErrorCollector
@@ -17,17 +18,16 @@ from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
 from sarcnet.evaluation.clinical_value import Calibrations
 from sarcnet.evaluation.metrics.auc import METASTASIS, Followup
-from sarcnet.evaluation.metrics.bootstrap import Estimate
+from sarcnet.evaluation.metrics.bootstrap import Estimate, p_text
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.report.checklists import Item, read_checklist
-from sarcnet.evaluation.sample_size import PESSIMISTIC, for_shrinkage, largest_r2
 from sarcnet.model.clinical import clinical_columns
 from sarcnet.model.names import label
 
 EVENTS_FOR_VALIDATION = 100  # Collins et al., Statistics in Medicine 2016;35:214-226
+PESSIMISTIC = 0.15  # share of the largest possible R² where nothing is known (Riley et al., BMJ 2020;368:m441)
+SHRINKAGE = 0.9  # wanted by criterion (i) of Riley et al., Statistics in Medicine 2019;38:1276-1296
 ABSENT = "not computed"
-SIMULATED = "Patients, slides and outcomes are simulated; no statement is about a real patient."
-FOR_AUTHORS = "To be stated by the authors of the study."
 FOLDER = Path(__file__).parent
 CARDS = ("model_card", "data_card")
 
@@ -65,7 +65,7 @@ def facts(
         verdict: the sentences of "What we found".
     """
     endpoint = endpoint_named(protocol["outcome"])
-    horizon, chief = float(protocol["horizon_months"]), training.chief
+    horizon, chief = float(protocol["horizon_months"]), training.primary_model
     events, lost = _counts(training.followup, horizon_months=horizon)
     later_events, later_lost = _counts(validation.followup, horizon_months=horizon)
     centres = sorted(training.patients["centre"].unique())
@@ -104,7 +104,7 @@ def facts(
         "auc_by_centre": "; ".join(by_centre),
         "calibration_cv": _calibration(calibrations, training),
         "calibration_validation": _calibration(calibrations, validation),
-        "heterogeneity": "; ".join(f"{row.variable} P = {row.p:.2f} (exploratory)" for row in tests.itertuples())
+        "heterogeneity": "; ".join(f"{row.variable} P {p_text(row.p)} (exploratory)" for row in tests.itertuples())
         or ABSENT,
         "verdict": verdict,
         **_of_kind(simulated=kind == "simulated"),
@@ -113,42 +113,9 @@ def facts(
 
 
 def _of_kind(*, simulated: bool) -> dict[str, str]:
-    """What is known of a simulation, and has to be stated by the authors of any other study."""
-    if simulated:
-        return {
-            "simulated": SIMULATED,
-            "dates": "Simulated patients have no dates.",
-            "not_recorded": "Simulated: no person assessed it.",
-            "ethics": "Not needed: no real patients.",
-            "sharing": "The cohort can be generated again from its seed.",
-            "applicability": SIMULATED,
-            "registration": "None: a simulation.",
-            "protocol": "docs/statistical-analysis-plan.md; the profile of the run holds every setting, and stage.json repeats "
-            "it with checksums.",
-            "prespecified": "Comparisons and margin are those of docs/statistical-analysis-plan.md.",
-            "predictors_chosen": "They were chosen before anything was trained.",
-            "predictors_blinding": "Simulated graders do not know the outcome.",
-            "validation_opened": "Settings were chosen on other simulated cohorts, and only notebook 05 reads the validation "
-            "series.",
-            "for_authors": "Not applicable to a simulation.",
-        }
-    return {
-        "simulated": "",
-        "dates": f"Not a column of patients.csv. {FOR_AUTHORS}",
-        "not_recorded": f"Not recorded. {FOR_AUTHORS}",
-        "ethics": FOR_AUTHORS,
-        "sharing": "The cohort stays in its folder; how others get access is for the authors to state.",
-        "applicability": "Patients like those of these hospitals.",
-        "registration": FOR_AUTHORS,
-        "protocol": f"The profile of the run holds every setting, and stage.json repeats it with checksums. Study protocol: "
-        f"{FOR_AUTHORS[0].lower()}{FOR_AUTHORS[1:]}",
-        "prespecified": "Whether comparisons and margin were fixed before the outcomes were known is for the authors to state.",
-        "predictors_chosen": "How they were chosen is for the authors to state.",
-        "predictors_blinding": "Whether they were recorded without knowledge of the outcome is for the authors to state.",
-        "validation_opened": "Within this run only notebook 05 reads the validation series; whether its outcomes were known "
-        "before, or influenced a setting, is for the authors to state.",
-        "for_authors": FOR_AUTHORS,
-    }
+    """What is known of a simulation, and has to be stated by the authors of any other study: simulated.yaml, other.yaml."""
+    name = "simulated.yaml" if simulated else "other.yaml"
+    return yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
 
 
 def validation_sentence(training: EvaluationSet, validation: EvaluationSet, *, kind: str) -> str:
@@ -218,6 +185,17 @@ def enough_to_validate(events: int) -> str:
     if events >= EVENTS_FOR_VALIDATION:
         return f"at least the usual {EVENTS_FOR_VALIDATION} events (Collins et al., Stat Med 2016)."
     return f"fewer than the usual {EVENTS_FOR_VALIDATION} events (Collins et al., Stat Med 2016), so estimates are imprecise."
+
+
+def largest_r2(*, events: float, patients: int) -> float:
+    """Largest Cox–Snell R² that a model can have with so many events per patient (Riley et al., Stat Med 2019;38:1276-1296)."""
+    rate = events / patients
+    return float(-np.expm1(2 * rate * (np.log(rate) - 1)))
+
+
+def for_shrinkage(parameters: int, *, r2: float, shrinkage: float = SHRINKAGE) -> int:
+    """Patients that keep the expected shrinkage of the coefficients at `shrinkage` or above (criterion i)."""
+    return int(np.ceil(parameters / ((shrinkage - 1) * np.log1p(-r2 / shrinkage))))
 
 
 def enough_to_develop(training: EvaluationSet, variables: Sequence[str]) -> str:
@@ -294,7 +272,7 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str)
 def _cell(value: object, column: str) -> str:
     if isinstance(value, float | np.floating):
         if column == "p" and value < 0.001:
-            return "< 0.001"
+            return p_text(float(value))
         return "" if np.isnan(value) else f"{value:.3f}"
     return str(value)
 

@@ -14,6 +14,7 @@ room itself may be nothing, no share can be excluded at one or both ends, and th
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 
 from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, SARCULATOR_VARIABLES, WITH_AGE
@@ -21,6 +22,22 @@ from sarcnet.evaluation.metrics.bootstrap import NAN, NO_SPREAD, ROUNDING, Estim
 from sarcnet.model.names import label
 
 WITHOUT_SLIDE = (CLINICAL, WITH_AGE, SARCULATOR_VARIABLES, "clinical_only", FNCLCC)
+
+ORACLE = "oracle"
+
+
+def oracle_risks(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
+    """True 5-year risks of these simulated patients.
+
+    Args:
+        truth: one row per simulated patient, with patient_id, centre and risk_5y_true.
+        patients: those wanted, with patient_id.
+
+    Returns:
+        patient_id, centre, model, risk.
+    """
+    rows = truth[truth["patient_id"].isin(patients["patient_id"])].reset_index(drop=True)
+    return rows[["patient_id", "centre"]].assign(model=ORACLE, risk=rows["risk_5y_true"])
 
 
 def share_of_headroom(resampled: Resampled, *, model: str, base: str, oracle: str) -> Estimate:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from sarcnet.evaluation.report.write import PESSIMISTIC, for_shrinkage, largest_r2
+
 Z = float(norm.ppf(0.975))
-SHRINKAGE, OPTIMISM_R2, MARGIN_OF_RISK = 0.9, 0.05, 0.05  # targets of the three criteria
-PESSIMISTIC = 0.15  # share of the largest possible R² where nothing is known (Riley et al., BMJ 2020;368:m441)
+OPTIMISM_R2, MARGIN_OF_RISK = 0.05, 0.05  # targets of criteria (ii) and (iii)
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,6 @@ VALIDATION = Expected(patients=217, events=94.4, years=643.7, cases=94.3, lost=5
 COX_SNELL = {"clinical comparator": (11, 0.234), "clinical branch": (19, 0.241)}  # parameters, R² of a Cox model
 LOGIT_RISK = (-0.19, 1.30)  # mean and SD of the logit of the clinical branch's risk
 AUC = {"SarcNet": 0.797, "Sarculator": 0.778}  # abstract of the study
-
-
-def largest_r2(*, events: float, patients: int) -> float:
-    """Largest Cox–Snell R² that a model can have with so many events per patient."""
-    rate = events / patients
-    return float(-np.expm1(2 * rate * (np.log(rate) - 1)))
-
-
-def for_shrinkage(parameters: int, *, r2: float, shrinkage: float = SHRINKAGE) -> int:
-    """Patients that keep the expected shrinkage of the coefficients at `shrinkage` or above (criterion i)."""
-    return int(np.ceil(parameters / ((shrinkage - 1) * np.log1p(-r2 / shrinkage))))
 
 
 def for_optimism(parameters: int, *, r2: float, largest: float) -> int:
