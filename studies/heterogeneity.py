@@ -29,8 +29,8 @@ from scipy.stats import t as student
 
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.evaluation.metrics.auc import Followup, auc
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.bags import read_bags
 from sarcnet.model.patients import Patients, assemble_patients
@@ -62,7 +62,7 @@ def judge(world: SimulatedSites, folder: Path, *, rounds: int, local_epochs: int
     found: dict[str, float] = {}
     for name in ("fedavg", "fedprox"):
         plan = FederationConfig(
-            protocol, rounds=rounds, local_epochs=local_epochs, recipe=strategy_config(name), model=name
+            protocol, rounds=rounds, local_epochs=local_epochs, strategy=strategy_config(name), model=name
         )
         run = simulate(plan, hospitals=drawn.hospitals, rounds_folder=folder / "rounds", engine="inprocess")
         found[name] = _auc(predict_out_of_fold(run.model, patients, folds=folds), cohort.table)

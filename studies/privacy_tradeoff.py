@@ -30,9 +30,9 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.federated.app.strategy import weighted_mean
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import Hospital, read_folds, read_hospital, read_outcome
-from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.privacy.accountant import spent
 from sarcnet.federated.privacy.dp_sgd import private_step
 from sarcnet.federated.strategies import strategy_config
@@ -86,7 +86,7 @@ def hospital_noise(study: Study, noise_multiplier: float, rounds_folder: Path) -
     chosen = strategy_config(
         "fedavg", clip_norm=HOSPITAL_CLIP, noise_multiplier=noise_multiplier, noise_seed=study.plan.protocol.seed
     )
-    plan = dataclasses.replace(study.plan, recipe=chosen)
+    plan = dataclasses.replace(study.plan, strategy=chosen)
     return simulate(plan, hospitals=study.folders, rounds_folder=rounds_folder, engine="inprocess").model
 
 

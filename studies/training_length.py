@@ -33,9 +33,9 @@ from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.calibration import line
 from sarcnet.federated.analysis.by_round import predict_rounds
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import write_hospital
-from sarcnet.federated.plan import FederationConfig
 from sarcnet.federated.settings import FederationSettings
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import make_folds, make_members, out_of_fold, training_weights

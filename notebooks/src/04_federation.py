@@ -61,7 +61,7 @@ from sarcnet.federated.app import ledger
 from sarcnet.federated.analysis.by_round import predict_rounds, say_steps, score_by
 from sarcnet.model.predict import predict_out_of_fold
 from sarcnet.federated.hospital_folder import write_hospital
-from sarcnet.federated.plan import FederationConfig, read_protocol_file
+from sarcnet.federated.config import FederationConfig, read_protocol_file
 from sarcnet.federated.settings import FederationSettings
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.model.bags import read_bags

@@ -17,7 +17,7 @@ from sarcnet.compendium.study import Study
 from sarcnet.features.encoders.lookup import encoder_named
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.federated.engines.deployed_server import run_config
-from sarcnet.federated.plan import FederationConfig
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.settings import FederationSettings
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.protocol import Protocol
@@ -83,7 +83,7 @@ def write_plan(
         local_epochs=federation.local_epochs,
         deadline_s=deadline_s,
         start_deadline_s=start_deadline_s,
-        recipe=strategy_config(strategy),
+        strategy=strategy_config(strategy),
         message_dtype="float32" if secure_sum else federation.message_dtype,
         secure_sum=secure_sum,
     )
@@ -96,7 +96,7 @@ def write_plan(
     with atomic_path(into) as path:
         path.write_text("".join(lines), encoding="utf-8")
     print(
-        f"{into}: {', '.join(plan.hospitals)}; {plan.rounds} rounds × {plan.local_epochs} local epochs of {plan.recipe.name}, "
+        f"{into}: {', '.join(plan.hospitals)}; {plan.rounds} rounds × {plan.local_epochs} local epochs of {plan.strategy.name}, "
         f"{len(plan.members)} networks, {plan.message_dtype}{', secure sum' if secure_sum else ''}; the result goes to {out}."
     )
 

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,18 @@ from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import make_members, training_weights
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.protocol import Protocol
+
+if TYPE_CHECKING:
+    from flwr.app import Context
+
+
+def data_path(context: Context) -> Path:
+    """The hospital's folder, from the node's configuration."""
+    if "data-path" not in context.node_config:
+        raise SarcnetError(
+            "This node has no data-path in its node configuration: start it with --node-config 'data-path=\"…\"'."
+        )
+    return Path(str(context.node_config["data-path"]))
 
 
 @dataclass(frozen=True)

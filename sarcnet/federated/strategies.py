@@ -89,7 +89,7 @@ class StrategyConfig:
 
 
 #: The strategies with the settings used here. FedProx's μ is chosen from the paper's own grid (0.001 to 1).
-RECIPES = {
+STRATEGIES = {
     strategy_config.name: strategy_config
     for strategy_config in (
         StrategyConfig("fedavg"),
@@ -107,6 +107,6 @@ RECIPES = {
 
 def strategy_config(name: str, **settings: Any) -> StrategyConfig:
     """The strategy of that name, with other settings where given; raises SarcnetError for an unknown name."""
-    if name not in RECIPES:
-        raise SarcnetError(f"There is no strategy '{name}': choose {', '.join(RECIPES)}.")
-    return replace(RECIPES[name], **settings)
+    if name not in STRATEGIES:
+        raise SarcnetError(f"There is no strategy '{name}': choose {', '.join(STRATEGIES)}.")
+    return replace(STRATEGIES[name], **settings)

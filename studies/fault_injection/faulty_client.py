@@ -11,12 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 from flwr.app import Context, Message
-from flwr.clientapp.typing import Mod
 
 from sarcnet.federated.app.client_app import make_client_app
-from sarcnet.federated.app.local_training import data_path
 from sarcnet.federated.app.records import from_record, to_record
-from sarcnet.federated.hospital_folder import read_centre
+from sarcnet.federated.flower_internals import Mod
+from sarcnet.federated.hospital_folder import data_path, read_centre
 
 SPOILING = "studies.fault_injection.faulty_client"  # the module that the bundle of a drill names
 SLOW, NOT_FINITE, OTHER_SHAPE, NOBODY, POISON = "slow", "not finite", "other shape", "nobody", "poison"

@@ -14,8 +14,8 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from sarcnet.federated.app.server_app import FederatedRun
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.plan import FederationConfig
 from studies.fault_injection.faulty_client import SPOILING, spoilt_at
 from studies.fault_injection.harness import Outcome, bring_back, compared, noted
 from studies.feature_bags import SimulatedSites, write_cohort

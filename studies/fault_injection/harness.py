@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.federated.plan import FederationError
+from sarcnet.federated.config import FederationError
 from studies.local_federation.run import TOLERANCE, Deployment, largest_difference
 
 OUTLIER_TIMES = 50.0  # by which a poisoned change must stand out

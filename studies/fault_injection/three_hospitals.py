@@ -30,7 +30,7 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from sarcnet.federated.app.aggregate import changes, norms
-from sarcnet.federated.plan import FederationConfig, FederationError
+from sarcnet.federated.config import FederationConfig, FederationError
 from sarcnet.federated.strategies import strategy_config
 from studies.fault_injection.faulty_client import POISON, SLOW
 from studies.fault_injection.federation import Three, three_hospitals
@@ -60,10 +60,10 @@ GOES_ON = "went on behind the finished round: "
 def privacy(three: Three) -> None:
     """Three kinds of privacy, and a hospital that allows none of them."""
     server = strategy_config("fedavg", clip_norm=SERVER_CLIP, noise_multiplier=SERVER_NOISE)
-    private = dataclasses.replace(three.plan, recipe=strategy_config("patient_private", patient_noise=PATIENT_NOISE))
+    private = dataclasses.replace(three.plan, strategy=strategy_config("patient_private", patient_noise=PATIENT_NOISE))
     for what, plan in (
         ("secure sums", dataclasses.replace(three.plan, secure_sum=True)),
-        ("noise at the server", dataclasses.replace(three.plan, recipe=server)),
+        ("noise at the server", dataclasses.replace(three.plan, strategy=server)),
     ):
         three.note(
             what,
@@ -93,7 +93,7 @@ def _accounted(three: Three, plan: FederationConfig) -> str:
     run, file = three.simulate(plan, "private simulated")
     spent, simulated = pd.read_parquet(out / "rounds.parquet")["epsilon"].max(), run.rounds["epsilon"].max()
     whose = "the simulation's ε" if spent == simulated else f"not the simulation's ε, {simulated:.4g}"
-    return f"{compared(file, out)}; ε = {spent:.4g} a patient (δ = {plan.recipe.delta:g}), {whose}"
+    return f"{compared(file, out)}; ε = {spent:.4g} a patient (δ = {plan.strategy.delta:g}), {whose}"
 
 
 def poison(three: Three) -> None:
@@ -104,7 +104,7 @@ def poison(three: Three) -> None:
         ("median", "the simulation's model, near that without poison; the poison is seen", SAME, "near"),
         ("trimmed_mean", "the simulation's model, near that without poison; the poison is seen", SAME, "near"),
     ):
-        plan = dataclasses.replace(three.plan, recipe=strategy_config(name))
+        plan = dataclasses.replace(three.plan, strategy=strategy_config(name))
         three.note(
             f"weights of {three.last} a thousand times too large under {name}",
             promised,
@@ -118,7 +118,7 @@ def poison(three: Three) -> None:
 
 def _poisoned(three: Three, plan: FederationConfig) -> str:
     """Near: no farther from the model without poison than the hospitals' training moved that one, round by round."""
-    name = plan.recipe.name
+    name = plan.strategy.name
     out = three.folder / f"{name} poisoned"
     three.submit(plan, out)
     told = compared(three.simulate(plan, f"{name} poisoned simulated", poisoned=three.last, kind=POISON)[1], out)
@@ -178,7 +178,7 @@ def restarted(three: Three) -> None:
         ("a secure sum", dataclasses.replace(three.plan, secure_sum=True), "lost its key for secure sums"),
         (
             "SCAFFOLD",
-            dataclasses.replace(three.plan, recipe=strategy_config("scaffold")),
+            dataclasses.replace(three.plan, strategy=strategy_config("scaffold")),
             "lost SCAFFOLD's control variate",
         ),
     ):

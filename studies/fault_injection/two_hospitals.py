@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from sarcnet.federated.plan import FederationConfig
+from sarcnet.federated.config import FederationConfig
 from studies.fault_injection.faulty_client import NOBODY, NOT_FINITE, OTHER_SHAPE, POISON, SLOW, SPOILING
 from studies.fault_injection.harness import (
     MODEL,
@@ -101,7 +101,7 @@ class Drill:
         place."""
         name = self.plan.hospitals[-1]
         late = dataclasses.replace(self.plan, deadline_s=self.deadline_s)
-        clipped = dataclasses.replace(late, recipe=dataclasses.replace(late.recipe, clip_norm=CLIP_NORM))
+        clipped = dataclasses.replace(late, strategy=dataclasses.replace(late.strategy, clip_norm=CLIP_NORM))
         for kind, promised, words, plan in (
             (SLOW, "the run ends by the deadline with the hospital's name", f"{name} did not answer in round 1", late),
             (
@@ -149,7 +149,7 @@ class Drill:
             return f"the poison passed unseen: {times:.1f} times the others' change, finite: {finite}"
         return (
             f"{said}: the change of {name} was {times:.0f} times as long as the others' and was cut to length "
-            f"{plan.recipe.clip_norm:g}"
+            f"{plan.strategy.clip_norm:g}"
         )
 
     def _killed_node(self, deployment: Deployment) -> None:

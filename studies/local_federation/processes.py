@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from sarcnet.federated.plan import FederationError
+from sarcnet.federated.config import FederationError
 
 LOOK_S = 0.2  # pause between two looks
 ENDING_S = 5.0  # patience with a program that was told to end

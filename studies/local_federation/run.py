@@ -31,7 +31,7 @@ from safetensors.numpy import load_file
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
-from sarcnet.federated.plan import FederationConfig, FederationError, read_protocol_file
+from sarcnet.federated.config import FederationConfig, FederationError, read_protocol_file
 from studies.local_federation.certificates import make_authority, make_hospital_key, make_server_certificate
 from studies.local_federation.processes import Programs, free_ports, running
 

@@ -15,7 +15,7 @@ from sarcnet.compendium.cache_keys import code_key, file_key
 from sarcnet.compendium.files import HashBook
 from sarcnet.features import extraction
 from sarcnet.features.encoders import mobilenetv2
-from sarcnet.federated import plan
+from sarcnet.federated import config
 from sarcnet.slides import slide_result
 from studies import cohort_calibration
 from virtual_cohort.rendering import painting
@@ -26,7 +26,7 @@ STORES = {
     "features": extraction.CODE,
     "encoder's graph": mobilenetv2.CODE,
     "virtual slides": painting.CODE,
-    "federated rounds": plan.CODE,
+    "federated rounds": config.CODE,
     "calibration": cohort_calibration.CODE,
 }
 #: The least that must be in each store's closure and what must not be; known without following imports.
@@ -63,7 +63,7 @@ INSIDE = {
         *(
             "sarcnet/federated/app/strategy",
             "sarcnet/federated/app/aggregate",
-            "sarcnet/federated/app/proximal",
+            "sarcnet/federated/app/local_trainers",
             "sarcnet/federated/privacy/masking",
         ),
     ),

@@ -17,10 +17,10 @@ from sarcnet.federated.app import client_app as at_hospital
 from sarcnet.federated.app.evaluation_sums import RISK_BINS, RISK_GROUPS
 from sarcnet.federated.app.ledger import Ledger, sizes, totals, traffic
 from sarcnet.federated.app.records import check_axes, describe_axes, instructions, stack_shape, to_record
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.inprocess import InProcessGrid
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_centre, read_hospital, without_names, write_hospital
-from sarcnet.federated.plan import FederationError
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_what_a_hospital_sent_can_be_shown_by_its_digest(run):
 def test_totals_add_up(run):
     total = totals(run.messages)
     assert total["bytes"].sum() == run.messages["bytes"].sum()
-    # statistics, two rounds of training, centring, evaluation, and the answer to hello, whose question is empty
+    # statistics, two rounds of training, centring, evaluation, and the answer to identify, whose question is empty
     assert total["messages"].tolist() == [6, 5, 6, 5]
 
 

@@ -19,10 +19,10 @@ from flwr.supercore import telemetry
 from flwr.supercore.task_identity import TaskIdentity
 from safetensors.numpy import load_file
 
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines import simulation
-from sarcnet.federated.engines.flower_internals import act_as_server, no_telemetry
 from sarcnet.federated.engines.simulation import quiet_flower, simulate
-from sarcnet.federated.plan import FederationError
+from sarcnet.federated.flower_internals import act_as_server, disable_telemetry
 from sarcnet.model.threads import one_thread
 
 #: Ray keeps threads and sockets for as long as its process lives, so it gets a process of its own.
@@ -30,7 +30,7 @@ BY_RAY = """
 import json, sys
 from pathlib import Path
 from safetensors.torch import save_file
-from sarcnet.federated.plan import FederationConfig
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.model.protocol import Protocol
 
@@ -105,11 +105,11 @@ def test_flower_speaks_into_a_file(tmp_path, monkeypatch):
 
 
 def test_flower_still_has_the_private_parts_we_touch():
-    """When this fails after an update of flwr, look at sarcnet/federated/engines/flower_internals.py first."""
+    """When this fails after an update of flwr, look at sarcnet/federated/flower_internals.py first."""
     act_as_server(17)
     assert (TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id) == (17, 1, 1)
     assert hasattr(telemetry, "FLWR_TELEMETRY_ENABLED")
-    no_telemetry()
+    disable_telemetry()
     assert telemetry.FLWR_TELEMETRY_ENABLED == "0"
 
 

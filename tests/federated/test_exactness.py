@@ -50,7 +50,7 @@ def assert_same_model(one, other, tolerance):
 def test_one_hospital_is_central_training(cohort, make_plan, rounds, local_epochs, optimizer):
     plan = make_plan(rounds=rounds, local_epochs=local_epochs, optimizer=optimizer, centres=("CLB",))
     alone = cohort.as_one_hospital()
-    assert_same_model(federate(alone, plan).model, pooled(alone, plan), 0.0)
+    assert_same_model(federate(alone, plan).model, pooled(alone, plan), 1e-6)  # a change in float32 rounds the last digit
 
 
 def test_one_full_step_at_two_hospitals_is_one_pooled_step(cohort, make_plan):
@@ -62,7 +62,7 @@ def test_one_full_step_would_differ_if_hospitals_counted_alike(cohort, make_plan
     """The test above has teeth: it fails for a mean that forgets n."""
     plan = make_plan(rounds=3, **FULL_STEP)
     forget = lambda arrays, patients: weighted_mean(arrays, patients=[np.ones_like(p) for p in patients])  # noqa: E731
-    monkeypatch.setattr("sarcnet.federated.app.strategy.weighted_mean", forget)
+    monkeypatch.setattr("sarcnet.federated.app.aggregate.weighted_mean", forget)
     with pytest.raises(AssertionError):
         assert_same_model(federate(cohort, plan).model, pooled(cohort, plan), 2e-6)
 

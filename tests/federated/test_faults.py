@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from flwr.app import Error, Message, RecordDict
-from flwr.common.constant import ErrorCode
 
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.model.training import lightning_module
 from sarcnet.federated.app import local_training as at_hospital
 from sarcnet.federated.app.client_app import app
 from sarcnet.federated.app.grid import LoggingGrid
+from sarcnet.federated.config import FederationError
+from sarcnet.federated.app.records import config_record
+from sarcnet.federated.flower_internals import NODE_UNAVAILABLE
 from sarcnet.federated.engines import simulation
 from sarcnet.federated.engines.inprocess import InProcessGrid
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.plan import FederationError
 
 
 def federate(cohort, plan, hospitals=None):
@@ -29,14 +31,14 @@ def federate(cohort, plan, hospitals=None):
 
 
 def test_a_client_that_raises_is_named_with_its_cause(cohort, make_plan, monkeypatch):
-    whole_fit = at_hospital.fit
+    whole_fit = lightning_module.fit
 
     def fails_at_ib(stack, patients, **settings):
         if patients.centres[0] == "IB" and settings["first_epoch"] == 1:
             raise MemoryError("no room for the tiles")
         return whole_fit(stack, patients, **settings)
 
-    monkeypatch.setattr(at_hospital, "fit", fails_at_ib)
+    monkeypatch.setattr(lightning_module, "fit", fails_at_ib)
     with pytest.raises(FederationError, match="Hospital IB could not do its part of round 2: MemoryError: no room"):
         federate(cohort, make_plan(rounds=3))
 
@@ -59,7 +61,7 @@ def test_numbers_that_are_not_finite_are_refused(cohort, make_plan, monkeypatch)
         members = np.arange(stack.shape.members)
         return pd.DataFrame({"epoch": 0, "member": members, "training_loss": 1.0, "heldout_loss": 1.0})
 
-    monkeypatch.setattr(at_hospital, "fit", broken)
+    monkeypatch.setattr(lightning_module, "fit", broken)
     with pytest.raises(
         FederationError, match=r"Hospital CLB sent in round 1 numbers that are not finite \(image_weight\)"
     ):
@@ -76,9 +78,9 @@ class Silent(InProcessGrid):
     """A network on which the second hospital never answers training."""
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        letters = list(messages)
-        numbers = super().push_messages(letters)
-        if letters[0].metadata.message_type == "train":
+        messages = list(messages)
+        numbers = super().push_messages(messages)
+        if messages[0].metadata.message_type == "train":
             self.replies.pop(numbers[1])
         return numbers
 
@@ -95,7 +97,7 @@ def test_a_hospital_that_does_not_answer_is_named_at_the_deadline(cohort, make_p
 def test_nobody_waits_for_a_hospital_that_never_connects(make_plan):
     grid = InProcessGrid(app, nodes=1)
     with pytest.raises(FederationError, match=r"Only 1 of 2 hospitals connected within 0 s: start every node"):
-        LoggingGrid(grid).meet(make_plan().hospitals, deadline_s=0.2)
+        LoggingGrid(grid).wait_for_nodes(make_plan().hospitals, deadline_s=0.2)
 
 
 class Dead(InProcessGrid):
@@ -107,28 +109,28 @@ class Dead(InProcessGrid):
 
 def test_nobody_waits_for_an_engine_that_broke_down():
     stop = threading.Event()
-    postbox = LoggingGrid(Dead(app, nodes=2), stop=stop)
-    postbox.hospitals = {2: "CLB", 3: "IB"}
+    grid = LoggingGrid(Dead(app, nodes=2), stop=stop)
+    grid.hospitals = {2: "CLB", 3: "IB"}
     threading.Timer(0.2, stop.set).start()
     started = time.monotonic()
     with pytest.raises(
         FederationError, match="Hospital CLB and IB did not answer in round 0: the simulation broke down"
     ):
-        postbox.send_and_receive(postbox.letters("train", RecordDict()), timeout=60)
+        grid.send_and_receive(grid.messages("train", RecordDict({"config": config_record()})), timeout=60)
     assert time.monotonic() - started < 10
 
 
 def test_messages_cannot_pass_the_ledger_by(make_plan):
-    postbox = LoggingGrid(InProcessGrid(app, nodes=1))
+    grid = LoggingGrid(InProcessGrid(app, nodes=1))
     with pytest.raises(NotImplementedError, match="ledger"):
-        postbox.push_messages([])
+        grid.push_messages([])
     with pytest.raises(NotImplementedError, match="ledger"):
-        postbox.pull_messages([])
+        grid.pull_messages([])
 
 
 def test_a_node_without_a_folder_says_so(make_plan):
     with pytest.raises(FederationError, match="This node has no data-path in its node configuration"):
-        LoggingGrid(InProcessGrid(app, nodes=2)).meet(make_plan().hospitals, deadline_s=5)
+        LoggingGrid(InProcessGrid(app, nodes=2)).wait_for_nodes(make_plan().hospitals, deadline_s=5)
 
 
 def test_an_unknown_engine_is_refused(cohort, make_plan):
@@ -144,7 +146,7 @@ class ComesBackLate(InProcessGrid):
         numbers = super().push_messages(messages)
         self.asked = getattr(self, "asked", 0) + 1
         if self.asked < 3:
-            gone = Error(ErrorCode.NODE_UNAVAILABLE, "Node Unavailable")
+            gone = Error(NODE_UNAVAILABLE, "Node Unavailable")
             self.replies[numbers[-1]] = Message(gone, reply_to=messages[-1])
         return numbers
 
@@ -167,13 +169,13 @@ def test_a_node_that_does_not_come_back_ends_the_run_at_the_deadline(cohort, mak
 
 
 def test_arrays_of_another_shape_are_refused(cohort, make_plan, monkeypatch):
-    whole = at_hospital.reply
+    whole = at_hospital.reply_with
 
-    def shorter(message, protocol, *, arrays, learning=None):
-        arrays = dict(arrays) if learning is None else dict(arrays) | {"tile_bias": arrays["tile_bias"][:, :3]}
-        return whole(message, protocol, arrays=arrays, learning=learning)
+    def shorter(message, protocol, *, arrays, **records):
+        arrays = dict(arrays) | ({"tile_bias": arrays["tile_bias"][:, :3]} if records else {})
+        return whole(message, protocol, arrays=arrays, **records)
 
-    monkeypatch.setattr(at_hospital, "reply", shorter)
+    monkeypatch.setattr(at_hospital, "reply_with", shorter)
     with pytest.raises(
         FederationError, match=r"CLB sent in round 1 arrays that do not fit .*tile_bias \(2, 3\) instead"
     ):
@@ -182,14 +184,14 @@ def test_arrays_of_another_shape_are_refused(cohort, make_plan, monkeypatch):
 
 @pytest.mark.parametrize("lie", [0.0, float("nan"), -5.0])
 def test_numbers_of_patients_that_cannot_be_are_refused(cohort, make_plan, monkeypatch, lie):
-    whole = at_hospital.reply
+    whole = at_hospital.reply_with
 
-    def lies(message, protocol, *, arrays, learning=None):
-        if learning is not None:
-            learning = dict(learning) | {"patients": np.array([lie, 9.0])}
-        return whole(message, protocol, arrays=arrays, learning=learning)
+    def lies(message, protocol, *, arrays, **records):
+        if "learning" in records:
+            records["learning"] = dict(records["learning"]) | {"patients": np.array([lie, 9.0])}
+        return whole(message, protocol, arrays=arrays, **records)
 
-    monkeypatch.setattr(at_hospital, "reply", lies)
+    monkeypatch.setattr(at_hospital, "reply_with", lies)
     with pytest.raises(FederationError, match="Hospital CLB sent in round 1 the numbers of training patients"):
         federate(cohort, make_plan())
 

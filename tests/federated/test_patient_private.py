@@ -18,7 +18,7 @@ from sarcnet.model.statistics import apply_statistics, training_statistics
 
 
 def federate(cohort, plan, name, **settings):
-    chosen = dataclasses.replace(plan, recipe=strategy_config("patient_private", **settings))
+    chosen = dataclasses.replace(plan, strategy=strategy_config("patient_private", **settings))
     hospitals = cohort.hospitals(plan.protocol)
     return simulate(chosen, hospitals=hospitals, rounds_folder=cohort.folder / name, engine="inprocess")
 
@@ -56,12 +56,12 @@ def test_a_hospital_stops_at_its_own_limit_before_it_computes(home):
     allowed = rdp_epsilon(noise_multiplier=3.0, releases=2, delta=1e-3)
     limit = {"epsilon-max": allowed + 0.01, "noise-secret": 1}
     with pytest.raises(SarcnetError, match="this hospital's limit, epsilon-max, is"):
-        train_privately(stack, hospital, recipe=chosen, epochs=range(2, 3), node_config=limit)
+        train_privately(stack, hospital, strategy=chosen, epochs=range(2, 3), node_config=limit)
     none = strategy_config("patient_private", patient_noise=0.0)
     with pytest.raises(SarcnetError, match="would bring the patients' ε to inf"):
-        train_privately(stack, hospital, recipe=none, epochs=range(1), node_config=limit)
+        train_privately(stack, hospital, strategy=none, epochs=range(1), node_config=limit)
     assert all(np.array_equal(before[k], a) for k, a in stack.parameter_arrays().items())
-    spent = train_privately(stack, hospital, recipe=chosen, epochs=range(1, 2), node_config=limit)
+    spent = train_privately(stack, hospital, strategy=chosen, epochs=range(1, 2), node_config=limit)
     assert spent.unit == "patient"
     assert spent.releases == 2
     assert spent.epsilon == pytest.approx(allowed)
@@ -72,7 +72,9 @@ def test_noise_that_nobody_was_told_the_seed_of_is_drawn_by_the_system(home):
     start, found = stack.parameter_arrays(), []
     for config in ({}, {}, {"noise-secret": 4}, {"noise-secret": 4}):
         stack.load_parameter_arrays(start)
-        train_privately(stack, hospital, recipe=strategy_config("patient_private"), epochs=range(1), node_config=config)
+        train_privately(
+            stack, hospital, strategy=strategy_config("patient_private"), epochs=range(1), node_config=config
+        )
         found.append(stack.parameter_arrays()["image_weight"])
     assert not np.array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[2], found[3])

@@ -7,8 +7,8 @@ import pytest
 from sarcnet.compendium import cache_keys, code_dependencies
 from sarcnet.federated.app import local_training as at_hospital
 from sarcnet.federated.app.checkpoint import load_rounds, round_file
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.plan import FederationError
 
 
 def federate(cohort, plan, name="rounds"):

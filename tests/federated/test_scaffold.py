@@ -7,11 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from sarcnet.federated.app.local_trainers import ScaffoldTrainer, hooked, mean_gradient, shift_by
+from sarcnet.federated.app.records import to_record
 
-from sarcnet.federated.app.scaffold import corrected, mean_gradient
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_hospital
-from sarcnet.federated.plan import FederationError
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
@@ -33,7 +34,7 @@ def difference(one, other):
 @pytest.fixture
 def scaffold(make_plan):
     def make(**settings):
-        return dataclasses.replace(make_plan(**settings), recipe=strategy_config("scaffold"))
+        return dataclasses.replace(make_plan(**settings), strategy=strategy_config("scaffold"))
 
     return make
 
@@ -104,8 +105,8 @@ def test_fedavg_stops_beside_the_optimum_and_scaffold_in_it():
                 torch.nn.init.constant_(home.weight, x)
                 new.append(float(slopes[k] * (x - centres[k])))
                 step = torch.optim.SGD(home.parameters(), lr=0.1)
-                turn = {"weight": np.array([[c - own[k]]])} if scaffold else {}
-                with corrected(home, by=turn):
+                turn = [("weight", shift_by(np.array([[c - own[k]]])))] if scaffold else []
+                with hooked(home, turn):
                     for _ in range(10):
                         step.zero_grad()
                         (slopes[k] / 2 * (home.weight - centres[k]).square()).sum().backward()
@@ -121,10 +122,10 @@ def test_fedavg_stops_beside_the_optimum_and_scaffold_in_it():
 def test_a_node_started_anew_within_a_run_says_what_it_lost(cohort, scaffold, monkeypatch):
     """The control variate stays at the hospital; when it is gone, the run ends, and goes on with the server's copy."""
     fresh = federate(cohort, scaffold(rounds=3), "fresh")
-    forgets = lambda control, context: None  # noqa: E731
+    forgets = lambda trainer: {"control": to_record(trainer.control)}  # noqa: E731
     with monkeypatch.context() as patch:
-        patch.setattr("sarcnet.federated.app.local_training.keep_control", forgets)
-        with pytest.raises(FederationError, match="round 2: This node was started anew"):
+        patch.setattr(ScaffoldTrainer, "records", forgets)
+        with pytest.raises(FederationError, match="round 2: This node was started again"):
             federate(cohort, scaffold(rounds=3), "broken")
     resumed = federate(cohort, scaffold(rounds=3), "broken")
     assert resumed.resumed_after == 1

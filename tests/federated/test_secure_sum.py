@@ -9,18 +9,17 @@ import pytest
 from scipy.stats import kstest
 
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.federated.app.secure_aggregation import SecureAggregation
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.privacy.masking import (
     STATISTICS,
     TRAINING,
     Fixed,
-    fingerprint,
     mask,
     new_key,
     public_key,
     unmask_sum,
 )
-from sarcnet.federated.privacy.secure_aggregation import SecureAggregation
 from sarcnet.federated.strategies import strategy_config
 
 NAMES = ("CLB", "IB", "Lille", "Nice")
@@ -93,7 +92,6 @@ def test_a_key_that_was_exchanged_on_the_way_is_noticed_by_its_owner(keys):
     public = {name: public_key(keys[name]) for name in NAMES} | {"IB": public_key(new_key())}
     with pytest.raises(SarcnetError, match="do not hold the one IB sent: nothing is sent"):
         mask(arrays_of("IB"), fixed=TRAINING, own="IB", private=keys["IB"], public=public, question="q")
-    assert fingerprint(public["IB"]) != fingerprint(public_key(keys["IB"]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 700.0, -700.0])
@@ -140,8 +138,8 @@ def test_plans_that_would_give_terms_away_are_refused(make_plan, three):
     with pytest.raises(SarcnetError, match="needs 3 hospitals, and there are 2"):
         dataclasses.replace(make_plan(), secure_sum=True)
     for settings in (
-        {"recipe": strategy_config("median")},
-        {"recipe": strategy_config("scaffold")},
+        {"strategy": strategy_config("median")},
+        {"strategy": strategy_config("scaffold")},
         {"message_dtype": "float16"},
     ):
         with pytest.raises(SarcnetError, match="use a strategy of the plain mean"):
@@ -151,7 +149,7 @@ def test_plans_that_would_give_terms_away_are_refused(make_plan, three):
 def test_a_question_is_answered_once(three, monkeypatch):
     cohort, plan = three
     monkeypatch.setattr(
-        SecureAggregation, "told", lambda self, question, told=SecureAggregation.told: told(self, "always the same")
+        SecureAggregation, "record", lambda self, question, record=SecureAggregation.record: record(self, "always the same")
     )
     with pytest.raises(SarcnetError, match="'always the same' was asked twice"):
         federate(cohort, dataclasses.replace(plan, secure_sum=True), "twice")

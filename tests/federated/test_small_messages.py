@@ -9,9 +9,9 @@ import pytest
 
 from sarcnet.federated.app.ledger import traffic
 from sarcnet.federated.app.records import rounded
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.plan import FederationError
-from sarcnet.federated.strategies import RECIPES, strategy_config
+from sarcnet.federated.strategies import STRATEGIES, strategy_config
 
 NPY_HEADER = 128  # bytes before the numbers of every array, whatever their type
 
@@ -32,7 +32,7 @@ def test_rounding_keeps_its_promise_and_refuses_to_hide_an_overflow():
 
 @pytest.mark.parametrize("name", ["fedavg", "fedyogi", "scaffold", "cyclic"])
 def test_half_the_bytes_and_nearly_the_same_model(cohort, make_plan, name):
-    exact = dataclasses.replace(make_plan(rounds=6, optimizer="sgd"), recipe=strategy_config(name))
+    exact = dataclasses.replace(make_plan(rounds=6, optimizer="sgd"), strategy=strategy_config(name))
     half = dataclasses.replace(exact, message_dtype="float16")
     one, other = federate(cohort, exact, "exact"), federate(cohort, half, "half")
     a, b = one.model.network.parameter_arrays(), other.model.network.parameter_arrays()
@@ -74,11 +74,11 @@ def test_an_unknown_type_is_refused(make_plan):
         dataclasses.replace(make_plan(), message_dtype="int8")
 
 
-def test_every_recipe_can_be_told(make_plan):
-    from sarcnet.federated.app.records import instructions, read_recipe
+def test_every_strategy_can_be_told(make_plan):
+    from sarcnet.federated.app.records import instructions, read_strategy
 
-    for each in RECIPES.values():
-        told = read_recipe(instructions(make_plan().protocol, recipe=dataclasses.replace(each, noise_seed=7)))
+    for each in STRATEGIES.values():
+        told = read_strategy(instructions(make_plan().protocol, strategy=dataclasses.replace(each, noise_seed=7)))
         assert told == dataclasses.replace(each, noise_seed=0)  # the server's secret is not told
 
 

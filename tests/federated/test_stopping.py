@@ -11,9 +11,9 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app import local_training as at_hospital
 from sarcnet.federated.app.checkpoint import FinishedRound, load_rounds
 from sarcnet.federated.app.early_stopping import LOSS, PATIENTS, best_rounds, mean_loss, split_hospital
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_hospital
-from sarcnet.federated.plan import FederationError
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.crossval import training_weights
 from sarcnet.model.training.early_stopping import split_for_stopping
@@ -73,7 +73,7 @@ def test_rounds_of_one_full_step_stop_where_pooled_epochs_stop(cohort, make_plan
 @pytest.mark.parametrize("name", ["fedavg", "cyclic", "scaffold", "fedadam"])
 def test_a_resumed_run_stops_where_a_fresh_one_does(cohort, make_plan, monkeypatch, name):
     settings = EARLY | {"patience": 1, "learning_rate": 0.1}
-    plan = dataclasses.replace(make_plan(rounds=8, **settings), recipe=strategy_config(name))
+    plan = dataclasses.replace(make_plan(rounds=8, **settings), strategy=strategy_config(name))
     fresh = federate(cohort, plan, "fresh")
     whole_fit = at_hospital.fit
 
@@ -107,7 +107,7 @@ def test_secure_sums_stop_where_plain_ones_do(cohort, make_plan):
 
 def test_private_training_tells_no_loss_to_stop_on(make_plan):
     with pytest.raises(FederationError, match="private training tells none"):
-        dataclasses.replace(make_plan(**EARLY), recipe=strategy_config("patient_private"))
+        dataclasses.replace(make_plan(**EARLY), strategy=strategy_config("patient_private"))
 
 
 def test_the_loss_is_that_of_all_stopping_patients_and_a_member_needs_one():

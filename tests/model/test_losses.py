@@ -13,7 +13,7 @@ from lifelines import CoxPHFitter
 from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.auc import Followup
-from sarcnet.federated.plan import FederationConfig
+from sarcnet.federated.config import FederationConfig
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights
 from sarcnet.model.hazard import hazard_counts, intervals

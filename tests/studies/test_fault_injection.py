@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.federated.plan import FederationError
+from sarcnet.federated.config import FederationError
 from studies.fault_injection.harness import (
     MODEL,
     SAME,

@@ -17,9 +17,9 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.analysis.fine_tuning import fine_tune, predict_at_home, shortened
 from sarcnet.federated.app.ledger import totals
 from sarcnet.federated.app.server_app import FederatedRun
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.simulation import simulate
-from sarcnet.federated.plan import FederationConfig
-from sarcnet.federated.strategies import RECIPES, strategy_config
+from sarcnet.federated.strategies import STRATEGIES, strategy_config
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import predict_out_of_fold
 
@@ -44,14 +44,14 @@ def compare(
     patients: Patients,
     folds: pd.DataFrame,
 ) -> Compared:
-    """Train each strategy as the plan says, but for its recipe. names: of `sarcnet.federated.strategies`, or finetuned.
+    """Train each strategy as the plan says, but for its strategy. names: of `sarcnet.federated.strategies`, or finetuned.
 
     Members of a strategy are called ``sarcnet_<name>``. Raises SarcnetError for an unknown name, before anything is
     trained.
     """
-    unknown = sorted(set(names) - set(RECIPES) - {FINETUNED})
+    unknown = sorted(set(names) - set(STRATEGIES) - {FINETUNED})
     if unknown:
-        choice = ", ".join([*RECIPES, FINETUNED])
+        choice = ", ".join([*STRATEGIES, FINETUNED])
         raise SarcnetError(f"compared_strategies has {unknown}: choose from {choice}.")
     frames, sent = [], {}
     for name in names:
@@ -59,7 +59,7 @@ def compare(
         if name == FINETUNED:
             oof, run = _finetuned(own, hospitals, rounds_folder, patients, folds, common=plan)
         else:
-            own = dataclasses.replace(own, recipe=strategy_config(name))
+            own = dataclasses.replace(own, strategy=strategy_config(name))
             run = simulate(own, hospitals=hospitals, rounds_folder=rounds_folder, engine="inprocess")
             oof = predict_out_of_fold(run.model, patients, folds=folds)
         frames.append(oof)

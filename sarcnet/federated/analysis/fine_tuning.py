@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.hospital_folder import read_hospital
-from sarcnet.federated.plan import FederationConfig
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, copy_network, predict_out_of_fold
 

@@ -96,9 +96,9 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
     up = table["to"] == SERVER
     hospital = table["from"].where(up, table["to"])
     direction = up.map({True: "from the hospital", False: "to the hospital"})
-    letters = table.assign(hospital=hospital, direction=direction)
-    letters = letters.drop_duplicates(["round", "message", "hospital", "direction"])
-    messages = letters.groupby(["hospital", "direction"]).size().rename("messages").reset_index()
+    messages = table.assign(hospital=hospital, direction=direction)
+    messages = messages.drop_duplicates(["round", "message", "hospital", "direction"])
+    messages = messages.groupby(["hospital", "direction"]).size().rename("messages").reset_index()
     summed = each.groupby(["hospital", "direction"], as_index=False)["bytes"].sum()
     return messages.merge(summed, on=["hospital", "direction"])
 

@@ -8,83 +8,49 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import Context, Error, Message, MetricRecord
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.aggregate import changes
-from sarcnet.federated.app.early_stopping import LOSS, split_hospital, stopping_sums
-from sarcnet.federated.app.proximal import pulled_to_start
+from sarcnet.federated.app.early_stopping import split_hospital
+from sarcnet.federated.app.local_trainers import trainer_class
 from sarcnet.federated.app.records import (
-    check_axes,
+    check_wire_version,
     from_record,
     load_standardisation,
     read_protocol,
-    read_recipe,
+    read_strategy,
+    reply_with,
     rounded,
-    stack_shape,
-    to_record,
 )
-from sarcnet.federated.app.scaffold import corrected, correction, keep_control, mean_gradient
-from sarcnet.federated.hospital_folder import Hospital, read_hospital, without_names
-from sarcnet.federated.plan import CANNOT_ANSWER
-from sarcnet.federated.privacy.dp_sgd import train_privately
-from sarcnet.federated.privacy.secure_aggregation import hidden_in_sum
+from sarcnet.federated.app.secure_aggregation import hidden_in_sum
+from sarcnet.federated.config import CANNOT_ANSWER
+from sarcnet.federated.hospital_folder import Hospital, data_path, read_hospital, without_names
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import training_statistics
 from sarcnet.model.threads import one_thread
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def fit(*arguments: Any, **settings: Any) -> pd.DataFrame:
-    """`sarcnet.model.training.fit`, loaded at the first training.
-
-    A SuperNode starts a process for each message, and only training needs Lightning, whose import takes 7 s.
-    """
-    from sarcnet.model.training import lightning_module as training
-
-    return training.fit(*arguments, **settings)
-
-
-def data_path(context: Context) -> Path:
-    """The hospital's folder, from the node's configuration."""
-    if "data-path" not in context.node_config:
-        raise SarcnetError(
-            "This node has no data-path in its node configuration: start it with --node-config 'data-path=\"…\"'."
-        )
-    return Path(str(context.node_config["data-path"]))
-
 
 @lru_cache(maxsize=4)
-def _own(folder: Path, protocol: Protocol, run_id: int) -> tuple[Hospital, np.ndarray | None]:
+def _read(folder: Path, protocol: Protocol, run_id: int) -> tuple[Hospital, np.ndarray | None]:
     return split_hospital(read_hospital(folder, protocol=protocol), protocol=protocol)
 
 
-def own_hospital(message: Message, context: Context) -> tuple[Hospital, Protocol]:
-    """The hospital's patients under the protocol that came with the message; read once a run and process.
+def own_hospital(message: Message, context: Context) -> tuple[Hospital, np.ndarray | None, Protocol]:
+    """The hospital's patients under the protocol that came with the message, read once a run and process.
 
-    Its weights are of those that train; who decides when to stop is asked for with `own_stopping`.
+    The hospital's weights are of those that train; beside it (n, E) 0/1, the patients who decide when to stop
+    (`sarcnet.federated.app.early_stopping`), or None; and the protocol.
     """
-    protocol = read_protocol(_config(message))
-    return _own(data_path(context), protocol, context.run_id)[0], protocol
-
-
-def own_stopping(message: Message, context: Context) -> np.ndarray | None:
-    """(n, E) 0/1: the patients who decide when to stop (`sarcnet.federated.app.early_stopping`), or None."""
-    return _own(data_path(context), read_protocol(_config(message)), context.run_id)[1]
-
-
-def _config(message: Message) -> ConfigRecord:
-    return message.content.config_records["config"]
+    protocol = read_protocol(message.content.config_records["config"])
+    return *_read(data_path(context), protocol, context.run_id), protocol
 
 
 def received_stack(message: Message, protocol: Protocol) -> StackedNetwork:
@@ -97,12 +63,14 @@ def received_stack(message: Message, protocol: Protocol) -> StackedNetwork:
 
 
 def error_boundary(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-    """Around every question: measure the time, compute on one thread, and turn a failure into one sentence.
+    """Around every question: check its version, measure the time, compute on one thread, and turn a failure into one
+    sentence.
 
     The full report stays in ``error.txt`` in the hospital's folder.
     """
     started = time.perf_counter()
     try:
+        check_wire_version(message)
         with one_thread():
             reply = call_next(message, context)
     except Exception as error:
@@ -122,84 +90,37 @@ def _sentence(error: Exception, context: Context) -> str:
 
 
 def statistics(message: Message, context: Context) -> Message:
-    """Sums over each member's training patients at this hospital.
-
-    tiles, clinical columns, hazard, and how many patients they are.
-    """
-    hospital, protocol = own_hospital(message, context)
+    """Sums over each member's training patients at this hospital: tiles, clinical columns, hazard, number of patients."""
+    hospital, _, protocol = own_hospital(message, context)
     sums = training_statistics(hospital.patients, weights=hospital.weights)
-    return reply(message, protocol, arrays=sums.to_arrays())
+    return reply_with(message, protocol, arrays=sums.to_arrays())
 
 
 def train(message: Message, context: Context) -> Message:
-    """Train the received model on the hospital's own patients for the epochs asked for, with the function that trains
-    the pooled model."""
-    hospital, protocol = own_hospital(message, context)
+    """Train the received model on the hospital's own patients as the strategy says, and answer with its change.
+
+    Args:
+        message: "arrays" and "standardisation", the model, each array (E, ...) with the E members first; "config", the
+            protocol, the strategy, the epochs and the type in which the change is to travel.
+        context: of the node: ``data-path`` in its configuration, and what the strategy remembers from round to round.
+
+    Returns:
+        The reply: "arrays", trained minus received weights; "learning", (E,) training patients and losses; and what the
+        strategy adds (`sarcnet.federated.app.local_trainers`).
+    """
+    hospital, stopping, protocol = own_hospital(message, context)
     stack = received_stack(message, protocol)
-    config = _config(message)
-    recipe, dtype = read_recipe(config), str(config["message_dtype"])
-    epochs, first_epoch = int(config["epochs"]), int(config["first_epoch"])  # type: ignore[arg-type]
-    received, control, spent = stack.parameter_arrays(), {}, None
-    stopping = own_stopping(message, context)
-    if recipe.patient_clip:
-        spent = train_privately(
-            stack,
-            hospital,
-            recipe=recipe,
-            epochs=range(first_epoch, first_epoch + epochs),
-            node_config=context.node_config,
-        )
-        losses = {name: np.full(stack.shape.members, np.nan) for name in ("training_loss", "heldout_loss")}
-    else:
-        turn = correction(message.content, context) if recipe.control else {}
-        if recipe.control:
-            control = rounded(mean_gradient(stack, hospital.patients, weights=hospital.weights), dtype=dtype)
-        with pulled_to_start(stack, strength=recipe.proximal), corrected(stack, by=turn):
-            curves = fit(
-                stack,
-                hospital.patients,
-                weights=hospital.weights,
-                protocol=protocol,
-                epochs=epochs,
-                first_epoch=first_epoch,
-                stopping=stopping,
-                keep_best=False,
-            )
-        losses = _last_losses(curves, names=("training_loss", "heldout_loss"))
-        if stopping is not None:
-            losses |= stopping_sums(hospital, stopping, mean=_last_losses(curves, names=(LOSS,))[LOSS])
-    learning = {"patients": hospital.weights.sum(axis=0, dtype=np.float64), **losses}  # (E,) each
-    trained = stack.parameter_arrays()
-    arrays = trained if dtype == "float32" else rounded(changes(trained, received=received), dtype=dtype)
-    answer = reply(message, protocol, arrays=arrays, learning=learning)
-    if control:
-        keep_control(control, context)
-        answer.content["control"] = to_record(control)
-    if spent:
-        about = {"delta": spent.delta, "releases": spent.releases, "noise_multiplier": spent.noise_multiplier}
-        answer.content["privacy"] = MetricRecord({"epsilon": spent.epsilon, **about})
-    return answer
-
-
-def _last_losses(curves: pd.DataFrame, *, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """(E,) losses of these names in the last epoch."""
-    last = curves.loc[curves["epoch"] == curves["epoch"].max()].sort_values("member")
-    return {name: last[name].to_numpy(np.float64) for name in names}
-
-
-def reply(
-    message: Message,
-    protocol: Protocol,
-    *,
-    arrays: Mapping[str, np.ndarray],
-    learning: Mapping[str, np.ndarray] | None = None,
-) -> Message:
-    """Reply with arrays, after a last look at the door: no axis may count patients or tiles."""
-    records = {"arrays": arrays} if learning is None else {"arrays": arrays, "learning": learning}
-    shape = stack_shape(protocol)
-    for record in records.values():
-        check_axes([(name, array.shape) for name, array in record.items()], shape=shape, repeats=protocol.repeats)
-    return Message(RecordDict({name: to_record(record) for name, record in records.items()}), reply_to=message)
+    config = message.content.config_records["config"]
+    strategy, first = read_strategy(config), int(config["first_epoch"])  # type: ignore[arg-type]
+    trainer = trainer_class(strategy)(stack, hospital, protocol, strategy, stopping, message, context)
+    received = stack.parameter_arrays()
+    losses = trainer.train(range(first, first + int(config["epochs"])))  # type: ignore[arg-type]
+    change = rounded(changes(stack.parameter_arrays(), received=received), dtype=str(config["message_dtype"]))
+    patients = hospital.weights.sum(axis=0, dtype=np.float64)  # (E,)
+    reply = reply_with(message, protocol, arrays=change, learning={"patients": patients, **losses})
+    for name, record in trainer.records().items():
+        reply.content[name] = record
+    return reply
 
 
 #: Around every question, the outermost first.

@@ -1,4 +1,4 @@
-"""Arrays and settings as Flower's records, and the one rule about shapes.
+"""Arrays and settings as Flower's records: the version of the messages, and the one rule about shapes.
 
 Every array that travels has the members first (an evaluation the repeats) and no patient anywhere.
 """
@@ -11,15 +11,39 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
+from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.heldout_sums import RISK_BINS, RISK_GROUPS
-from sarcnet.federated.plan import FederationError
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.strategies import StrategyConfig
 from sarcnet.model.aggregators import AGGREGATORS
 from sarcnet.model.crossval import make_members
 from sarcnet.model.network import StackedNetwork, StackShape
 from sarcnet.model.protocol import Protocol, build_stack
+
+#: Version of what the messages say. 1: a hospital answers with its trained weights; 2: with their change.
+WIRE_VERSION = 2
+
+
+def config_record(**values: str | int) -> ConfigRecord:
+    """Settings of a message, with the version in which it is written."""
+    return ConfigRecord({"wire_version": WIRE_VERSION, **values})
+
+
+def wire_version(config: ConfigRecord) -> int:
+    """The version of a message; those of before version 2 do not name one."""
+    return int(config.get("wire_version", 1))  # type: ignore[arg-type]
+
+
+def check_wire_version(message: Message) -> None:
+    """Raise SarcnetError when a message from the server is written in another version than this node reads."""
+    version = wire_version(message.content.config_records["config"])
+    if version != WIRE_VERSION:
+        raise SarcnetError(
+            f"The server's messages are of version {version}, and this node reads version {WIRE_VERSION}: install the same "
+            "sarcnet at every site."
+        )
 
 
 def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
@@ -46,7 +70,7 @@ def instructions(
     *,
     epochs: int = 0,
     first_epoch: int = 0,
-    recipe: StrategyConfig | None = None,
+    strategy: StrategyConfig | None = None,
     message_dtype: str = "float32",
 ) -> ConfigRecord:
     """What a hospital is told along with the arrays.
@@ -54,15 +78,19 @@ def instructions(
     Protocol and strategy as JSON text (without the seed of the server's noise, which is the server's secret), how many
     epochs to train, the number of the first, and the type of the arrays to send.
     """
-    text = json.dumps(protocol.to_dict(), sort_keys=True)
-    told = json.dumps(replace(recipe or StrategyConfig(), noise_seed=0).to_dict(), sort_keys=True)
-    counts = {"epochs": epochs, "first_epoch": first_epoch}
-    return ConfigRecord({"protocol": text, "recipe": told, "message_dtype": message_dtype, **counts})
+    public = replace(strategy or StrategyConfig(), noise_seed=0)
+    return config_record(
+        protocol=json.dumps(protocol.to_dict(), sort_keys=True),
+        strategy=json.dumps(public.to_dict(), sort_keys=True),
+        message_dtype=message_dtype,
+        epochs=epochs,
+        first_epoch=first_epoch,
+    )
 
 
-def read_recipe(record: ConfigRecord) -> StrategyConfig:
+def read_strategy(record: ConfigRecord) -> StrategyConfig:
     """The strategy inside instructions."""
-    return StrategyConfig(**json.loads(str(record["recipe"])))
+    return StrategyConfig(**json.loads(str(record["strategy"])))
 
 
 def read_protocol(record: ConfigRecord) -> Protocol:
@@ -138,3 +166,11 @@ def check_axes(sizes: Iterable[tuple[str, tuple[int, ...]]], *, shape: StackShap
             f"These arrays are not sent: {', '.join(wrong)}. An array has {shape.members} members first (an evaluation "
             f"{repeats} repeats) and then only agreed axes ({allowed}); any other axis could count patients or tiles."
         )
+
+
+def reply_with(message: Message, protocol: Protocol, **records: Mapping[str, np.ndarray]) -> Message:
+    """Reply with records of arrays, after a last check: no axis may count patients or tiles."""
+    shape = stack_shape(protocol)
+    for record in records.values():
+        check_axes([(name, array.shape) for name, array in record.items()], shape=shape, repeats=protocol.repeats)
+    return Message(RecordDict({name: to_record(record) for name, record in records.items()}), reply_to=message)

@@ -20,7 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.federated.app.server_app import FederatedRun, Server
-from sarcnet.federated.plan import FederationConfig
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.strategies import StrategyConfig
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.store import save_stack
@@ -35,7 +35,7 @@ def run_config(plan: FederationConfig, *, out: Path) -> dict[str, str | int | fl
         "protocol": json.dumps(plan.protocol.to_dict(), sort_keys=True),
         "rounds": plan.rounds,
         "local-epochs": plan.local_epochs,
-        "recipe": json.dumps(plan.recipe.to_dict(), sort_keys=True),
+        "strategy": json.dumps(plan.strategy.to_dict(), sort_keys=True),
         "message-dtype": plan.message_dtype,
         "secure-sum": plan.secure_sum,
         "deadline-s": float(plan.deadline_s),
@@ -47,7 +47,7 @@ def run_config(plan: FederationConfig, *, out: Path) -> dict[str, str | int | fl
 def read_run_config(config: Mapping[str, Any]) -> tuple[FederationConfig, Path]:
     """The reverse. Raises SarcnetError with every setting that is missing or cannot be used."""
     faults = ErrorCollector()
-    for name in ("protocol", "recipe", "message-dtype", "out"):
+    for name in ("protocol", "strategy", "message-dtype", "out"):
         if not str(config.get(name, "")):
             faults.add(f"The run's setting {name} is empty: give it with flwr run --run-config.")
     for name in ("rounds", "local-epochs"):
@@ -61,7 +61,7 @@ def read_run_config(config: Mapping[str, Any]) -> tuple[FederationConfig, Path]:
         Protocol.from_dict(json.loads(str(config["protocol"]))),
         rounds=int(config["rounds"]),
         local_epochs=int(config["local-epochs"]),
-        recipe=StrategyConfig(**json.loads(str(config["recipe"]))),
+        strategy=StrategyConfig(**json.loads(str(config["strategy"]))),
         deadline_s=float(config["deadline-s"]),
         start_deadline_s=float(config["start-deadline-s"]),
         message_dtype=str(config["message-dtype"]),

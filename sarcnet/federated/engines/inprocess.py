@@ -12,9 +12,7 @@ from collections.abc import Iterable
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
-
-from sarcnet.federated.engines.flower_internals import act_as_server
+from sarcnet.federated.flower_internals import Run, act_as_server, number_message
 
 _RUN_IDS = itertools.count(1)
 UNKNOWN_ERROR = 0
@@ -52,7 +50,7 @@ class InProcessGrid(Grid):
         numbers = []
         for message in messages:
             number = f"{self.run_id}-{next(self.sent)}"
-            message.metadata.__dict__["_message_id"] = number
+            number_message(message, number)
             try:
                 reply = self.client_app(message, self.contexts[message.metadata.dst_node_id])
             except Exception as error:

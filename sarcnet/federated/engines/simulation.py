@@ -19,14 +19,13 @@ from types import ModuleType
 import psutil
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.client_app import make_client_app
 from sarcnet.federated.app.server_app import FederatedRun, Server
-from sarcnet.federated.engines.flower_internals import no_telemetry
+from sarcnet.federated.config import FederationConfig, FederationError
 from sarcnet.federated.engines.inprocess import InProcessGrid
-from sarcnet.federated.plan import FederationConfig, FederationError
+from sarcnet.federated.flower_internals import Mod, disable_telemetry
 
 MIB = 2**20
 OBJECT_STORE_MIB = 128  # Ray's shared memory; one message with all members is a few MiB
@@ -209,7 +208,7 @@ def quiet_flower(log_file: Path) -> Iterator[None]:
     }
     before = {name: os.environ.get(name) for name in (*settings, "PYTHONPATH")}
     os.environ.update(settings)
-    no_telemetry()
+    disable_telemetry()
     log = logging.getLogger("flwr")
     handlers, propagate = log.handlers, log.propagate
     log_file.parent.mkdir(parents=True, exist_ok=True)

@@ -23,16 +23,13 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.compendium.seeds import rng
-from sarcnet.federated.app.aggregate import clip, norms
 from sarcnet.federated.hospital_folder import Hospital
 from sarcnet.federated.privacy.accountant import Spent, spent
+from sarcnet.federated.privacy.clipping import Arrays, add_noise, by_member, clip
 from sarcnet.federated.strategies import StrategyConfig
 from sarcnet.model.losses import patient_loss
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Batch, PatientBatches, Patients, all_tiles
-
-Arrays = dict[str, np.ndarray]
 
 
 def patient_gradients(stack: StackedNetwork, batch: Batch) -> dict[str, Tensor]:
@@ -62,11 +59,6 @@ def clipped_sum(stack: StackedNetwork, patients: Patients, *, weights: np.ndarra
     return total
 
 
-def noised(total: Arrays, *, std: float, seed: int, names: Sequence[str | int]) -> Arrays:
-    """Gaussian noise on every number; drawn from the hospital's own generator of that name."""
-    return {k: a + std * rng(seed, "patient noise", *names, k).normal(size=a.shape) for k, a in sorted(total.items())}
-
-
 def private_step(
     stack: StackedNetwork,
     patients: Patients,
@@ -81,14 +73,11 @@ def private_step(
     """One step of the hospital, in place. seed: secret of the hospital, else the noise could be subtracted; names: for
     instance (hospital, round)."""
     total = clipped_sum(stack, patients, weights=weights, clip_norm=clip_norm)
-    total = noised(total, std=noise_multiplier * clip_norm, seed=seed, names=names)
+    total = add_noise(total, std=noise_multiplier * clip_norm, seed=seed, names=("patient noise", *names))
     n = np.maximum(weights.sum(axis=0, dtype=np.float64), 1.0)  # (E,)
     now = stack.parameter_arrays()
     stack.load_parameter_arrays(
-        {
-            k: a - step_length * (total[k] / n.reshape(-1, *[1] * (a.ndim - 1))).astype(np.float32)
-            for k, a in now.items()
-        }
+        {k: a - step_length * (total[k] / by_member(n, a.ndim)).astype(np.float32) for k, a in now.items()}
     )
 
 
@@ -96,7 +85,7 @@ def train_privately(
     stack: StackedNetwork,
     hospital: Hospital,
     *,
-    recipe: StrategyConfig,
+    strategy: StrategyConfig,
     epochs: range,
     node_config: Mapping[str, object],
 ) -> Spent | None:
@@ -108,12 +97,14 @@ def train_privately(
     spend in one training. Raises SarcnetError before anything is computed when a round would go beyond that.
     """
     used = None
-    if recipe.patient_noise:
-        used = spent(noise_multiplier=recipe.patient_noise, releases=epochs.stop, delta=recipe.delta, unit="patient")
+    if strategy.patient_noise:
+        used = spent(
+            noise_multiplier=strategy.patient_noise, releases=epochs.stop, delta=strategy.delta, unit="patient"
+        )
     limit = float(str(node_config.get("epsilon-max", "inf")))
     if (used.epsilon if used else np.inf) > limit:
         raise SarcnetError(
-            f"This round would bring the patients' ε to {used.epsilon if used else np.inf:.3g} (δ = {recipe.delta:g}), "
+            f"This round would bring the patients' ε to {used.epsilon if used else np.inf:.3g} (δ = {strategy.delta:g}), "
             f"and this hospital's limit, epsilon-max, is {limit:g}: train fewer rounds or with more patient_noise."
         )
     secret = int(str(node_config.get("noise-secret", secrets.randbits(63))))
@@ -122,21 +113,10 @@ def train_privately(
             stack,
             hospital.patients,
             weights=hospital.weights,
-            clip_norm=recipe.patient_clip,
-            noise_multiplier=recipe.patient_noise,
-            step_length=recipe.step_length,
+            clip_norm=strategy.patient_clip,
+            noise_multiplier=strategy.patient_noise,
+            step_length=strategy.step_length,
             seed=secret,
             names=(hospital.centre, epoch + 1),
         )
     return used
-
-
-def longest_gradients(stack: StackedNetwork, patients: Patients, *, weights: np.ndarray) -> np.ndarray:
-    """(n, E): L2 norm of every patient's gradient for every member, to choose C on *other* data."""
-    found = []
-    for batch in all_tiles(
-        PatientBatches(patients, weights=weights, seed=0, image=stack.shape.image), batch_patients=8
-    ):
-        gradients = {name: g.numpy() for name, g in patient_gradients(stack, batch).items()}
-        found += [norms({name: g[i] for name, g in gradients.items()}) for i in range(len(batch["index"]))]
-    return np.stack(found)

@@ -83,11 +83,6 @@ def public_key(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-def fingerprint(public: bytes) -> str:
-    """16 letters of a public key, to be compared by telephone."""
-    return hashlib.sha256(public).hexdigest()[:16]
-
-
 def mask(
     arrays: Mapping[str, np.ndarray],
     *,

@@ -112,7 +112,7 @@ def test_a_tool_that_reads_other_pixels_is_told():
     ("text", "reason"),
     [
         ("raise SystemExit('no such slide')", "ended with code 1: no such slide"),
-        ("print('hello')", "printed no result"),
+        ("print('identify')", "printed no result"),
         ('print(\'{"version": "1"}\')', "printed no result (KeyError: 'seconds')"),
         ("", "printed no result"),
     ],

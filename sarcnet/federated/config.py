@@ -43,7 +43,7 @@ class FederationConfig:
     that length has.
     deadline_s: longest wait for the replies of one round; start_deadline_s: the same for the first reply, while
     processes start.
-    model: name under which the members are stored. recipe: the strategy (`sarcnet.federated.strategies`).
+    model: name under which the members are stored. strategy: the strategy (`sarcnet.federated.strategies`).
     message_dtype: float32 sends weights as they are; float16 halves a round's messages: the model is sent rounded and a
     hospital's change comes back rounded (11 bits of mantissa each), while the server keeps its own weights in float32.
     secure_sum: the server reads sums over all hospitals only (`sarcnet.federated.privacy.masking`); needs three hospitals.
@@ -55,7 +55,7 @@ class FederationConfig:
     deadline_s: float = 900.0
     start_deadline_s: float = 300.0
     model: str = "sarcnet_fedavg"
-    recipe: StrategyConfig = field(default_factory=StrategyConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
     message_dtype: str = "float32"
     secure_sum: bool = False
 
@@ -64,13 +64,13 @@ class FederationConfig:
             raise FederationError(f"message_dtype is '{self.message_dtype}': choose float32 or float16.")
         if self.secure_sum:
             check_hospitals(self.hospitals)
-            single = self.recipe.combine != "mean" or self.recipe.clip_norm or self.recipe.control
+            single = self.strategy.combine != "mean" or self.strategy.clip_norm or self.strategy.control
             if single or self.message_dtype != "float32":
                 raise FederationError(
-                    f"A secure sum hides what {self.recipe.name} at {self.message_dtype} has to see or round: use a strategy "
+                    f"A secure sum hides what {self.strategy.name} at {self.message_dtype} has to see or round: use a strategy "
                     "of the plain mean without clip_norm, and message_dtype float32."
                 )
-        if self.protocol.early_stopping_share and self.recipe.patient_clip:
+        if self.protocol.early_stopping_share and self.strategy.patient_clip:
             raise FederationError(
                 "Early stopping needs losses of patients, and private training tells none, as they would leave without "
                 "noise: set early_stopping_share to 0, and choose the number of rounds beforehand."
@@ -92,13 +92,13 @@ class FederationConfig:
         return make_members(self.model, folds=self.protocol.folds, repeats=self.protocol.repeats)
 
     def key(self, statistics: Mapping[str, np.ndarray]) -> str:
-        """16 letters that change with anything that shapes the rounds.
+        """16 messages that change with anything that shapes the rounds.
 
         That is the protocol, the hospitals, the local epochs, the code that trains and averages and, by the sums of
         round 0, the patients. Not the number of rounds: a longer training goes on from a shorter one.
         """
         agreed = {"protocol": self.protocol.to_dict(), "local_epochs": self.local_epochs, "model": self.model}
-        agreed |= {"recipe": self.recipe.to_dict(), "message_dtype": self.message_dtype}
+        agreed |= {"strategy": self.strategy.to_dict(), "message_dtype": self.message_dtype}
         agreed["secure_sum"] = self.secure_sum
         digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode() + code_key(*CODE).encode())
         for name in sorted(statistics):

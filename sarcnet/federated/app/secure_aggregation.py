@@ -1,9 +1,8 @@
 """Secure sums in the app: keys are exchanged once a run, and every answer is hidden on its way out of the hospital.
 
 The arithmetic is in `sarcnet.federated.privacy.masking`. What is hidden: statistics, changes of weights (each times
-the hospital's
-patients), numbers of patients, training losses, centring and evaluation. What is not: names, times, ε. Losses on held-out
-patients, which can be absent at a hospital, are not sent.
+the hospital's patients), numbers of patients, training losses, centring and evaluation. What is not: names, times, ε.
+Losses on held-out patients, which can be absent at a hospital, are not sent.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.early_stopping import LOSS, PATIENTS
 from sarcnet.federated.app.grid import LoggingGrid
-from sarcnet.federated.app.records import from_record, to_record
-from sarcnet.federated.hospital_folder import read_centre
+from sarcnet.federated.app.records import config_record, from_record, to_record
+from sarcnet.federated.hospital_folder import data_path, read_centre
 from sarcnet.federated.privacy.masking import STATISTICS, TRAINING, Fixed, mask, new_key, public_key, unmask_sum
 
 #: Name of the record with keys and question, and of a hospital's state with its private key.
@@ -32,21 +31,21 @@ class SecureAggregation:
 
     public: Mapping[str, bytes]
 
-    def told(self, question: str) -> ConfigRecord:
+    def record(self, question: str) -> ConfigRecord:
         """What goes with a question."""
         keys = {name: key.hex() for name, key in self.public.items()}
         return ConfigRecord({"public_keys": json.dumps(keys, sort_keys=True), "question": question})
 
-    def opened(self, hidden: Mapping[str, Mapping[str, np.ndarray]], *, fixed: Fixed) -> dict[str, np.ndarray]:
+    def unmask(self, hidden: Mapping[str, Mapping[str, np.ndarray]], *, fixed: Fixed) -> dict[str, np.ndarray]:
         """The sum over all hospitals, float64."""
         return unmask_sum(hidden, hospitals=list(self.public), fixed=fixed)
 
 
-def exchange_keys(postbox: LoggingGrid, *, deadline_s: float) -> SecureAggregation:
+def exchange_keys(grid: LoggingGrid, *, deadline_s: float) -> SecureAggregation:
     """Ask every hospital for a public key of this run."""
-    letters = postbox.letters("query.key", RecordDict({"config": ConfigRecord()}))
-    replies = postbox.send_and_receive(letters, timeout=deadline_s)
-    sent = {postbox.hospitals[r.metadata.src_node_id]: r.content.config_records["config"]["public"] for r in replies}
+    messages = grid.messages("query.key", RecordDict({"config": config_record()}))
+    replies = grid.send_and_receive(messages, timeout=deadline_s)
+    sent = {grid.hospitals[r.metadata.src_node_id]: r.content.config_records["config"]["public"] for r in replies}
     return SecureAggregation({name: bytes.fromhex(str(public)) for name, public in sent.items()})
 
 
@@ -54,7 +53,7 @@ def key(message: Message, context: Context) -> Message:
     """A new key pair for this run; the private half stays in the state Flower keeps at the hospital."""
     private = new_key()
     context.state[SECURE] = ConfigRecord({"private": private, "asked": ""})
-    return Message(RecordDict({"config": ConfigRecord({"public": public_key(private).hex()})}), reply_to=message)
+    return Message(RecordDict({"config": config_record(public=public_key(private).hex())}), reply_to=message)
 
 
 def hidden_in_sum(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
@@ -64,8 +63,8 @@ def hidden_in_sum(message: Message, context: Context, call_next: Callable[[Messa
     """
     if SECURE not in message.content.config_records:
         return call_next(message, context)
-    told = message.content.config_records[SECURE]
-    question = str(told["question"])
+    sent = message.content.config_records[SECURE]
+    question = str(sent["question"])
     if SECURE not in context.state.config_records:
         raise SarcnetError(
             "This node was started anew and has lost its key for secure sums: run again, rounds are kept."
@@ -80,9 +79,9 @@ def hidden_in_sum(message: Message, context: Context, call_next: Callable[[Messa
     records = {name: from_record(record) for name, record in reply.content.array_records.items()}
     fixed = STATISTICS
     if message.metadata.message_type == "train":
-        records, fixed = _times_patients(records, from_record(message.content.array_records["arrays"])), TRAINING
-    public = {name: bytes.fromhex(value) for name, value in json.loads(str(told["public_keys"])).items()}
-    own, private = read_centre_of(context), state["private"]
+        records, fixed = _times_patients(records), TRAINING
+    public = {name: bytes.fromhex(value) for name, value in json.loads(str(sent["public_keys"])).items()}
+    own, private = read_centre(data_path(context)), state["private"]
     context.state[SECURE] = ConfigRecord({"private": private, "asked": "\n".join([*asked, question])})
     for name, arrays in records.items():
         part = f"{question} {name}"  # a stream for each record, whatever their arrays are called
@@ -91,25 +90,15 @@ def hidden_in_sum(message: Message, context: Context, call_next: Callable[[Messa
     return reply
 
 
-def read_centre_of(context: Context) -> str:
-    """Name of the hospital this node is."""
-    from pathlib import Path
-
-    return read_centre(Path(str(context.node_config["data-path"])))
-
-
-def _times_patients(
-    records: Mapping[str, Mapping[str, np.ndarray]], received: Mapping[str, np.ndarray]
-) -> dict[str, dict[str, np.ndarray]]:
+def _times_patients(records: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, np.ndarray]]:
     """Terms of sums: a hospital's changes and training losses times its patients, and the patients."""
     learning = records["learning"]
     n = learning["patients"]  # (E,)
     change = {
-        name: n.reshape(-1, *[1] * (array.ndim - 1)) * (array.astype(np.float64) - received[name].astype(np.float64))
+        name: n.reshape(-1, *[1] * (array.ndim - 1)) * array.astype(np.float64)
         for name, array in records["arrays"].items()
     }
-    told = {"patients": n}
+    terms = {"patients": n} | {name: learning[name] for name in (LOSS, PATIENTS) if name in learning}
     if np.isfinite(learning["training_loss"]).all():  # private training tells no loss
-        told["training_loss"] = n * learning["training_loss"]
-    told |= {name: learning[name] for name in (LOSS, PATIENTS) if name in learning}
-    return {"arrays": change, "learning": told}
+        terms["training_loss"] = n * learning["training_loss"]
+    return {"arrays": change, "learning": terms}
