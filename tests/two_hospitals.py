@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.federated.hospital_folder import write_hospital
 from sarcnet.federated.config import FederationConfig
+from sarcnet.federated.hospital_folder import write_hospital
 from sarcnet.model.bags import read_bags
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.patients import Patients, assemble_patients

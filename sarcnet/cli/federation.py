@@ -16,8 +16,8 @@ from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.study import Study
 from sarcnet.features.encoders.lookup import encoder_named
 from sarcnet.features.settings import FeaturesSettings
-from sarcnet.federated.engines.deployed_server import run_config
 from sarcnet.federated.config import FederationConfig
+from sarcnet.federated.engines.deployed_server import run_config
 from sarcnet.federated.settings import FederationSettings
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.protocol import Protocol
@@ -96,8 +96,8 @@ def write_plan(
     with atomic_path(into) as path:
         path.write_text("".join(lines), encoding="utf-8")
     print(
-        f"{into}: {', '.join(plan.hospitals)}; {plan.rounds} rounds × {plan.local_epochs} local epochs of {plan.strategy.name}, "
-        f"{len(plan.members)} networks, {plan.message_dtype}{', secure sum' if secure_sum else ''}; the result goes to {out}."
+        f"{into}: {', '.join(plan.hospitals)}; {plan.rounds} rounds × {plan.local_epochs} local epochs of "
+        f"{plan.strategy.name}, {len(plan.members)} networks, {plan.message_dtype}{', secure sum' if secure_sum else ''}; the result goes to {out}."
     )
 
 

@@ -29,8 +29,9 @@ from pathlib import Path
 import pandas as pd
 from safetensors.numpy import load_file
 
-from sarcnet.federated.app.aggregate import changes, norms
+from sarcnet.federated.app.aggregate import changes
 from sarcnet.federated.config import FederationConfig, FederationError
+from sarcnet.federated.privacy.clipping import norms
 from sarcnet.federated.strategies import strategy_config
 from studies.fault_injection.faulty_client import POISON, SLOW
 from studies.fault_injection.federation import Three, three_hospitals

@@ -17,9 +17,9 @@ from sarcnet.cli.hospital import create_folder
 from sarcnet.cohort.endpoint import endpoint_named, read_endpoint
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.study import Study
+from sarcnet.federated.config import FederationConfig
 from sarcnet.federated.engines.deployed_server import read_run_config
 from sarcnet.federated.hospital_folder import read_centre, write_hospital
-from sarcnet.federated.config import FederationConfig
 from sarcnet.model.crossval import make_folds
 
 PLAN = {

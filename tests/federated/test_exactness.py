@@ -50,7 +50,9 @@ def assert_same_model(one, other, tolerance):
 def test_one_hospital_is_central_training(cohort, make_plan, rounds, local_epochs, optimizer):
     plan = make_plan(rounds=rounds, local_epochs=local_epochs, optimizer=optimizer, centres=("CLB",))
     alone = cohort.as_one_hospital()
-    assert_same_model(federate(alone, plan).model, pooled(alone, plan), 1e-6)  # a change in float32 rounds the last digit
+    assert_same_model(
+        federate(alone, plan).model, pooled(alone, plan), 1e-6
+    )  # a change in float32 rounds the last digit
 
 
 def test_one_full_step_at_two_hospitals_is_one_pooled_step(cohort, make_plan):

@@ -13,16 +13,16 @@ import pytest
 from flwr.app import Error, Message, RecordDict
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.model.training import lightning_module
 from sarcnet.federated.app import local_training as at_hospital
 from sarcnet.federated.app.client_app import app
 from sarcnet.federated.app.grid import LoggingGrid
-from sarcnet.federated.config import FederationError
 from sarcnet.federated.app.records import config_record
-from sarcnet.federated.flower_internals import NODE_UNAVAILABLE
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines import simulation
 from sarcnet.federated.engines.inprocess import InProcessGrid
 from sarcnet.federated.engines.simulation import simulate
+from sarcnet.federated.flower_internals import NODE_UNAVAILABLE
+from sarcnet.model.training import lightning_module
 
 
 def federate(cohort, plan, hospitals=None):

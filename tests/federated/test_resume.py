@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sarcnet.compendium import cache_keys, code_dependencies
-from sarcnet.federated.app import local_training as at_hospital
 from sarcnet.federated.app.checkpoint import load_rounds, round_file
 from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.simulation import simulate
+from sarcnet.model.training import lightning_module
 
 
 def federate(cohort, plan, name="rounds"):
@@ -26,7 +26,7 @@ def assert_same_run(one, other):
 
 def test_resumed_equals_fresh(cohort, make_plan, monkeypatch):
     fresh = federate(cohort, make_plan(rounds=4), "fresh")
-    whole_fit = at_hospital.fit
+    whole_fit = lightning_module.fit
 
     def power_cut(stack, patients, **settings):
         if patients.centres[0] == "IB" and settings["first_epoch"] == 2:
@@ -34,7 +34,7 @@ def test_resumed_equals_fresh(cohort, make_plan, monkeypatch):
         return whole_fit(stack, patients, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(at_hospital, "fit", power_cut)
+        patch.setattr(lightning_module, "fit", power_cut)
         with pytest.raises(FederationError, match="round 3: RuntimeError: power cut"):
             federate(cohort, make_plan(rounds=4), "broken")
     trained_rounds = []
@@ -43,7 +43,7 @@ def test_resumed_equals_fresh(cohort, make_plan, monkeypatch):
         trained_rounds.append(settings["first_epoch"] + 1)
         return whole_fit(stack, patients, **settings)
 
-    monkeypatch.setattr(at_hospital, "fit", watched)
+    monkeypatch.setattr(lightning_module, "fit", watched)
     resumed = federate(cohort, make_plan(rounds=4), "broken")
     assert resumed.resumed_after == 2
     assert trained_rounds == [3, 3, 4, 4]

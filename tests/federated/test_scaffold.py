@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
 from sarcnet.federated.app.local_trainers import ScaffoldTrainer, hooked, mean_gradient, shift_by
 from sarcnet.federated.app.records import to_record
-
 from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_hospital

@@ -149,7 +149,9 @@ def test_plans_that_would_give_terms_away_are_refused(make_plan, three):
 def test_a_question_is_answered_once(three, monkeypatch):
     cohort, plan = three
     monkeypatch.setattr(
-        SecureAggregation, "record", lambda self, question, record=SecureAggregation.record: record(self, "always the same")
+        SecureAggregation,
+        "record",
+        lambda self, question, record=SecureAggregation.record: record(self, "always the same"),
     )
     with pytest.raises(SarcnetError, match="'always the same' was asked twice"):
         federate(cohort, dataclasses.replace(plan, secure_sum=True), "twice")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.federated.app import local_training as at_hospital
 from sarcnet.federated.app.checkpoint import FinishedRound, load_rounds
 from sarcnet.federated.app.early_stopping import LOSS, PATIENTS, best_rounds, mean_loss, split_hospital
 from sarcnet.federated.config import FederationError
@@ -16,6 +15,7 @@ from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_hospital
 from sarcnet.federated.strategies import strategy_config
 from sarcnet.model.crossval import training_weights
+from sarcnet.model.training import lightning_module
 from sarcnet.model.training.early_stopping import split_for_stopping
 from sarcnet.model.training.experiment import Variant, cross_validate
 
@@ -75,7 +75,7 @@ def test_a_resumed_run_stops_where_a_fresh_one_does(cohort, make_plan, monkeypat
     settings = EARLY | {"patience": 1, "learning_rate": 0.1}
     plan = dataclasses.replace(make_plan(rounds=8, **settings), strategy=strategy_config(name))
     fresh = federate(cohort, plan, "fresh")
-    whole_fit = at_hospital.fit
+    whole_fit = lightning_module.fit
 
     def power_cut(stack, patients, **settings):
         if settings["first_epoch"] == 1:
@@ -83,7 +83,7 @@ def test_a_resumed_run_stops_where_a_fresh_one_does(cohort, make_plan, monkeypat
         return whole_fit(stack, patients, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(at_hospital, "fit", power_cut)
+        patch.setattr(lightning_module, "fit", power_cut)
         with pytest.raises(FederationError, match="power cut"):
             federate(cohort, plan, "broken")
     resumed = federate(cohort, plan, "broken")

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from sarcnet.federated.app.local_trainers import hooked, pull_to
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.aggregate import combine, noise_std, server_step
+from sarcnet.federated.app.local_trainers import hooked, pull_to
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.hospital_folder import read_hospital
 from sarcnet.federated.privacy.clipping import clip, norms

@@ -20,11 +20,11 @@ from safetensors.numpy import save_file
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.client_app import make_client_app
+from sarcnet.federated.config import FederationError
 from sarcnet.federated.engines import deployed_server
 from sarcnet.federated.engines.deployed_server import read_run_config, run_config
 from sarcnet.federated.engines.inprocess import InProcessGrid
 from sarcnet.federated.engines.simulation import folder_by_partition, simulate
-from sarcnet.federated.config import FederationError
 from studies.local_federation.certificates import make_authority, make_hospital_key, make_server_certificate
 from studies.local_federation.processes import free_ports, running
 from studies.local_federation.run import APP, largest_difference, main, plan_of_run

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+
 from sarcnet.federated.flower_internals import Run, act_as_server, number_message
 
 _RUN_IDS = itertools.count(1)
