@@ -97,7 +97,8 @@ def write_plan(
         path.write_text("".join(lines), encoding="utf-8")
     print(
         f"{into}: {', '.join(plan.hospitals)}; {plan.rounds} rounds × {plan.local_epochs} local epochs of "
-        f"{plan.strategy.name}, {len(plan.members)} networks, {plan.message_dtype}{', secure sum' if secure_sum else ''}; the result goes to {out}."
+        f"{plan.strategy.name}, {len(plan.members)} networks, {plan.message_dtype}{', secure sum' if secure_sum else ''}; "
+        f"the result goes to {out}."
     )
 
 
