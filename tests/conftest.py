@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,32 @@ import pytest
 import pyvips
 
 pytest_plugins = ["two_hospitals"]
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).with_name("without")), os.environ.get("PYTHONPATH")])
+)  # for the programs that tests start; for the tests themselves see pyproject.toml
+
+# Workers take whole files in this order, two each to begin with: the longest first, so that they end together.
+LONGEST_FIRST = (
+    "notebooks/test_chain.py",
+    "compendium/test_runner.py",
+    "test_teaching.py",  # short, since the worker that has the chain keeps it until the chain ends
+    "compendium/test_executed.py",
+    "federated/test_engines.py",
+    "browser/test_jupyterlab.py",
+    "slides/test_bad_slides.py",
+    "federated/test_strategies.py",
+    "slides/test_units.py",
+    "slides/test_scale_out.py",
+    "federated/test_resume.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; all else keeps its place."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
 SlideWriter = Callable[..., Path]
 
 

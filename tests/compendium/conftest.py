@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE_S = 900  # a crowded machine is no fault
 HEADER = """# ---
 # jupyter:
 #   kernelspec:
@@ -109,7 +110,9 @@ class Toy:
 
     def run(self, *words: str, verb: str = "run", profile: str = "toy") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sarcnet.cli.main", verb, profile, *words]
-        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S
+        )
 
     def start(self) -> subprocess.Popen[bytes]:
         """A run that goes on by itself."""
@@ -159,6 +162,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     outcome = toy.run()
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     return toy
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A toy study whose first stage alone has run; not to be changed, see :func:`half_done`."""
+    toy = build(tmp_path_factory.mktemp("begun") / "study")
+    outcome = toy.run("--upto", "00")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return toy
+
+
+@pytest.fixture
+def half_done(begun: Toy, tmp_path: Path) -> Toy:
+    """A private copy of the toy study whose first stage has run."""
+    shutil.copytree(begun.root, tmp_path / "study", copy_function=shutil.copy2)
+    return Toy(tmp_path / "study")
 
 
 @pytest.fixture

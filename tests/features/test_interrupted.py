@@ -81,7 +81,7 @@ def encoded(log: Path) -> list[str]:
 
 
 def wait_for(log: Path, tiles: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(encoded(log)) < tiles:
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -20,7 +20,7 @@ from studies.fault_injection.harness import SAME, compared
 @pytest.mark.skipif("SARCNET_REAL_NODES" not in os.environ, reason="takes minutes where cores are shared")
 def test_secure_sums_of_private_training_end_with_the_simulations_model(tmp_path):
     private = strategy_config("patient_private", patient_noise=5.0)  # whose nodes need no Lightning: half the time
-    with three_hospitals(tmp_path, rounds=1, local_epochs=1, seed=7, deadline_s=300, limit_s=400) as three:
+    with three_hospitals(tmp_path, rounds=1, local_epochs=1, seed=7, deadline_s=1800, limit_s=3600) as three:
         plan = dataclasses.replace(three.plan, strategy=private, secure_sum=True)
         three.submit(plan, tmp_path / "out")
     simulated = three.simulate(plan, "simulated")[1]

@@ -153,7 +153,7 @@ def test_page_prints_on_one_sheet_and_asks_for_nothing(pages, tmp_path):
         "--no-pdf-header-footer",
         f"--print-to-pdf={pdf}",
     ]
-    subprocess.run([*command, path.as_uri()], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, path.as_uri()], check=True, capture_output=True, timeout=900)
     assert re.findall(rb"/Count (\d+)", pdf.read_bytes()) == [b"1"]
 
 

@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ class Run:
 
     folder: Path
     outcome: subprocess.CompletedProcess[str]
-    seconds: float
+    processor_s: float
 
     def stage(self, name: str) -> Path:
         return self.folder / "run" / name
@@ -50,10 +49,12 @@ def run(folder: Path) -> Run:
     values = yaml.safe_load(SMOKE.read_text())
     values |= {"run_dir": str(folder / "run"), "cohort_dir": str(folder / "cohort")}
     profile.write_text(yaml.safe_dump(values))
-    begin = time.monotonic()
+    before = os.times()
     command = [sys.executable, "-m", "sarcnet.cli.main", "run", str(profile)]
-    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
-    return Run(folder, outcome, time.monotonic() - begin)
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
+    after = os.times()
+    processor_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return Run(folder, outcome, processor_s)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_nothing_runs_when_nothing_changed(first):
     assert [line for line in second.outcome.stdout.splitlines() if "up to date" in line] == [
         f"{name}: up to date" for name in STAGES
     ]
-    assert second.seconds < 30, "far more than the 5 s it takes on an idle machine"
+    assert second.processor_s < 10, "far more than the second or two that looking takes"
 
 
 def test_numbers_are_possible(first):
@@ -208,6 +209,6 @@ def test_papermill_by_hand_works_from_anywhere(again, tmp_path, start):
         *given,
         *cwd,
     ]
-    outcome = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    outcome = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800)
     assert outcome.returncode == 0, outcome.stderr
     assert again.record("01_tiling")["parameters"]["run_dir"] == str(again.folder / "run")

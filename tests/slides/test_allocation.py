@@ -34,7 +34,7 @@ gnu_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the set
 
 def _faults(kept: str) -> tuple[float, float]:
     """Pages that the kernel had to give for a piece of the size of a region, and for one that is larger than what is kept."""
-    done = subprocess.run([sys.executable, "-c", FAULTS, kept], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FAULTS, kept], check=True, capture_output=True, text=True, timeout=900)
     small, large = map(float, done.stdout.split())
     return small, large
 

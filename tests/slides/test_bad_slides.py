@@ -180,7 +180,7 @@ def two_hospitals(tmp_path, write_slide, stained) -> Path:
 def sarcnet(*words: str | Path) -> tuple[int, str]:
     """Exit code and output of the command line."""
     command = [sys.executable, "-m", "sarcnet.cli.main", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     return done.returncode, done.stdout + done.stderr
 
 

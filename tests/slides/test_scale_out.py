@@ -181,7 +181,7 @@ def test_two_nodes_give_the_same_bytes_as_one_process_and_survive_a_crash(cluste
     there = replace(work, folder=folder / "02_features" / "features")
     tasks += [(encoding.encode_one, there, slide) for slide in slides]
     tasks += [(helpers.node, crashes) for crashes in (False, True, False, False, False)]
-    said, complaints = cluster.communicate(pickle.dumps(tasks), timeout=240)
+    said, complaints = cluster.communicate(pickle.dumps(tasks), timeout=1800)
     assert cluster.returncode == 0, complaints[-2000:]
     found = pickle.loads(said)
     tiled, encoded, nodes = found[:3], found[3:5], found[5:]

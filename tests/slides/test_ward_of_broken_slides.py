@@ -148,12 +148,12 @@ def test_each_broken_slide_is_named_with_cause_and_advice_and_the_rest_goes_on(w
 
 CRASHING = """
 import ctypes
-from sarcnet.slides import unit
+from sarcnet.slides import slide_result
 
 def run_slide(slide_id, *rest):
     if slide_id == "crashes":
         ctypes.string_at(0)
-    return unit.run_slide(slide_id, *rest)
+    return slide_result.run_slide(slide_id, *rest)
 """
 
 

@@ -64,22 +64,22 @@ def test_models_are_the_same_within_the_tolerance_only(tmp_path, by, same):
 
 def test_a_fault_that_comes_too_late_is_said_with_the_runs_words():
     def too_late(over: threading.Event) -> None:
-        wait_until(lambda: False, what="the first round", over=over, limit_s=60)
+        wait_until(lambda: False, what="the first round", over=over, limit_s=3600)
 
     started = time.monotonic()
     with (
         pytest.raises(FederationError, match=r"the first round did not come before .* The run: Hospital IB did not"),
-        meanwhile(too_late, limit_s=60),
+        meanwhile(too_late, limit_s=3600),
     ):
         refuse()
     with (
         pytest.raises(FederationError, match="The run: ended with a model"),
-        meanwhile(too_late, limit_s=60),
+        meanwhile(too_late, limit_s=3600),
     ):
         pass
-    with pytest.raises(FederationError, match="Hospital IB did not answer"), meanwhile(lambda over: None, limit_s=60):
+    with pytest.raises(FederationError, match="Hospital IB did not answer"), meanwhile(lambda over: None, limit_s=3600):
         refuse()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 600
 
 
 @pytest.fixture
@@ -94,13 +94,13 @@ def node(programs, script):
 
 def test_a_killed_node_cannot_say_goodbye(programs, tmp_path):
     script = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *a: sys.exit(print('bye')))\n"
-    node(programs, script + "print('SuperNode ID: 1', flush=True); time.sleep(60)")
-    programs.wait_for(lambda: "ID" in programs.log("node IB").read_text(), what="the start", limit_s=20)
+    node(programs, script + "print('SuperNode ID: 1', flush=True); time.sleep(900)")
+    programs.wait_for(lambda: "ID" in programs.log("node IB").read_text(), what="the start", limit_s=300)
     (tmp_path / "rounds" / "key").mkdir(parents=True)
     (tmp_path / "rounds" / "key" / "round_001.json").write_text("{}")
     process = programs.started["node IB"]
     deployment = SimpleNamespace(programs=programs)
-    kill_after_first_round(deployment, "IB", tmp_path, over=threading.Event(), limit_s=20)
+    kill_after_first_round(deployment, "IB", tmp_path, over=threading.Event(), limit_s=300)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     assert "bye" not in programs.log("node IB").read_text()
 
@@ -112,10 +112,10 @@ def test_a_node_is_started_until_it_is_taken(programs, tmp_path, monkeypatch):
 
     def start() -> None:
         starts.append(None)
-        accepted = "print('SuperNode ID: 1', flush=True); import time; time.sleep(60)"
+        accepted = "print('SuperNode ID: 1', flush=True); import time; time.sleep(900)"
         node(programs, accepted if len(starts) == 3 else "raise SystemExit('still present')")
 
-    bring_back(deployment, "IB", start, limit_s=30)
+    bring_back(deployment, "IB", start, limit_s=600)
     assert len(starts) == 3
     programs.end("node IB")
     with pytest.raises(FederationError, match=r"IB was not taken back within 1 s: .*still present"):

@@ -133,11 +133,11 @@ def test_a_run_without_notebook_04_is_a_sentence(tmp_path, capsys):
 
 
 def test_no_program_outlives_its_block_and_its_children_neither(tmp_path):
-    child = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
+    child = "import subprocess, sys, time; subprocess.Popen(['sleep', '900']); print('up', flush=True); time.sleep(900)"
     with running(tmp_path, environment={}) as programs:
         process = programs.start("parent", [sys.executable, "-c", child])
         programs.wait_for(
-            lambda: "up" in programs.log("parent").read_text(), what="the start", limit_s=20, needs=["parent"]
+            lambda: "up" in programs.log("parent").read_text(), what="the start", limit_s=300, needs=["parent"]
         )
         family = [process, *process.children(recursive=True)]
         assert len(family) == 2
@@ -153,7 +153,7 @@ def test_waits_have_limits_and_name_who_died(tmp_path):
             programs.wait_for(lambda: False, what="the answer", limit_s=0.3)
         programs.start("dying", [sys.executable, "-c", "print('no disk'); raise SystemExit(3)"])
         with pytest.raises(FederationError, match=r"dying ended with exit code 3 before the answer.*no disk"):
-            programs.wait_for(lambda: False, what="the answer", limit_s=20, needs=["dying"])
+            programs.wait_for(lambda: False, what="the answer", limit_s=300, needs=["dying"])
 
 
 def test_ports_are_free_and_different():
