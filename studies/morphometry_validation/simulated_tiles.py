@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sarcnet.evaluation.metrics.correlation import spearman
 from sarcnet.morphometry.measure import (
     LIVING_SHARE_MIN,
     MEASURES,
@@ -146,7 +147,4 @@ def agreement_with_truth(
 
 def rank_correlation(pairs: np.ndarray) -> float:
     """Spearman's rho of (n, 2); NaN for fewer than three pairs or a constant column."""
-    if len(pairs) < 3:
-        return float("nan")
-    ranks = pd.DataFrame(pairs).rank().to_numpy()
-    return float(np.corrcoef(ranks.T)[0, 1]) if (ranks.std(axis=0) > 0).all() else float("nan")
+    return spearman(pairs) if len(pairs) >= 3 else float("nan")

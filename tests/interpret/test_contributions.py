@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.metrics.multiple_testing import holm
 from sarcnet.interpret.explain.contributions import by_variable, explain
 from sarcnet.interpret.explain.tiles import extreme_tiles
 from sarcnet.interpret.export.heatmap import ends_of_image_score, main_slide, place_values
@@ -20,7 +21,6 @@ from virtual_cohort.experiments.ground_truth import (
     effects,
     effects_by_centre,
     gaps_by_patient,
-    holm,
     random_effects,
     readable,
     score_against_truth,

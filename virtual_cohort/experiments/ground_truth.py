@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sarcnet.evaluation.metrics.correlation import spearman
+from sarcnet.evaluation.metrics.multiple_testing import holm
 from sarcnet.interpret.explain.gradients import FEW_POINTS, parts_of
 from sarcnet.interpret.explain.sanity import shuffled_network
 from sarcnet.model.crossval import fold_matrix
@@ -139,19 +141,6 @@ def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Ge
     return found.assign(p=holm(found["p"].to_numpy()))
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """P values (k,) raised for k tests, so that one false alarm among them is no likelier than for one test.
-
-    Holm, Scandinavian Journal of Statistics 1979;6:65-70. NaN, a test that could not be made, is no test.
-    """
-    adjusted = np.full(len(p), np.nan)
-    made = np.flatnonzero(~np.isnan(p))
-    order = made[np.argsort(p[made], kind="stable")]
-    raised = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
-    adjusted[order] = np.minimum(raised, 1.0)
-    return adjusted
-
-
 def effects_by_centre(
     gaps: pd.DataFrame, patients: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator
 ) -> pd.DataFrame:
@@ -216,17 +205,10 @@ def score_against_truth(
     rows = []
     for name in PATTERNS:
         both = joined[["image", name]].to_numpy(float)
-        many = np.array([_spearman(both[draw]) for draw in draws])
+        many = np.array([spearman(both[draw]) for draw in draws])
         low, high = np.nanquantile(many, [(1 - level) / 2, (1 + level) / 2])
-        rows.append({"pattern": name, "rho": _spearman(both), "low": low, "high": high, "n": len(joined)})
+        rows.append({"pattern": name, "rho": spearman(both), "low": low, "high": high, "n": len(joined)})
     return pd.DataFrame(rows)
-
-
-def _spearman(pairs: np.ndarray) -> float:
-    ranks = pd.DataFrame(pairs).rank().to_numpy()
-    if (ranks.std(axis=0) == 0).any():
-        return float("nan")
-    return float(np.corrcoef(ranks.T)[0, 1])
 
 
 def _spoken(p: float) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.evaluation.metrics.correlation import weighted_spearman
+from sarcnet.evaluation.metrics.multiple_testing import holm
 from sarcnet.interpret.review.design import CANNOT_JUDGE, QUESTIONS
 from sarcnet.interpret.review.kappa import NO_ANSWER, cohen, fleiss, light, with_interval
 from sarcnet.interpret.review.parse import Answers
-from virtual_cohort.experiments.ground_truth import holm
 
 #: measure: what it says
 MEASURES = {
@@ -148,22 +149,3 @@ def association_table(answers: Answers, *, samples: int, level: float, rng: np.r
     columns = ["question", "rho", "low", "high", "p", "high_minus_low", "tiles", "patients", "unanswered"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(p=holm(table["p"].to_numpy(float)))
-
-
-def weighted_spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(B,) Spearman's correlation of x and y (n,), where weights (B, n) say how often each pair stands in each resample."""
-    ranks = [_ranks(values, weights=weights) for values in (x, y)]  # (B, n) each
-    total = weights.sum(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a, b = (rank - (weights * rank).sum(axis=1, keepdims=True) / total for rank in ranks)
-        spread = np.sqrt((weights * a * a).sum(axis=1) * (weights * b * b).sum(axis=1))
-        return np.where(spread > 1e-9, (weights * a * b).sum(axis=1) / spread, np.nan)
-
-
-def _ranks(values: np.ndarray, *, weights: np.ndarray) -> np.ndarray:
-    """(B, n) mid-ranks in each resample: all copies of equal values share the mean of the places that they take."""
-    _, group = np.unique(values, return_inverse=True)
-    inside = np.zeros((len(group), group.max(initial=-1) + 1))
-    inside[np.arange(len(group)), group] = 1
-    count = weights @ inside  # (B, groups)
-    return (np.cumsum(count, axis=1) - (count - 1) / 2)[:, group]
