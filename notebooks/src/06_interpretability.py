@@ -56,10 +56,10 @@ from sarcnet.compendium import Stage
 from virtual_cohort.experiments import ground_truth
 from sarcnet.interpret import figures
 from sarcnet.interpret.export import page_frame, patient_heatmaps, show_viewer, write_patient_reports, write_slide_exports
-from sarcnet.interpret.explain.contributions import PRODUCERS, explain
+from sarcnet.interpret.attribution.contributions import PRODUCERS, explain
 from sarcnet.morphometry.geometry import tile_geometry
 from sarcnet.interpret.settings import InterpretabilitySettings
-from sarcnet.interpret.explain.tiles import extreme_tiles, see_tiles
+from sarcnet.interpret.attribution.tiles import extreme_tiles, see_tiles
 from sarcnet.model.bags import read_bags
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.store import load_stack
@@ -127,7 +127,7 @@ display(Markdown(
 # %%
 from sarcnet.model.names import label
 from sarcnet.interpret import figures_response
-from sarcnet.interpret.explain import nomogram, response, sanity, shapley
+from sarcnet.interpret.attribution import nomogram, response, sanity, shapley
 from sarcnet.model.crossval import fold_matrix
 
 judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
@@ -330,7 +330,7 @@ if has_truth:
 # Measuring takes longer than predicting, so only the two ends of each patient are measured.
 
 # %%
-from sarcnet.interpret.explain import concepts
+from sarcnet.interpret.attribution import concepts
 from sarcnet.interpret import figures_measured, effects
 from sarcnet.morphometry.measure import MEASURES, count_status, measure_tiles
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.interpret.explain.nomogram import IMAGE, Nomogram
+from sarcnet.interpret.attribution.nomogram import IMAGE, Nomogram
 from sarcnet.model.clinical import CATEGORIES
 from sarcnet.model.names import variable_words
 from virtual_cohort.experiments.rerender import CONTROLS, ELSEWHERE, KNOBS, STAIN
@@ -59,7 +59,7 @@ def _name(variable: str) -> str:
 def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: float, horizon_months: float) -> Figure:
     """Mean predicted risk when everybody has the same value of one variable; the true one beside it, where it is known.
 
-    curves, true: from :mod:`sarcnet.interpret.explain.response`.
+    curves, true: from :mod:`sarcnet.interpret.attribution.response`.
     """
     names = list(dict.fromkeys(curves["variable"]))
     rows = -(-len(names) // PER_ROW)

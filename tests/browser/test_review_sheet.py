@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.attribution.tiles import SeenTile
 from sarcnet.interpret.review.design import WHERE_FROM, make_review
 from sarcnet.interpret.review.parse import read_answers
 from sarcnet.interpret.review.sheet import write_sheet

@@ -8,8 +8,8 @@ import pytest
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.multiple_testing import holm
-from sarcnet.interpret.explain.contributions import by_variable, explain
-from sarcnet.interpret.explain.tiles import extreme_tiles
+from sarcnet.interpret.attribution.contributions import by_variable, explain
+from sarcnet.interpret.attribution.tiles import extreme_tiles
 from sarcnet.interpret.export.heatmap import ends_of_image_score, main_slide, place_values
 from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds

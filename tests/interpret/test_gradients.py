@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.interpret.explain import gradients, sanity
-from sarcnet.interpret.explain.contributions import explain
-from sarcnet.interpret.explain.gradients import TOLERANCE, integrated_gradients, parts_of, sentence
-from sarcnet.interpret.explain.nomogram import nomogram
-from sarcnet.interpret.explain.response import respond
-from sarcnet.interpret.explain.shapley import compare_with_shapley
+from sarcnet.interpret.attribution import gradients, sanity
+from sarcnet.interpret.attribution.contributions import explain
+from sarcnet.interpret.attribution.gradients import TOLERANCE, integrated_gradients, parts_of, sentence
+from sarcnet.interpret.attribution.nomogram import nomogram
+from sarcnet.interpret.attribution.response import respond
+from sarcnet.interpret.attribution.shapley import compare_with_shapley
 from sarcnet.model.bags import Bags
 from sarcnet.model.clinical import clinical_values
 from sarcnet.model.crossval import Member, fold_matrix, out_of_fold

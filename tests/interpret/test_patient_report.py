@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import ENDPOINTS, METASTASIS
-from sarcnet.interpret.explain.contributions import Explanation
-from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.attribution.contributions import Explanation
+from sarcnet.interpret.attribution.tiles import SeenTile
 from sarcnet.interpret.export import patient_report as report
 from sarcnet.interpret.export.heatmap import HeatMap
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.interpret.explain import response
-from sarcnet.interpret.explain.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
+from sarcnet.interpret.attribution import response
+from sarcnet.interpret.attribution.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
 from sarcnet.interpret.figures_response import draw_counterfactual, draw_nomogram, draw_response
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.correlation import weighted_spearman
-from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.attribution.tiles import SeenTile
 from sarcnet.interpret.review.analysis import agreement_table, association_table, check_pathologists
 from sarcnet.interpret.review.design import QUESTIONS, make_review
 from sarcnet.interpret.review.kappa import cluster_weights, weighted_kappa

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.attribution.tiles import SeenTile
 from sarcnet.interpret.review.design import CODE_LENGTH, QUESTIONS, choose_tiles, make_review
 from sarcnet.interpret.review.parse import read_answers, read_key
 from sarcnet.interpret.review.sheet import page, write_sheet

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from sarcnet.interpret.explain import sanity, shapley
-from sarcnet.interpret.explain.shapley import Compared, compare_with_shapley, sentence, shapley_values
+from sarcnet.interpret.attribution import sanity, shapley
+from sarcnet.interpret.attribution.shapley import Compared, compare_with_shapley, sentence, shapley_values
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member
 from sarcnet.model.hazard import intervals

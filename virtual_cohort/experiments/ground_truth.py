@@ -17,8 +17,8 @@ import pandas as pd
 
 from sarcnet.evaluation.metrics.correlation import spearman
 from sarcnet.evaluation.metrics.multiple_testing import holm
-from sarcnet.interpret.explain.gradients import FEW_POINTS, parts_of
-from sarcnet.interpret.explain.sanity import shuffled_network
+from sarcnet.interpret.attribution.gradients import FEW_POINTS, parts_of
+from sarcnet.interpret.attribution.sanity import shuffled_network
 from sarcnet.model.crossval import fold_matrix
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack

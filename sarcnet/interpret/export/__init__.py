@@ -1,6 +1,6 @@
 """What leaves the study for others to look at: heat maps, files for QuPath, a slide viewer and a page per patient.
 
-In go the scores taken apart (`Explanation` of :mod:`sarcnet.interpret.explain`), the slides and where their tiles lie. Out
+In go the scores taken apart (`Explanation` of :mod:`sarcnet.interpret.attribution`), the slides and where their tiles lie. Out
 come GeoJSON, PNG, OME-TIFF and HTML files that open without this package and without a network.
 """
 

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from PIL import Image
 
-from sarcnet.interpret.explain.contributions import Explanation
+from sarcnet.interpret.attribution.contributions import Explanation
 from sarcnet.morphometry.geometry import TileGeometry
 from sarcnet.slides.overview import overview_mpp
 from sarcnet.slides.reader.opening import open_slide

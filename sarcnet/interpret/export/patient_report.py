@@ -19,8 +19,8 @@ from PIL import Image
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import at, curve
 from sarcnet.evaluation.metrics.auc import Followup
-from sarcnet.interpret.explain.contributions import Explanation
-from sarcnet.interpret.explain.tiles import SeenTile, see_tiles
+from sarcnet.interpret.attribution.contributions import Explanation
+from sarcnet.interpret.attribution.tiles import SeenTile, see_tiles
 from sarcnet.interpret.export.heatmap import HeatMap, colour_limit, coloured
 from sarcnet.interpret.export.pages import jpeg_url, render, write_page
 from sarcnet.morphometry.geometry import TileGeometry

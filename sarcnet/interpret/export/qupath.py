@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sarcnet.interpret.explain.tiles import see_tiles
+from sarcnet.interpret.attribution.tiles import see_tiles
 from sarcnet.interpret.export.geojson import Feature, measured_nuclei, tile_features, true_nuclei_of, write_geojson
 from sarcnet.interpret.export.heatmap import HeatMap
 from sarcnet.interpret.export.overlay import write_overlay_ome_tiff, write_overlay_png

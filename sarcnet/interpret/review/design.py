@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from sarcnet.compendium.errors import ErrorCollector
-from sarcnet.interpret.explain.tiles import SeenTile
+from sarcnet.interpret.attribution.tiles import SeenTile
 
 #: what pathologists are asked: (title, words for the answers 0 to 3)
 QUESTIONS = {

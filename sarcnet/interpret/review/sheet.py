@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.files import atomic_path
-from sarcnet.interpret.explain.tiles import see_tiles
+from sarcnet.interpret.attribution.tiles import see_tiles
 from sarcnet.interpret.export.pages import jpeg_url, json_block, render, write_page
 from sarcnet.interpret.review.design import CANNOT_JUDGE, QUESTIONS, Review, choose_tiles, make_review
 from sarcnet.morphometry.geometry import TileGeometry

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.interpret.explain.response import clinical_scores, grid_of
+from sarcnet.interpret.attribution.response import clinical_scores, grid_of
 from sarcnet.model.clinical import CATEGORIES, clinical_columns, clinical_values
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sarcnet.interpret.explain.gradients import parts_of
+from sarcnet.interpret.attribution.gradients import parts_of
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
 

@@ -8,7 +8,7 @@ keeps. Risks could not be treated so, since a risk is no sum; they enter as they
 are held against those computed from the scores here.
 
 A score that is no sum (TransMIL, early fusion) is shared out by integrated gradients
-(:mod:`sarcnet.interpret.explain.gradients`): its parts add up to the score within a stated error.
+(:mod:`sarcnet.interpret.attribution.gradients`): its parts add up to the score within a stated error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.errors import ErrorCollector
-from sarcnet.interpret.explain import gradients
+from sarcnet.interpret.attribution import gradients
 from sarcnet.model.crossval import fold_matrix, mean_over, out_of_fold
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks

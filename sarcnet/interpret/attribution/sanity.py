@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from sarcnet.interpret.explain.gradients import FEW_POINTS, parts_of
+from sarcnet.interpret.attribution.gradients import FEW_POINTS, parts_of
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
