@@ -16,5 +16,6 @@ make federation              Do separate programs with TLS and keys train the si
                              docs/federation.md
 make fault-injection         What happens when a node or the server of two hospitals fails? What was promised, 10 minutes long.
 make fault-injection-three   The same for three hospitals, privacy and poison: as promised, 25 minutes. docs/federation.md
+make sample-size             How many patients does the statistical analysis plan need? docs/statistical-analysis-plan.md
 make bench…                  How fast, in how much memory? `make help` lists the benchmarks. docs/benchmark-slides.md
 """

@@ -27,7 +27,7 @@ from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.predictions import evaluation_set
 from sarcnet.evaluation.report.tables import PAPER
 from sarcnet.model.crossval import make_folds
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 from studies.real_patients import NO_SIZE, RECORD, concordances, course, real_record, without_size
 from virtual_cohort.experiments.headroom import ORACLE, oracle_risks
 from virtual_cohort.patients import calibration, outcome

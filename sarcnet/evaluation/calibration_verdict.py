@@ -24,7 +24,7 @@ from sarcnet.evaluation.metrics.bootstrap import LEAST, Estimate
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.calibration import line
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.model.names import in_order, label
+from sarcnet.model.names.words import in_order, label
 
 
 @dataclass(frozen=True)

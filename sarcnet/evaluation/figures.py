@@ -13,7 +13,7 @@ from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.evaluation.report.tables import PAPER, headings
 from sarcnet.evaluation.subgroups import Subgroups
-from sarcnet.model.names import in_order, label
+from sarcnet.model.names.words import in_order, label
 
 WIDTH = 30  # letters in a line of a model's name
 OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]

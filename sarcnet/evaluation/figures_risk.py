@@ -19,7 +19,7 @@ from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS, Followup
 from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, Curves
 from sarcnet.evaluation.metrics.net_benefit import ALL, NONE
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 
 OURS = PALETTE[0]
 GROUP_COLOURS = {HIGH: PALETTE[1], LOW: PALETTE[0]}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sarcnet.cohort.outcome import Followup
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.model.names import in_order
+from sarcnet.model.names.words import in_order
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.evaluation.model_comparison import Comparison
 from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 
 CROSS_VALIDATION = "cross-validation"
 

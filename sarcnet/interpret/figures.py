@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.attribution.tiles import SeenTile
 from sarcnet.interpret.export.heatmap import COLOURS, OPACITY, HeatMap, colour_limit
-from sarcnet.model.names import variable_words
+from sarcnet.model.names.words import variable_words
 from virtual_cohort.experiments.ground_truth import PATTERNS
 
 BAR_UM = 200.0

@@ -11,7 +11,7 @@ from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.attribution.nomogram import IMAGE, Nomogram
 from sarcnet.model.clinical import CATEGORIES
-from sarcnet.model.names import variable_words
+from sarcnet.model.names.words import variable_words
 from virtual_cohort.experiments.rerender import CONTROLS, ELSEWHERE, KNOBS, STAIN
 
 MODEL, TRUTH = PALETTE[0], "black"

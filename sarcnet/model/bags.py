@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +37,7 @@ class Bags:
         if len(self.offsets) != len(self.patient_ids) + 1 or (
             len(self.offsets) and self.offsets[-1] != len(self.features)
         ):
-            faults.add(
-                "The offsets of the bags do not fit their patients and tiles: build bags with make_bags or read_bags."
-            )
+            faults.add("The offsets of the bags do not fit their patients and tiles: build bags with read_bags.")
         if len(set(self.patient_ids)) != len(self.patient_ids):
             faults.add("A patient has two bags: put all slides of a patient into one bag.")
         faults.raise_if_any("These bags cannot be used")
@@ -72,23 +70,6 @@ class Bags:
         offsets = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
         tiles = self.tiles.iloc[flat].reset_index(drop=True)
         return Bags(tuple(patient_ids), self.features[flat], offsets, tiles, self.encoder)
-
-
-def make_bags(features: Mapping[str, np.ndarray], *, feature_dim: int | None = None) -> Bags:
-    """Bags from arrays in memory: patient_id -> (T, d). ``feature_dim`` is needed only when every bag is empty."""
-    arrays = [np.asarray(a, dtype=np.float32) for a in features.values()]
-    dims = {a.shape[1] for a in arrays if a.ndim == 2 and len(a)} or {feature_dim or 0}
-    faults = ErrorCollector()
-    if len(dims) > 1:
-        faults.add(f"The bags have tiles of different length ({sorted(dims)}): use the features of one encoder only.")
-    faults.raise_if_any("These bags cannot be used")
-    d = dims.pop()
-    flat = np.concatenate([a.reshape(-1, d) for a in arrays]) if arrays else np.zeros((0, d), np.float32)
-    sizes = [len(a) for a in arrays]
-    slide_ids = np.repeat(np.asarray(list(features), dtype=object), sizes)
-    tile = np.concatenate([np.arange(s) for s in sizes]) if sizes else np.arange(0)
-    tiles = pd.DataFrame({"slide_id": slide_ids, "tile": tile, "x_px": tile * 0, "y_px": tile * 0})
-    return Bags(tuple(features), flat, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), tiles)
 
 
 def read_bags(files: Iterable[Path], *, slides: pd.DataFrame, patient_ids: Sequence[str]) -> Bags:

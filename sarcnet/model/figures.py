@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.outcome import Followup
 from sarcnet.model.clinical import clinical_columns
-from sarcnet.model.names import column_words, label
+from sarcnet.model.names.words import column_words, label
 from sarcnet.model.predict import TrainedStack
 
 #: Okabe–Ito colours: told apart with any colour vision.

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.protocol import Protocol, build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.training.experiment import cross_validate, study_variants
 from sarcnet.model.training.lightning_module import fit
+from studies.bags import make_bags
 
 EDGES_MONTHS = (6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0)
 CENTRES = ("CLB", "IB")

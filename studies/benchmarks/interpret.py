@@ -29,13 +29,13 @@ from sarcnet.interpret.export.heatmap import make_heatmap
 from sarcnet.interpret.export.pages import write_page
 from sarcnet.interpret.export.viewer import make_page
 from sarcnet.interpret.figures import draw_heatmaps
-from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_members
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.predict import TrainedStack, contributions
 from sarcnet.model.protocol import build_stack
 from sarcnet.morphometry.geometry import TileGeometry
 from sarcnet.slides.reader.units import Mpp, TilePx, Um
+from studies.bags import make_bags
 from studies.benchmarks.crossval import study_protocol
 from studies.benchmarks.morphometry import tiles_per_second
 from virtual_cohort.rendering.pyramid import write_svs

@@ -136,7 +136,7 @@ FILES = [
     for file in sorted((HOUSE / package).rglob("*.*"))
     if file.suffix != ".pyc" and file.is_file()
 ]
-DATA = {"calibration": ("studies/tcga_206.json",)}
+DATA = {"calibration": ("studies/tcga_206.json", "sarcnet/model/names/names.toml")}
 
 
 def named(path: Path) -> str:

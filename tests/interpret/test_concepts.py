@@ -9,7 +9,7 @@ import pytest
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.interpret.attribution import concepts
 from sarcnet.interpret.attribution.concepts import _fitted, features_of, probe
-from sarcnet.model.bags import make_bags
+from studies.bags import make_bags
 
 SETTINGS = {"folds": 3, "samples": 200, "level": 0.95}
 

@@ -11,12 +11,12 @@ from sarcnet.evaluation.metrics.multiple_testing import holm
 from sarcnet.interpret.attribution.contributions import by_variable, explain
 from sarcnet.interpret.attribution.tiles import extreme_tiles
 from sarcnet.interpret.export.heatmap import ends_of_image_score, main_slide, place_values
-from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.training.experiment import Variant, cross_validate
 from sarcnet.morphometry.geometry import TileGeometry
+from studies.bags import make_bags
 from virtual_cohort.experiments.ground_truth import (
     effects,
     effects_by_centre,

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from sarcnet.model import threads
-from sarcnet.model.bags import Bags, make_bags
+from sarcnet.model.bags import Bags
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.protocol import Protocol
+from studies.bags import make_bags
 
 VARIABLES = ("age_years", "size_mm", "histotype", "fnclcc_grade")
 EDGES = (6.0, 12.0, 24.0, 60.0)

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.model.aggregators import AGGREGATORS, chowder, is_additive
-from sarcnet.model.bags import make_bags
+from sarcnet.model.aggregators import AGGREGATORS, chowder
 from sarcnet.model.crossval import make_folds, make_members
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import contributions, predict_scores
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.training.experiment import Variant, cross_validate
+from studies.bags import make_bags
 
 MEMBERS = 2
-ADDITIVE = [name for name in AGGREGATORS if is_additive(name)]
+ADDITIVE = [name for name in AGGREGATORS if AGGREGATORS[name].ADDITIVE]
 
 
 def random_stack(data: SimpleNamespace, aggregator: str) -> StackedNetwork:

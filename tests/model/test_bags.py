@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.model.bags import make_bags, read_bags
+from sarcnet.model.bags import read_bags
+from studies.bags import make_bags
 
 SLIDES = pd.DataFrame({"slide_id": ["s2", "s1", "s3", "s4"], "patient_id": ["A", "A", "B", "C"]})
 

@@ -10,7 +10,6 @@ import torch
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.aggregators import AGGREGATORS
-from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import Member, make_folds, make_members, training_weights
 from sarcnet.model.fusions import FUSIONS, concatenation, gated
 from sarcnet.model.network import StackedNetwork
@@ -21,6 +20,7 @@ from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.store import load_stack, save_stack
 from sarcnet.model.training.experiment import Variant, cross_validate
 from sarcnet.model.training.lightning_module import fit
+from studies.bags import make_bags
 
 MEMBERS = make_members("m", folds=3, repeats=1)
 

@@ -14,7 +14,6 @@ from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.federated.config import FederationConfig
-from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights
 from sarcnet.model.hazard import hazard_counts, intervals
 from sarcnet.model.losses import cox_loss, fit_baseline
@@ -23,6 +22,7 @@ from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
 from sarcnet.model.training.experiment import Variant, cross_validate
 from sarcnet.model.training.lightning_module import fit
+from studies.bags import make_bags
 
 EDGES = [6.0, 12.0, 24.0]
 

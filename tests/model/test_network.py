@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.model.bags import make_bags
 from sarcnet.model.crossval import make_folds, make_members, training_weights
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import image_score_sums, predict_scores
 from sarcnet.model.protocol import build_stack
 from sarcnet.model.statistics import apply_statistics, training_statistics
+from studies.bags import make_bags
 
 
 def ready(

@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, SARCULATOR_VARIABLES, WITH_AGE
 from sarcnet.evaluation.metrics.bootstrap import NAN, NO_SPREAD, ROUNDING, Estimate, Resampled, too_few
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 
 WITHOUT_SLIDE = (CLINICAL, WITH_AGE, SARCULATOR_VARIABLES, "clinical_only", FNCLCC)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 from virtual_cohort.experiments.headroom import ORACLE
 
 PROMISES = {

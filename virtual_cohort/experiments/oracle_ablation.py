@@ -35,7 +35,7 @@ from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.features.store import read_features
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 from virtual_cohort.experiments.headroom import ORACLE, best_without_slide
 
 READ, TRUE = "cox_read", "cox_true"

@@ -24,7 +24,7 @@ from scipy.stats import norm
 from sarcnet.evaluation.metrics.auc import Followup, check, check_risk, weights
 from sarcnet.evaluation.metrics.bootstrap import NAN, ROUNDING, Estimate, too_few
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 
 
 def influences(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> tuple[float, np.ndarray]:

@@ -15,7 +15,7 @@ from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc, resamp
 from sarcnet.evaluation.metrics.brier import accuracy_index, brier, brier_and_null, integrated, weighted_brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.model.names import in_order, label
+from sarcnet.model.names.words import in_order, label
 
 
 def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd.DataFrame:

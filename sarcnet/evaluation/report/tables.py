@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
-from sarcnet.model.names import in_order, label
+from sarcnet.model.names.words import in_order, label
 
 # Abstract of the study, Scientific Reports, 21 October 2025: cross-validated AUC, 5-year metastasis-free survival.
 PAPER = {

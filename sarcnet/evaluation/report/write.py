@@ -22,7 +22,7 @@ from sarcnet.evaluation.metrics.bootstrap import Estimate, p_text
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.report.checklists import Item, read_checklist
 from sarcnet.model.clinical import clinical_columns
-from sarcnet.model.names import label
+from sarcnet.model.names.words import label
 
 EVENTS_FOR_VALIDATION = 100  # Collins et al., Statistics in Medicine 2016;35:214-226
 PESSIMISTIC = 0.15  # share of the largest possible R² where nothing is known (Riley et al., BMJ 2020;368:m441)

@@ -15,8 +15,3 @@ from types import ModuleType
 from sarcnet.model.aggregators import abmil, chowder, mean, transmil
 
 AGGREGATORS: dict[str, ModuleType] = {"mean": mean, "abmil": abmil, "chowder": chowder, "transmil": transmil}
-
-
-def is_additive(name: str) -> bool:
-    """Whether this aggregator's score is a sum of one part for each tile."""
-    return bool(AGGREGATORS[name].ADDITIVE)
