@@ -22,9 +22,9 @@
 #
 # - give each hospital a folder with its own patients, which only its own program opens,
 # - let both agree on what to standardise with, by exchanging sums,
-# - train by *federated averaging*: train at home, send the weights, average, send the average back, again,
+# - train by *federated averaging*: train at home, send the change of the weights, add the mean change, again,
 # - compare the result with each hospital alone and with the pooled model, on the same folds,
-# - read the book that was kept of every message: what left the hospitals, and what did not.
+# - read the ledger that was kept of every message: what left the hospitals, and what did not.
 #
 # The published study trained SarcNet with federated learning between the same two centres; how many rounds, which
 # averaging and which software is not public. What follows is **our choice**, written as an app for
@@ -46,28 +46,29 @@ from IPython.display import Markdown, display
 
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.cohort.outcome import Followup
-from sarcnet.compendium import Stage
+from sarcnet.compendium import Stage, hospital_colours
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc_of
 from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
 from sarcnet.evaluation.predictions import evaluation_set
-from sarcnet.model.names import label
 
 # %%
-from sarcnet.federated.privacy import attacks, small_cells
-from sarcnet.federated.analysis import compare, figures, widget
-from sarcnet.federated.app import ledger
-from sarcnet.federated.analysis.by_round import predict_rounds, say_steps, score_by
-from sarcnet.model.predict import predict_out_of_fold
-from sarcnet.federated.hospital_folder import write_hospital
-from sarcnet.federated.config import FederationConfig, read_protocol_file
-from sarcnet.federated.settings import FederationSettings
-from sarcnet.federated.engines.simulation import simulate
-from sarcnet.model.bags import read_bags
-from sarcnet.model.patients import assemble_patients
-from sarcnet.model.store import save_stack
-from sarcnet.model.names import column_words
+import inspect
+import json
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from flwr.simulation import run_simulation
+from IPython.display import Code
+
+from sarcnet.federated import FederationConfig, FederationSettings, LocalFederation, run_in_process, write_hospital
+from sarcnet.federated.analysis import Rounds, compare_strategies, loss_curves, predict_rounds, score_by
+from sarcnet.federated.app import Server, list_contents, make_client_app, traffic, train
+from sarcnet.federated.privacy import attack_membership, inspect_gradient, merge_counts, suppressed_counts
+from sarcnet.model import assemble_patients, predict_out_of_fold, read_bags, save_stack
+from sarcnet.model.names import column_words, label
+from sarcnet.model.training import Protocol
 
 stage = Stage.open("04_federation", FederationSettings, vars())
 log = FailureLog()  # keeps a sentence for what these patients cannot tell
@@ -81,7 +82,7 @@ log = FailureLog()  # keeps a sentence for what these patients cannot tell
 # program would run, with the path written in the configuration of the hospital's own node.
 
 # %%
-protocol = read_protocol_file(stage.input("03_model/protocol.json"))
+protocol = Protocol.from_dict(json.loads(stage.input("03_model/protocol.json").read_text()))
 display(Markdown(endpoint_named(protocol.outcome).note))
 training = pd.read_parquet(stage.input("00_cohort/training.parquet"))
 known = training.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
@@ -118,7 +119,7 @@ plan = FederationConfig(protocol, rounds=rounds, local_epochs=local_epochs, mess
 display(Markdown(
     f"{rounds} rounds × {local_epochs} local epochs = {rounds * local_epochs} views of each patient "
     f"(pooled: {protocol.epochs}). {protocol.folds} folds × {protocol.repeats} repeats = {len(plan.members)} networks, "
-    f"all in the same messages. " + say_steps(known["centre"], protocol, epochs=rounds * local_epochs)
+    f"all in the same messages. " + plan.training_steps(known["centre"])
 ))
 
 # %% [markdown]
@@ -137,10 +138,10 @@ display(Markdown(
 # squares of its training patients. Added up they give exactly the pooled mean and spread. The number of patients
 # and of metastases in each time interval, summed in the same way, gives the starting hazard.
 #
-# **Why weight by n.** In a round each hospital $k$ trains the model on its own patients and returns weights
-# $\theta_{k}$. The server forms
+# **Why weight by n.** In a round each hospital $k$ trains the model on its own patients and returns what this did to
+# the weights, the change $\Delta_k$. The server adds the mean change,
 #
-# $$\theta \leftarrow \sum_k \frac{n_k}{\sum_j n_j}\,\theta_k ,$$
+# $$\theta \leftarrow \theta + \sum_k \frac{n_k}{\sum_j n_j}\,\Delta_k ,$$
 #
 # with $n_k$ the training patients (McMahan et al., AISTATS 2017). The pooled loss is a mean over *patients*, so a
 # hospital counts for as many as it has; counting hospitals alike would make a patient of the smaller one weigh
@@ -151,10 +152,32 @@ display(Markdown(
 # at that moment, those of other hospitals included: it cannot be written as a sum of hospitals' terms. The hazard in
 # intervals that notebook 03 chose can, without loss (Andreux et al., arXiv 2006.08997).
 
+# %% [markdown]
+# **The program at a hospital** is a Flower `ClientApp`. It answers six questions of the server, and this is all it can be
+# asked; `train` is asked in every round. Shown is the source of what runs below, and of what a hospital's node runs.
+
 # %%
-run = simulate(
-    plan, hospitals=hospitals, rounds_folder=stage.dir / "rounds", engine=federation_engine, cpus=jobs
-)
+Code(inspect.getsource(make_client_app) + "\n\n" + inspect.getsource(train), language="python")
+
+# %% [markdown]
+# **The program at the server** is a Flower `ServerApp`. It waits for the hospitals, adds up their statistics, runs the
+# rounds, and asks for two last sums.
+
+# %%
+Code(inspect.getsource(Server.app) + "\n" + inspect.getsource(Server.run), language="python")
+
+# %% [markdown]
+# Now both are handed to Flower. `run_simulation` is Flower's own: it starts a process of Ray for each hospital and
+# carries the messages between them. Smoke runs take `run_in_process` instead, which calls the same two apps without Ray; the
+# weights are equal to the last bit, which a test of this repository holds us to. `prepared` keeps Flower's log in a
+# file and ends Ray's processes.
+
+# %%
+federation = LocalFederation(plan, hospitals=hospitals, rounds_folder=stage.dir / "rounds")
+start = run_simulation if federation_engine == "ray" else run_in_process
+with federation.prepared(federation_engine, cpus=jobs) as flower_settings:
+    start(federation.server_app, federation.client_app, **flower_settings)
+run = federation.result
 
 # %% [markdown]
 # Each round is kept as it ends: were the power to fail now, a second run would go on behind the last finished
@@ -179,7 +202,7 @@ display(Markdown(
 # it trained on and on those it held out. Because this is a simulation, we can do more and predict the held-out
 # patients of *both* hospitals with the model of each round. The score is the AUC at the horizon: how often a patient
 # with a metastasis by then has a higher risk than one without; 0.5 is a coin. Patients lost before the horizon are
-# stood for by those watched longer; notebook 05 explains this. It is averaged over the repeats.
+# represented by those watched longer; notebook 05 explains this. It is averaged over the repeats.
 
 # %%
 bags = read_bags(features.values(), slides=slides, patient_ids=list(known["patient_id"]))
@@ -206,16 +229,44 @@ compared = ["sarcnet_pooled", *(f"local_{centre}" for centre in protocol.centres
 everybody = pd.concat([oof, others[others["model"].isin(compared)]], ignore_index=True)
 overall = score_by(everybody, by=["model"], outcome=known, score=auc_at_horizon).set_index("model")["score"]
 curves = pd.read_parquet(stage.input("03_model/training_curves.parquet"))
-losses = figures.losses(run.rounds, curves, local_epochs=local_epochs)
+losses = loss_curves(run.rounds, curves, local_epochs=local_epochs)
+sent_bytes_by_round = traffic(run.messages)
 
 # %%
-traffic = ledger.traffic(run.messages)
-fig = figures.draw_federation(
-    scores=scores, references=overall[compared], losses=losses, traffic=traffic,
-    score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
-    title=f"{len(known)} patients of {len(protocol.centres)} hospitals, {len(plan.members)} networks",
-)
-stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "losses": losses, "traffic": traffic},
+blue, up_colour, down_colour = "#0072B2", "#D55E00", "#56B4E9"
+fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
+fig.suptitle(f"{len(known)} patients of {len(protocol.centres)} hospitals, {len(plan.members)} networks", fontsize="medium")
+sns.lineplot(scores, x="round", y="score", color=blue, marker="o", markersize=4, markeredgewidth=0, ax=left,
+             label="federated, after the round")
+alone = hospital_colours(compared[1:])
+left.axhline(overall["sarcnet_pooled"], color="black", lw=1.2, label=f"pooled ({overall['sarcnet_pooled']:.3f})")
+for name in compared[1:]:  # above the pooled model's line and broken, so that neither hides the other
+    words = f"alone: {name.removeprefix('local_')} ({overall[name]:.3f})"
+    left.axhline(overall[name], color=alone[name], ls="--", lw=1.6, zorder=3, label=words)
+score_name = f"AUC at {protocol.horizon_months:g} months, out of fold"
+left.set(xlabel="round", ylabel=score_name, xlim=(0.5, ended + 0.5), title="Tells patients apart")
+
+# %%
+shades = {curve: blue if curve.startswith("federated") else "black" for curve in losses["curve"].unique()}
+dashes = {curve: "" if "held-out" in curve else (1, 1) for curve in shades}
+sns.lineplot(losses, x="round", y="loss", hue="curve", style="curve", palette=shades, dashes=dashes, ax=middle)
+middle.set(xlabel="round (pooled: as many epochs)", ylabel="negative log-likelihood per patient", title="Learns")
+mib = sent_bytes_by_round.pivot(index="round", columns=["hospital", "direction"], values="bytes") / 2**20
+width = 0.8 / len(protocol.centres)
+for k, name in enumerate(sorted(protocol.centres)):
+    x, up = mib.index + (k - (len(protocol.centres) - 1) / 2) * width, mib[name, "from the hospital"]
+    words = ["_", "_"] if k else ["from a hospital", "to a hospital"]
+    right.bar(x, up, width * 0.9, color=up_colour, label=words[0])
+    right.bar(x, mib[name, "to the hospital"], width * 0.9, bottom=up, color=down_colour, label=words[1])
+right.set(xlabel="round (0: sums; last: evaluation)", ylabel="MiB in a round")
+
+# %%
+right.set_title(f"Crossed the wire\n(bars in each round: {', '.join(sorted(protocol.centres))})", fontsize="small")
+for ax in (left, middle, right):
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+drawn = {"scores": scores, "overall": overall, "losses": losses, "traffic": sent_bytes_by_round}
+stage.figure("F6_federation", fig, data=drawn,
              caption=f"Federated training round by round: n = {len(known)} patients, {len(protocol.centres)} "
                      f"hospitals, {len(plan.members)} networks in each message.")
 
@@ -230,14 +281,14 @@ stage.figure("F6_federation", fig, data={"scores": scores, "overall": overall, "
 # they pull in different directions.
 
 # %%
-steps = widget.Rounds(
-    run.rounds, scores=scores, traffic=traffic, score_name=f"AUC at {protocol.horizon_months:g} months, out of fold",
+steps = Rounds(
+    run.rounds, scores=scores, traffic=sent_bytes_by_round, score_name=score_name,
     note=f"{stage.data_kind} data, {len(plan.members)} networks",
 )
 fig = steps.strip(sorted({1, (1 + ended) // 2, ended}))
 stage.figure("F6_rounds", fig, data=run.rounds, caption="What the server sends and what each hospital sends back in some "
              "rounds, and the loss on each hospital's held-out patients.")
-widget.round_panel(steps)
+steps.panel()
 
 # %% [markdown]
 # The same by hospital. Each row is a model, each column the patients it is asked about; no model has been trained on
@@ -314,7 +365,7 @@ display(Markdown(
 # without it.
 
 # %%
-others_run = compare.compare(
+others_run = compare_strategies(
     plan, compared_strategies, hospitals=hospitals, rounds_folder=stage.dir / "rounds", patients=patients, folds=fold_table
 )
 ways = pd.concat([oof, others_run.oof], ignore_index=True)
@@ -329,13 +380,13 @@ strategies.assign(MiB=pd.Series(sent_bytes) / 2**20).rename(index=label).round(3
 # strategies by these numbers; FedAvg was fixed beforehand. Where the hospitals' models differ, *all* mixes risks of
 # two models, and the columns by hospital are the fairer ones.
 #
-# ## 5 · The book of messages
+# ## 5 · The message ledger
 #
 # The server writes down every array, number and setting of every message as it passes. As all messages go through it,
-# the book is complete. First the sizes: one row for each kind of array that a hospital *sends*.
+# the ledger is complete. First the sizes: one row for each kind of array that a hospital *sends*.
 
 # %%
-travels = ledger.catalogue(run.messages, shape=run.model.network.shape, repeats=protocol.repeats)
+travels = list_contents(run.messages, shape=run.model.network.shape, repeats=protocol.repeats)
 sent = travels[(travels["direction"] == "from a hospital") & (travels["axes"] != "a single value")]
 sent.set_index(["message", "name"])[["axes", "shape", "bytes"]]
 
@@ -346,7 +397,7 @@ sent.set_index(["message", "name"])[["axes", "shape", "bytes"]]
 
 # %%
 total = run.messages["bytes"].sum() / 2**20
-per_round = traffic[traffic["round"] == 1].groupby("direction")["bytes"].mean() / 2**20
+per_round = sent_bytes_by_round.query("round == 1").groupby("direction")["bytes"].mean() / 2**20
 stage.number("traffic_mib", total, unit="MiB")
 display(Markdown(
     f"In all {total:.1f} MiB crossed the wire. In a round a hospital received {per_round['to the hospital']:.2f} MiB "
@@ -363,14 +414,12 @@ display(Markdown(
 # one hidden count could be told by subtraction, the next smallest with it.
 
 # %%
-categories = small_cells.agreed_categories("sex", "site", "histotype")
-counted = {
-    name: small_cells.category_counts(pd.read_parquet(folder / "patients.parquet"), categories=categories)
+sent_counts = {
+    name: suppressed_counts(pd.read_parquet(folder / "patients.parquet"), "sex", "site", "histotype")
     for name, folder in hospitals.items()
 }
-told = {name: small_cells.suppress_small_cells(own) for name, own in counted.items()}
-everybody_counts = small_cells.merge_counts(told, patients=known.groupby("centre").size().to_dict())
-shown = pd.DataFrame(told).astype("Int64").astype(object).fillna("hidden").join(everybody_counts)
+merged = merge_counts(sent_counts, patients=known.groupby("centre").size().to_dict())
+shown = pd.DataFrame(sent_counts).astype("Int64").astype(object).fillna("hidden").join(merged)
 shown.rename(index=lambda name: name.replace("_", " "))
 
 # %% [markdown]
@@ -392,8 +441,7 @@ shown.rename(index=lambda name: name.replace("_", " "))
 #   guess is the model's loss, which tends to be lower for a trained patient (Yeom et al., CSF 2018).
 
 # %%
-inside = attacks.trained_on(run.model, patients, folds=fold_table)
-attack = attacks.membership(attacks.patient_losses(run.model, patients), trained=inside)
+attack = attack_membership(run.model, patients, folds=fold_table)
 stage.number("membership_auc", attack.auc, n=len(known), unit="AUC")
 display(Markdown(
     f"A trained patient has a lower loss than a held-out one in **{100 * attack.auc:.0f} %** of pairs (50 % is a coin; "
@@ -406,7 +454,7 @@ display(Markdown(
 # update divides, and reads the record. From a step on many patients only a mixture comes out.
 
 # %%
-read_off = attacks.inspect_gradient(run.model, patients, row=0, group=min(32, len(patients)))
+read_off = inspect_gradient(run.model, patients, row=0, group=min(32, len(patients)))
 words = {"from_one": "from one patient", "from_group": "from a group"}
 read_off["column"] = read_off["column"].map(column_words)
 read_off.rename(columns=words).set_index("column").round(2).head(8)

@@ -9,9 +9,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from math import ceil
 
 import numpy as np
+import pandas as pd
 
 from sarcnet.compendium.cache_keys import code_key
 from sarcnet.compendium.errors import SarcnetError
@@ -91,6 +92,17 @@ class FederationConfig:
         """All repeats × folds: they travel together in one array, members first."""
         return make_members(self.model, folds=self.protocol.folds, repeats=self.protocol.repeats)
 
+    def training_steps(self, centres: pd.Series) -> str:
+        """Training steps of each hospital in all rounds, and of the pooled training in the protocol's, as a sentence.
+
+        centres: the hospital of each patient. A step is taken for each batch, so that few patients mean few steps.
+        """
+        size, epochs = self.protocol.batch_patients, self.rounds * self.local_epochs
+        steps = {name: epochs * ceil(n / size) for name, n in centres.value_counts().sort_index().items()}
+        own = ", ".join(f"{count} at {name}" for name, count in steps.items())
+        pooled = self.protocol.epochs * ceil(len(centres) / size)
+        return f"Training steps (batches of {size} patients): {own}; pooled {pooled}."
+
     def key(self, statistics: Mapping[str, np.ndarray]) -> str:
         """16 messages that change with anything that shapes the rounds.
 
@@ -104,8 +116,3 @@ class FederationConfig:
         for name in sorted(statistics):
             digest.update(name.encode() + np.ascontiguousarray(statistics[name]).tobytes())
         return digest.hexdigest()[:16]
-
-
-def read_protocol_file(path: Path) -> Protocol:
-    """The protocol as notebook 03 left it (JSON)."""
-    return Protocol.from_dict(json.loads(path.read_text(encoding="utf-8")))

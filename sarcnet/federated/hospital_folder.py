@@ -1,11 +1,11 @@
-"""A hospital's folder: all a hospital's client can read. Nothing of another hospital is in it, and nobody else opens
+"""A node's data folder: all a hospital's client can read. Nothing of another hospital is in it, and nobody else opens
 it.
 
 outcome.json       the outcome for which the patients' events are coded (`sarcnet.cohort.endpoint`)
 patients.parquet   its own training patients: clinical variables and outcome
 folds.parquet      patient_id, repeat, fold of these patients
 slides.parquet     slide_id, patient_id
-features/          one HDF5 file a slide
+features/          one HDF5 file per slide
 """
 
 from __future__ import annotations
@@ -62,11 +62,23 @@ def write_hospital(
     outcome: str = METASTASIS.name,
     link: bool = True,
 ) -> Path:
-    """Lay one hospital's folder, afresh; only rows and files of ``centre`` go in.
+    """Create a node's data folder, in place of an older one; only rows and files of ``centre`` go in.
 
-    patients, slides, folds: tables of all hospitals (patient_id, centre, ...). features: slide_id → HDF5 file; files
-    are hard links where link is set and the disk allows it, copies elsewhere. outcome: the one for which the events of
-    ``patients`` are coded. Returns the folder.
+    Args:
+        folder: where; replaced if it is there.
+        centre: name of the hospital.
+        patients: patient_id, centre, clinical variables and outcome, of all hospitals.
+        slides: slide_id, patient_id, of all hospitals.
+        folds: patient_id, repeat, fold, of all hospitals.
+        features: slide_id → HDF5 file.
+        outcome: name of the one for which the events of ``patients`` are coded.
+        link: whether feature files are hard links where the disk allows it; copies elsewhere.
+
+    Returns:
+        The folder.
+
+    Raises:
+        SarcnetError: there is no patient of this centre.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "features").mkdir(parents=True)

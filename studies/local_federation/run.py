@@ -31,7 +31,8 @@ from safetensors.numpy import load_file
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.files import atomic_path
-from sarcnet.federated.config import FederationConfig, FederationError, read_protocol_file
+from sarcnet.federated.config import FederationConfig, FederationError
+from sarcnet.model.protocol import Protocol
 from studies.local_federation.certificates import make_authority, make_hospital_key, make_server_certificate
 from studies.local_federation.processes import Programs, free_ports, running
 
@@ -234,7 +235,7 @@ def plan_of_run(run: Path) -> tuple[FederationConfig, dict[str, Path], Path]:
         settings = json.loads(stage.read_text(encoding="utf-8"))["parameters"]
     except OSError:
         raise SarcnetError(f"{stage} is missing: run `sarcnet run {run.name} --upto 04_federation` first.") from None
-    protocol = read_protocol_file(run / "03_model" / "protocol.json")
+    protocol = Protocol.from_dict(json.loads((run / "03_model" / "protocol.json").read_text(encoding="utf-8")))
     plan = FederationConfig(
         protocol,
         rounds=int(settings["rounds"]),

@@ -23,10 +23,10 @@ ROUNDS = 4
 MIB = 2**20
 CELL = """
 import pandas as pd
-from sarcnet.federated.analysis.widget import Rounds, round_panel
+from sarcnet.federated.analysis.widget import Rounds
 
 tables = {name: pd.read_parquet(f"{name}.parquet") for name in ("rounds", "scores", "traffic")}
-round_panel(Rounds(**tables, score_name="AUC at 60 months, out of fold", note="simulated data"))
+Rounds.panel(Rounds(**tables, score_name="AUC at 60 months, out of fold", note="simulated data"))
 """
 HANDLE, PLAY = ".widget-slider .noUi-handle", ".widget-play button"
 TEXT = "document.querySelector('.widget-html-content').textContent"

@@ -100,7 +100,7 @@ OUTSIDE = {
         *(
             "studies/local_federation/certificates",
             "sarcnet/cli/federation",
-            "sarcnet/federated/analysis/figures",
+            "sarcnet/federated/analysis/widget",
             "sarcnet/federated/app/client_app",
         ),
         *("sarcnet/evaluation/metrics/auc", "sarcnet/federated/engines/simulation", "sarcnet/model/figures"),

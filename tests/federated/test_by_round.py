@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import matplotlib
 import pandas as pd
 import pytest
 
-from sarcnet.federated.analysis.by_round import predict_rounds, say_steps, score_by
-from sarcnet.federated.analysis.figures import draw_federation
-from sarcnet.federated.app.ledger import catalogue, traffic
+from sarcnet.federated.analysis.by_round import predict_rounds, score_by
+from sarcnet.federated.app.ledger import list_contents
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.model.predict import predict_out_of_fold
-
-matplotlib.use("Agg")
 
 
 @pytest.fixture
@@ -61,35 +57,16 @@ def test_a_score_by_group_is_the_mean_over_repeats():
 
 
 def test_the_catalogue_names_every_axis(run):
-    table = catalogue(run.messages, shape=run.model.network.shape, repeats=1)
+    table = list_contents(run.messages, shape=run.model.network.shape, repeats=1)
     assert not table["axes"].str.contains("UNKNOWN").any()
     weights = table[(table["name"] == "tile_weight") & (table["direction"] == "from a hospital")]
     assert weights[["axes", "shape"]].to_numpy().tolist() == [["member × embedding × feature", "2 × 5 × 11"]]
 
 
-def test_the_figure_shows_rounds_references_and_traffic(run):
-    losses = pd.DataFrame({"curve": "federated, held-out patients", "round": [1, 2], "loss": [1.0, 0.9]})
-    fig = draw_federation(
-        scores=pd.DataFrame({"round": [1, 2], "score": [0.6, 0.7]}),
-        references={"sarcnet_pooled": 0.72, "local_CLB": 0.6, "local_IB": 0.65},
-        losses=losses,
-        traffic=traffic(run.messages),
-        score_name="AUC",
-        title="54 patients",
-    )
-    left, _, right = fig.axes
-    assert [t.get_text() for t in left.get_legend().get_texts()] == [
-        "federated, after the round", "pooled (0.720)", "alone: CLB (0.600)", "alone: IB (0.650)",
-    ]  # fmt: skip
-    assert sum(bar.get_height() for bar in right.patches) * 2**20 == pytest.approx(run.messages["bytes"].sum())
-
-
 def test_steps_follow_from_each_hospital_s_batches(make_plan):
     """Sixty patients fill two batches of 32 and a hundred four, while a hundred and sixty fill five."""
-    centres, protocol = (
-        pd.Series(["CLB"] * 60 + ["IB"] * 100),
-        dataclasses.replace(make_plan().protocol, epochs=30, batch_patients=32),
-    )
-    said = "Training steps (batches of 32 patients): 60 at CLB, 120 at IB; pooled 150."
-    assert say_steps(centres, protocol, epochs=30) == said
-    assert "180 at CLB, 360 at IB; pooled 150." in say_steps(centres, protocol, epochs=90)
+    centres = pd.Series(["CLB"] * 60 + ["IB"] * 100)
+    plan = dataclasses.replace(make_plan(rounds=15, local_epochs=2, epochs=30, batch_patients=32))
+    told = "Training steps (batches of 32 patients): 60 at CLB, 120 at IB; pooled 150."
+    assert plan.training_steps(centres) == told
+    assert "180 at CLB, 360 at IB; pooled 150." in dataclasses.replace(plan, rounds=45).training_steps(centres)

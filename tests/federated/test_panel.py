@@ -8,7 +8,7 @@ import pytest
 from IPython.display import Markdown
 
 from sarcnet.federated.analysis import widget as module
-from sarcnet.federated.analysis.widget import Panel, Rounds, round_panel
+from sarcnet.federated.analysis.widget import Panel, Rounds
 
 MIB = 2**20
 
@@ -103,9 +103,9 @@ def test_names_cannot_bring_markup(rounds):
 
 def test_headless_gets_a_sentence(rounds, monkeypatch):
     monkeypatch.setattr(module, "headless", lambda: True)
-    assert isinstance(round_panel(rounds), Markdown)
+    assert isinstance(rounds.panel(), Markdown)
     monkeypatch.setattr(module, "headless", lambda: False)
-    assert not isinstance(round_panel(rounds), Markdown)
+    assert not isinstance(rounds.panel(), Markdown)
     figure = rounds.strip([1, 3])
     assert len(figure.axes) == 3
     plt.close(figure)

@@ -13,11 +13,8 @@ from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.federated.app.evaluation_sums import RISK_BINS, RISK_GROUPS, evaluation_sums
 from sarcnet.federated.engines.simulation import simulate
 from sarcnet.federated.privacy.small_cells import (
-    agreed_categories,
     category_counts,
-    histogram,
     merge_counts,
-    quantile,
     suppress_small_cells,
 )
 from sarcnet.model.predict import predict_out_of_fold
@@ -175,24 +172,3 @@ def test_one_small_cell_takes_another_with_it():
 def test_a_category_nobody_agreed_on_is_refused():
     with pytest.raises(SarcnetError, match=r"depth has the values \['profound'\]"):
         category_counts(pd.DataFrame({"depth": ["profound"]}), categories={"depth": ["deep"]})
-
-
-def test_quantiles_from_summed_histograms_hold_the_pooled_quantile():
-    generator = np.random.default_rng(3)
-    edges = list(range(0, 301, 10))
-    own = [pd.Series(generator.uniform(10, 280, n), name="size_mm") for n in (31, 64)]
-    counts = sum(histogram(values, edges=edges) for values in own)
-    pooled = pd.concat(own)
-    np.testing.assert_array_equal(counts, histogram(pooled, edges=edges))
-    for share in (0.25, 0.5, 0.75):
-        low, high = quantile(counts, edges=edges, share=share)
-        assert low <= np.quantile(pooled, share, method="inverted_cdf") < high
-        assert high - low == 10
-    with pytest.raises(SarcnetError, match="1 values of size_mm lie outside 0 to 100"):
-        histogram(pd.Series([50.0, 250.0], name="size_mm"), edges=[0, 100])
-
-
-def test_categories_are_those_of_the_schema():
-    assert agreed_categories("sex", "depth") == {"sex": ("female", "male"), "depth": ("superficial", "deep")}
-    with pytest.raises(SarcnetError, match=r"age_years has no categories in patients\.csv; there are: series, sex,"):
-        agreed_categories("sex", "age_years")

@@ -6,7 +6,6 @@ Something only a simulation, which holds everybody's patients, can ask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -16,17 +15,23 @@ from sarcnet.federated.app.checkpoint import round_file
 from sarcnet.federated.app.server_app import FederatedRun
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, copy_network, predict_out_of_fold
-from sarcnet.model.protocol import Protocol
 
 #: A table with patient_id, risk and the outcome's columns → one number.
 Score = Callable[[pd.DataFrame], float]
 
 
 def predict_rounds(run: FederatedRun, patients: Patients, *, folds: pd.DataFrame) -> pd.DataFrame:
-    """Out-of-fold predictions of the model after each round: round, patient_id, centre, repeat, fold, risk.
+    """Out-of-fold predictions of the model after each round.
 
-    The last round is the finished model (with early stopping that of each member's best round); in the others a patient
-    without tiles has the risk of a patient whose tiles say nothing, as the image score is centred at the very end.
+    Args:
+        run: a finished federated training, whose rounds are on disk.
+        patients: those of all hospitals.
+        folds: patient_id, repeat, fold.
+
+    Returns:
+        round, patient_id, centre, repeat, fold, risk (by the horizon, 0 to 1). The last round is the finished model (with
+        early stopping that of each member's best round); in the others a patient without tiles has the risk of a patient
+        whose tiles say nothing, as the image score is centred at the very end.
     """
     last = int(run.rounds["round"].max())
     frames = []
@@ -44,10 +49,16 @@ def _after(run: FederatedRun, number: int) -> TrainedStack:
 
 
 def score_by(oof: pd.DataFrame, *, by: Iterable[str], outcome: pd.DataFrame, score: Score) -> pd.DataFrame:
-    """A score of out-of-fold risks, the mean over repeats, for each group: the columns ``by``, patients, score.
+    """A score of out-of-fold risks, the mean over repeats, for each group.
 
-    oof: patient_id, repeat, risk and the columns ``by``; outcome: patient_id, mfs_months, mfs_event, centre; score gets
-    the rows of one group and repeat, with both.
+    Args:
+        oof: patient_id, repeat, risk and the columns ``by``.
+        by: columns that make the groups, for instance model and centre.
+        outcome: patient_id, mfs_months, mfs_event, centre.
+        score: gets the rows of one group and repeat, with both, and returns a number.
+
+    Returns:
+        The columns ``by``, patients (their number), score.
     """
     keys = list(by)
     columns = ["patient_id", *(c for c in ("mfs_months", "mfs_event", "centre") if c not in keys)]
@@ -60,12 +71,24 @@ def score_by(oof: pd.DataFrame, *, by: Iterable[str], outcome: pd.DataFrame, sco
     return pd.DataFrame(rows)
 
 
-def say_steps(centres: pd.Series, protocol: Protocol, *, epochs: int) -> str:
-    """Training steps of each hospital in these epochs, and of the pooled training in the protocol's, as a sentence.
+def loss_curves(rounds: pd.DataFrame, curves: pd.DataFrame, *, local_epochs: int) -> pd.DataFrame:
+    """Losses per patient of the federated and of the pooled training, on one axis of rounds.
 
-    centres: the hospital of each patient. A step is taken for each batch, so that few patients mean few steps.
+    Args:
+        rounds: a row per round and hospital (patients, training_loss, heldout_loss), averaged over hospitals by patients.
+        curves: learning curves of notebook 03; epoch e of the pooled model stands at round (e + 1) / local_epochs.
+        local_epochs: epochs that a hospital trains in a round.
+
+    Returns:
+        curve ("federated, held-out patients", ...), round, loss (negative log-likelihood per patient).
     """
-    batches = {name: ceil(n / protocol.batch_patients) for name, n in centres.value_counts().sort_index().items()}
-    own = ", ".join(f"{epochs * count} at {name}" for name, count in batches.items())
-    pooled = protocol.epochs * ceil(len(centres) / protocol.batch_patients)
-    return f"Training steps (batches of {protocol.batch_patients} patients): {own}; pooled {pooled}."
+    names = {"training_loss": "training patients", "heldout_loss": "held-out patients"}
+    pooled = curves[curves["model"] == "sarcnet_pooled"].groupby("epoch")[list(names)].mean()
+    frames = []
+    for column, patients in names.items():
+        share = rounds["patients"] / rounds.groupby("round")["patients"].transform("sum")
+        federated = (rounds[column] * share).groupby(rounds["round"]).sum()
+        places = {"federated": federated, "pooled": pooled[column].set_axis((pooled.index + 1) / local_epochs)}
+        for who, loss in places.items():
+            frames.append(pd.DataFrame({"curve": f"{who}, {patients}", "round": loss.index, "loss": loss.to_numpy()}))
+    return pd.concat(frames, ignore_index=True)

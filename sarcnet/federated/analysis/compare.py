@@ -35,7 +35,7 @@ class Compared:
     bytes: dict[str, int]
 
 
-def compare(
+def compare_strategies(
     plan: FederationConfig,
     names: Sequence[str],
     *,
@@ -44,10 +44,21 @@ def compare(
     patients: Patients,
     folds: pd.DataFrame,
 ) -> Compared:
-    """Train each strategy as the plan says, but for its strategy. names: of `sarcnet.federated.strategies`, or finetuned.
+    """Train other strategies on the same plan, patients and folds.
 
-    Members of a strategy are called ``sarcnet_<name>``. Raises SarcnetError for an unknown name, before anything is
-    trained.
+    Args:
+        plan: what is trained; its strategy is replaced.
+        names: of `sarcnet.federated.strategies`, or finetuned.
+        hospitals: name → its folder.
+        rounds_folder: where finished rounds are kept.
+        patients: those of all hospitals, to be predicted.
+        folds: patient_id, repeat, fold.
+
+    Returns:
+        Out-of-fold predictions, whose models are called ``sarcnet_<name>``, and bytes of all messages.
+
+    Raises:
+        SarcnetError: an unknown name, before anything is trained.
     """
     unknown = sorted(set(names) - set(STRATEGIES) - {FINETUNED})
     if unknown:

@@ -98,7 +98,13 @@ def sums(risk: np.ndarray, observed: np.ndarray, correction: Correction) -> Sums
 def hospital_of(series: EvaluationSet, model: str, *, horizon_months: float) -> Hospital:
     """The program at a hospital: it holds its own patients and answers with sums.
 
-    series: the training patients of one hospital with their out-of-fold risks.
+    Args:
+        series: the training patients of one hospital with their out-of-fold risks.
+        model: name of the model whose risks are mended.
+        horizon_months: time by which the risk is meant.
+
+    Returns:
+        The hospital's answer to a proposed correction: sums over its patients.
 
     Raises:
         SarcnetError: too few patients, or nobody was followed to the horizon.
@@ -116,6 +122,13 @@ def hospital_of(series: EvaluationSet, model: str, *, horizon_months: float) -> 
 
 def recalibrate(hospitals: Mapping[str, Hospital], *, tolerance: float = 1e-6) -> Recalibration:
     """The server: damped Gauss–Newton steps (Levenberg and Marquardt) on the hospitals' sums.
+
+    Args:
+        hospitals: name → what `hospital_of` made there.
+        tolerance: longest last step of intercept and slope.
+
+    Returns:
+        The correction, the number of patients and of rounds of messages.
 
     Raises:
         SarcnetError: no hospital; the steps do not settle; the slope is not positive, so that the order of the patients
@@ -153,6 +166,16 @@ def recalibrate(hospitals: Mapping[str, Hospital], *, tolerance: float = 1e-6) -
 
 
 def before_and_after(series: EvaluationSet, model: str, correction: Correction, *, name: str) -> EvaluationSet:
-    """The series with the model's risks as they are and, under `name`, corrected."""
+    """The series with the model's risks as they are and, under `name`, corrected.
+
+    Args:
+        series: patients with risks of the model.
+        model: its name.
+        correction: of `recalibrate`.
+        name: of the corrected model.
+
+    Returns:
+        The same patients with the risks of both, the mean over repeats.
+    """
     mean = series.risks[model].mean(axis=1, keepdims=True)
     return EvaluationSet(series.name, series.patients, {model: mean, name: correction(mean)})

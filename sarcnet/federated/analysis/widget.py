@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import io
 from collections.abc import Sequence
+from importlib import resources
 
 import ipywidgets
+import jinja2
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
@@ -16,8 +17,11 @@ from matplotlib.ticker import MaxNLocator
 
 from sarcnet.compendium.figures import hospital_colours
 from sarcnet.compendium.progress import headless
-from sarcnet.federated.analysis.figures import DIRECTIONS, FEDERATED, MIB
 
+MIB = 2**20
+#: Okabe–Ito colours: told apart with any colour vision.
+FEDERATED = "#0072B2"
+DIRECTIONS = {"from the hospital": "#D55E00", "to the hospital": "#56B4E9"}
 SERVER_AT, HOSPITALS_AT, KEY_AT = 0.95, 0.34, 0.04  # heights in the picture
 HOSPITAL_IN, OTHERS_IN, HEIGHT_IN, DPI = 1.65, 6.6, 3.8, 110  # width of a hospital's box, of the two curves; height
 KEY = (
@@ -70,24 +74,25 @@ class Rounds:
 
     def score(self, number: int) -> float:
         """Score of the averaged model after a round; NaN when it was not computed."""
-        found = self.scores.loc[self.scores["round"] == number, "score"]
-        return float(found.iloc[0]) if len(found) else float("nan")
+        scores = self.scores.loc[self.scores["round"] == number, "score"]
+        return float(scores.iloc[0]) if len(scores) else float("nan")
 
     def sentence(self, number: int) -> str:
-        """One round in words, as HTML: for who cannot see the picture, and to copy from."""
-        hospitals = [
-            f"<li>{html.escape(str(name))} received the common model ({row['down_mib']:.2f} MiB), trained it on "
-            f"{row['patients']:.0f} patients and sent back its change ({row['up_mib']:.2f} MiB, length "
-            f"{row['change_norm']:.2f}), which counts with weight {row['weight']:.2f}.</li>"
-            for name, row in self.at(number).iterrows()
-        ]
-        gain = self.score(number) - self.score(number - 1)
-        since = "" if gain != gain else f" ({gain:+.3f} since round {number - 1})"
-        return (
-            f"<b>Round {number} of {self.last}</b> ({html.escape(self.note)})<ul>{''.join(hospitals)}</ul>"
-            f"The server averaged the changes. {html.escape(self.score_name)}, of {self.patients} patients: "
-            f"<b>{self.score(number):.3f}</b>{since}."
+        """One round in words, as HTML: for readers who cannot see the picture, and to copy from."""
+        return _template().render(
+            number=number,
+            last=self.last,
+            note=self.note,
+            hospitals=self.at(number).reset_index().to_dict("records"),
+            score_name=self.score_name,
+            patients=self.patients,
+            score=self.score(number),
+            gain=self.score(number) - self.score(number - 1),
         )
+
+    def panel(self) -> ipywidgets.Widget | Markdown:
+        """A slider over the rounds and the picture of one; a sentence instead where nobody is there to move it."""
+        return Markdown(HEADLESS) if headless() else Panel(self).box
 
     def draw(self, number: int) -> Figure:
         """One round: messages on the left, score and losses up to it on the right."""
@@ -135,37 +140,40 @@ class Rounds:
                 ax.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": tint, "linewidth": 1.6})
 
     def _score(self, ax: Axes, number: int) -> None:
-        seen = self.scores[self.scores["round"] <= number]
+        until = self.scores[self.scores["round"] <= number]
         ax.plot(self.scores["round"], self.scores["score"], color="0.85")
-        ax.plot(seen["round"], seen["score"], "o-", color=FEDERATED, markersize=4)
+        ax.plot(until["round"], until["score"], "o-", color=FEDERATED, markersize=4)
         score = self.score(number)
         if score == score:
             edge = "left" if number <= self.last / 2 else "right"
             ax.annotate(
                 f"{score:.3f}", (number, score), (0, -14), textcoords="offset points", ha=edge, fontsize="small"
             )
-        ax.set(xlabel="round", xlim=(0.5, self.last + 0.5))
-        ax.set_ylabel("averaged model", fontsize="small")
-        ax.set_title(f"{self.score_name}\n(n = {self.patients} patients)", fontsize="small")
         ax.margins(y=0.15)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        self._label(ax, "averaged model", f"{self.score_name}\n(n = {self.patients} patients)")
 
     def _losses(self, ax: Axes, number: int) -> None:
+        until = self.rounds[self.rounds["round"] <= number]
         for name, colour in hospital_colours(self.hospitals).items():
-            own = self.rounds[(self.rounds["hospital"] == name) & (self.rounds["round"] <= number)]
+            own = until[until["hospital"] == name]
             ax.plot(own["round"], own["heldout_loss"], "o-", color=colour, markersize=4, label=name)
         low, high = self.rounds["heldout_loss"].min(), self.rounds["heldout_loss"].max()
         pad = 0.08 * max(high - low, 1e-6)
-        ax.set(xlabel="round", xlim=(0.5, self.last + 0.5), ylim=(low - pad, high + pad))
-        ax.set_ylabel("negative log-likelihood per patient", fontsize="small")
-        ax.set_title("Loss on each hospital's held-out patients,\nafter its own training", fontsize="small")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.set(ylim=(low - pad, high + pad))
         ax.legend(fontsize="x-small")
+        title = "Loss on each hospital's held-out patients,\nafter its own training"
+        self._label(ax, "negative log-likelihood per patient", title)
+
+    def _label(self, ax: Axes, ylabel: str, title: str) -> None:
+        ax.set(xlabel="round", xlim=(0.5, self.last + 0.5))
+        ax.set_ylabel(ylabel, fontsize="small")
+        ax.set_title(title, fontsize="small")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def round_panel(rounds: Rounds) -> ipywidgets.Widget | Markdown:
-    """A slider over the rounds and the picture of one; a sentence instead where nobody is there to move it."""
-    return Markdown(HEADLESS) if headless() else Panel(rounds).box
+def _template() -> jinja2.Template:
+    text = resources.files("sarcnet.federated.analysis").joinpath("round.html").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
 
 
 class Panel:

@@ -77,7 +77,14 @@ def sizes(table: pd.DataFrame) -> Iterable[tuple[str, tuple[int, ...]]]:
 
 
 def traffic(table: pd.DataFrame) -> pd.DataFrame:
-    """Bytes by round and direction: round, hospital, direction ("to the hospital", "from the hospital"), bytes."""
+    """Bytes by round, hospital and direction.
+
+    Args:
+        table: the ledger, `FederatedRun.messages`.
+
+    Returns:
+        round (0: before training; the last: after it), hospital, direction ("to the hospital", "from the hospital"), bytes.
+    """
     up = table["to"] == SERVER
     frame = pd.DataFrame(
         {
@@ -103,8 +110,18 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
     return messages.merge(summed, on=["hospital", "direction"])
 
 
-def catalogue(table: pd.DataFrame, *, shape: StackShape, repeats: int) -> pd.DataFrame:
-    """What travels, one row a kind of message, direction and name: axes in words, shape, bytes in one message."""
+def list_contents(table: pd.DataFrame, *, shape: StackShape, repeats: int) -> pd.DataFrame:
+    """What travels: a row per kind of message, direction and name.
+
+    Args:
+        table: the ledger, `FederatedRun.messages`.
+        shape: sizes of the network, by which axes are recognised.
+        repeats: of the cross-validation, the first axis of an evaluation.
+
+    Returns:
+        message, direction, record, name, axes (in words; UNKNOWN for one that was not agreed on), shape, dtype, bytes (in one
+        message).
+    """
     up = table["to"] == SERVER
     direction = up.map({True: "from a hospital", False: "to a hospital"})
     rows = table.assign(direction=direction).drop_duplicates(["message", "direction", "record", "name"])

@@ -12,13 +12,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.federated.app.client_app import make_client_app
@@ -29,6 +31,7 @@ from sarcnet.federated.flower_internals import Mod, disable_telemetry
 
 MIB = 2**20
 OBJECT_STORE_MIB = 128  # Ray's shared memory; one message with all members is a few MiB
+START_ATTEMPTS = 4  # of Ray, which gives up on its own start after 30 s
 ENDING_S = 3  # patience with processes that were told to end: they have nothing to save
 
 
@@ -47,6 +50,83 @@ def folder_by_partition(folders: list[str]) -> Mod:
     return give_folder
 
 
+class LocalFederation:
+    """A federated training on this machine: Flower's two apps, and what has to be set up around them.
+
+    ``server_app`` and ``client_app`` are handed to `flwr.simulation.run_simulation`, or to `run_in_process`, within
+    `prepared`; `result` is there afterwards. Finished rounds are kept, and a later training goes on behind the last one.
+
+    Args:
+        plan: what is trained (`FederationConfig`).
+        hospitals: name → its folder (`write_hospital`); only that hospital's client opens it.
+        rounds_folder: where finished rounds and Flower's log are kept.
+        mods: Flower mods around the hospitals' app, for faults that are staged.
+    """
+
+    def __init__(
+        self, plan: FederationConfig, *, hospitals: Mapping[str, Path], rounds_folder: Path, mods: Sequence[Mod] = ()
+    ) -> None:
+        self.server = Server(plan, rounds_folder)
+        folders = [str(Path(hospitals[name]).resolve()) for name in plan.hospitals]
+        self.server_app = self.server.app()
+        self.client_app = make_client_app(mods=[folder_by_partition(folders), *mods])
+
+    @contextmanager
+    def prepared(self, engine: str, *, cpus: int = 2) -> Iterator[dict[str, Any]]:
+        """Flower speaks into a file, reports and fetches nothing, and Ray, where asked for, is started and ended.
+
+        Args:
+            engine: "ray" or "inprocess".
+            cpus: processor cores Ray may use; each hospital takes one.
+
+        Yields:
+            The settings of `flwr.simulation.run_simulation` beside the two apps.
+
+        Raises:
+            FederationError: a hospital fails or does not answer in time; names it and the cause. Or Ray does not start.
+        """
+        if engine not in ("ray", "inprocess"):
+            raise SarcnetError(f"federation_engine is '{engine}': choose ray or inprocess.")
+        nodes = len(self.server.plan.hospitals)
+        resources = {"num_cpus": max(1, cpus // nodes), "num_gpus": 0}
+        start = ray_started(cpus=cpus) if engine == "ray" else nullcontext()
+        with quiet_flower(self.server.folder / "flower.log"), start as ray:
+            if ray:
+                self.server.at_end = ray.remember_processes
+            try:
+                yield {"num_supernodes": nodes, "backend_config": {"client_resources": resources}}
+            except SarcnetError as error:
+                raise FederationError(str(error)) from None  # the reader needs the sentence, not Flower's threads
+            finally:
+                self.server.stop.set()
+        if ray and self.server.result:
+            self.server.result.seconds["ray start"] = ray.start_seconds
+
+    @property
+    def result(self) -> FederatedRun:
+        """The model, the ledger and the rest; raises FederationError where the training did not come to an end."""
+        if self.server.result is None:
+            raise FederationError(f"The simulation ended without a model: see {self.server.folder / 'flower.log'}.")
+        return self.server.result
+
+
+def run_in_process(
+    server_app: ServerApp, client_app: ClientApp, num_supernodes: int, backend_config: Mapping[str, Any] | None = None
+) -> None:
+    """What `flwr.simulation.run_simulation` does, without Ray and its half minute of start: for tests and smoke runs.
+
+    The hospitals take turns in this process; the weights are those of `run_simulation` to the last bit, as a test holds.
+
+    Args:
+        server_app: Flower's ServerApp, run to its end.
+        client_app: Flower's ClientApp, called for each message.
+        num_supernodes: number of hospitals; hospital i has ``partition-id`` i in its configuration.
+        backend_config: settings of Ray, not looked at here.
+    """
+    grid = InProcessGrid(client_app, nodes=num_supernodes)
+    server_app(grid, Context(run_id=grid.run_id, node_id=1, node_config={}, state=RecordDict(), run_config={}))
+
+
 def simulate(
     plan: FederationConfig,
     *,
@@ -56,55 +136,31 @@ def simulate(
     cpus: int = 2,
     mods: Sequence[Mod] = (),
 ) -> FederatedRun:
-    """Train the plan's model over the hospitals' folders.
+    """Train the plan's model over the hospitals' folders: `LocalFederation` from its making to its result.
 
-    hospitals: name → its folder (`sarcnet.federated.hospital_folder.write_hospital`); only that hospital's client opens it.
-    rounds_folder: finished rounds are kept there, and a later call goes on behind the last one.
-    engine: "ray" or "inprocess". cpus: processor cores Ray may use; each hospital takes one. mods: Flower mods around the
-    hospitals' app, for faults that are staged.
-    Raises FederationError naming the hospital and the cause when one fails or does not answer in time.
+    Args:
+        plan: what is trained (`FederationConfig`).
+        hospitals: name → its folder (`write_hospital`); only that hospital's client opens it.
+        rounds_folder: finished rounds are kept there, and a later call goes on behind the last one.
+        engine: "ray", Flower's simulation, or "inprocess".
+        cpus: processor cores Ray may use; each hospital takes one.
+        mods: Flower mods around the hospitals' app, for faults that are staged.
+
+    Returns:
+        The model, the ledger of messages, losses by round and hospital, and the hospitals' own evaluation.
+
+    Raises:
+        FederationError: a hospital fails or does not answer in time; names it and the cause.
     """
-    server = Server(plan, rounds_folder)
-    own_folder = folder_by_partition([str(Path(hospitals[name]).resolve()) for name in plan.hospitals])
-    client_app = make_client_app(mods=[own_folder, *mods])
-    with quiet_flower(rounds_folder / "flower.log"):
-        if engine == "inprocess":
-            _run_here(server, client_app)
-        elif engine == "ray":
-            _run_with_ray(server, client_app, cpus=cpus)
+    federation = LocalFederation(plan, hospitals=hospitals, rounds_folder=rounds_folder, mods=mods)
+    with federation.prepared(engine, cpus=cpus) as settings:
+        if engine == "ray":
+            from flwr.simulation import run_simulation
+
+            run_simulation(federation.server_app, federation.client_app, **settings)
         else:
-            raise SarcnetError(f"federation_engine is '{engine}': choose ray or inprocess.")
-    if server.result is None:
-        raise FederationError(f"The simulation ended without a model: see {rounds_folder / 'flower.log'}.")
-    return server.result
-
-
-def _run_here(server: Server, client_app: ClientApp) -> None:
-    grid = InProcessGrid(client_app, nodes=len(server.plan.hospitals))
-    context = Context(run_id=grid.run_id, node_id=1, node_config={}, state=RecordDict(), run_config={})
-    server.app()(grid, context)
-
-
-def _run_with_ray(server: Server, client_app: ClientApp, *, cpus: int) -> None:
-    """One Ray start for the whole plan, all folds and repeats."""
-    from flwr.simulation import run_simulation
-
-    hospitals = len(server.plan.hospitals)
-    with ray_started(cpus=cpus) as ray:
-        server.at_end = ray.remember_processes
-        try:
-            run_simulation(
-                server_app=server.app(),
-                client_app=client_app,
-                num_supernodes=hospitals,
-                backend_config={"client_resources": {"num_cpus": max(1, cpus // hospitals), "num_gpus": 0}},
-            )
-        except SarcnetError as error:
-            raise FederationError(str(error)) from None  # the reader needs the sentence, not Flower's threads
-        finally:
-            server.stop.set()
-    if server.result is not None:
-        server.result.seconds["ray start"] = ray.start_seconds
+            run_in_process(federation.server_app, federation.client_app, **settings)
+    return federation.result
 
 
 class RunningRay:
@@ -140,8 +196,8 @@ class RunningRay:
 def ray_started(*, cpus: int) -> Iterator[RunningRay]:
     """Ray on this machine only, with its files in a short folder of its own that goes with it.
 
-    On a very busy machine Ray gives up on its own start after 30 s, so it is tried twice. Raises FederationError when
-    it does not start.
+    On a very busy machine Ray gives up on its own start after 30 s, so it is tried again. Raises FederationError when it
+    does not start.
     """
     import ray
 
@@ -149,11 +205,14 @@ def ray_started(*, cpus: int) -> Iterator[RunningRay]:
     running = RunningRay()
     _lighten(folder / "light")
     try:
-        try:
-            _start_ray(folder / "1", cpus=cpus)
-        except Exception:
-            running.end(ray)
-            _start_ray(folder / "2", cpus=cpus)
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                _start_ray(folder / str(attempt), cpus=cpus)
+                break
+            except Exception:
+                running.end(ray)
+                if attempt == START_ATTEMPTS:
+                    raise
     except Exception as error:
         running.end(ray)
         shutil.rmtree(folder, ignore_errors=True)

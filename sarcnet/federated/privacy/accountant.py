@@ -58,6 +58,19 @@ def rdp_epsilon(*, noise_multiplier: float, releases: int, delta: float) -> floa
 
 
 def spent(*, noise_multiplier: float, releases: int, delta: float, unit: str) -> Spent:
-    """What so many releases cost, with the unit named ("patient" or "hospital")."""
+    """What so many releases of a sum with Gaussian noise cost (Mironov, IEEE CSF 2017; Canonne et al., NeurIPS 2020).
+
+    Args:
+        noise_multiplier: z, standard deviation of the noise in units of what one unit can add to the sum.
+        releases: T, how often such a sum is released.
+        delta: δ, below one over the number of units.
+        unit: what is protected, "patient" or "hospital".
+
+    Returns:
+        ε with all that it rests on.
+
+    Raises:
+        SarcnetError: no noise, no release, or a δ that is not between 0 and 1.
+    """
     epsilon = rdp_epsilon(noise_multiplier=noise_multiplier, releases=releases, delta=delta)
     return Spent(epsilon, delta, unit, noise_multiplier, releases)

@@ -56,9 +56,19 @@ def patient_losses(model: TrainedStack, patients: Patients) -> np.ndarray:
     return torch.cat(losses).numpy().astype(np.float64)
 
 
-def trained_on(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame) -> np.ndarray:
-    """(n, E): 1 where the patient trained the member, 0 where it was held out."""
-    return training_weights(folds, patient_ids=patients.patient_ids, centres=patients.centres, members=model.members)
+def attack_membership(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame) -> Membership:
+    """Guess from its loss whether a patient was trained on (Yeom et al., IEEE CSF 2018).
+
+    Args:
+        model: the trained networks, E members.
+        patients: those of all hospitals, trained on and held out.
+        folds: patient_id, repeat, fold: which patient trained which member.
+
+    Returns:
+        How often the guess is right, over all members.
+    """
+    trained = training_weights(folds, patient_ids=patients.patient_ids, centres=patients.centres, members=model.members)
+    return membership(patient_losses(model, patients), trained=trained)
 
 
 def membership(losses: np.ndarray, *, trained: np.ndarray) -> Membership:
@@ -85,9 +95,18 @@ def values_in_gradient(weight_gradient: np.ndarray, bias_gradient: np.ndarray) -
 
 
 def inspect_gradient(model: TrainedStack, patients: Patients, *, row: int, group: int, member: int = 0) -> pd.DataFrame:
-    """What onlookers read off one step's gradient: column, true, from_one, from_group; standardised values.
+    """What onlookers read off the gradient of a single step.
 
-    row: the patient. from_one: the step was taken on this patient alone; from_group: on this and the next ``group`` - 1.
+    Args:
+        model: the trained networks.
+        patients: those of all hospitals.
+        row: the patient.
+        group: number of patients, this and those that follow, of a second step.
+        member: the network.
+
+    Returns:
+        column, true, from_one and from_group, in standardised values: the patient's own, those read off a step taken on
+        this patient alone, and off a step taken on the group.
     """
     rows = (row + np.arange(group)) % len(patients)
     weights = np.ones((len(patients), len(model.members)))

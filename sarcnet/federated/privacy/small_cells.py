@@ -68,11 +68,38 @@ def suppress_small_cells(counts: pd.Series, *, smallest: int = SMALLEST_CELL) ->
     return sent
 
 
+def suppressed_counts(patients: pd.DataFrame, *variables: str, smallest: int = SMALLEST_CELL) -> pd.Series:
+    """What a hospital sends for Table 1: its patients by category, without the small cells.
+
+    Args:
+        patients: the hospital's own patients, a row per patient, with a column for each variable.
+        variables: names of columns with agreed categories in the schema of patients.csv.
+        smallest: least count that may leave; zero may.
+
+    Returns:
+        Patients by (variable, category), as floats; NaN where a count must not leave.
+
+    Raises:
+        SarcnetError: a variable without agreed categories, or a value that is not among them.
+    """
+    counts = category_counts(patients, categories=agreed_categories(*variables))
+    return suppress_small_cells(counts, smallest=smallest)
+
+
 def merge_counts(sent: Mapping[str, pd.Series], *, patients: Mapping[str, int]) -> pd.DataFrame:
     """Counts over hospitals: low and high, equal where nobody hid the cell.
 
-    sent: hospital → suppressed counts; patients: hospital → all its patients. A hidden cell holds at least 1 and at
-    most what the hospital's visible cells of that variable leave.
+    A hidden cell holds at least 1 and at most what the hospital's visible cells of that variable leave.
+
+    Args:
+        sent: hospital → its `suppressed_counts`.
+        patients: hospital → number of all its patients.
+
+    Returns:
+        By (variable, category), low and high: bounds of the number of patients of all hospitals.
+
+    Raises:
+        SarcnetError: no hospital sent counts.
     """
     low = high = None
     for hospital, cells in sent.items():
@@ -87,27 +114,3 @@ def merge_counts(sent: Mapping[str, pd.Series], *, patients: Mapping[str, int]) 
     if low is None or high is None:
         raise SarcnetError("No hospital sent counts: ask at least one.")
     return pd.DataFrame({"low": low.astype(int), "high": high.astype(int)})
-
-
-def histogram(values: pd.Series, *, edges: Sequence[float]) -> np.ndarray:
-    """(len(edges) - 1,) counts of the known values in bins [e_k, e_k+1), the last closed; they add over hospitals.
-
-    Raises SarcnetError when a value lies outside the agreed edges.
-    """
-    known = values.dropna().to_numpy(float)
-    outside = known[(known < edges[0]) | (known > edges[-1])]
-    if len(outside):
-        raise SarcnetError(
-            f"{len(outside)} values of {values.name} lie outside {edges[0]:g} to {edges[-1]:g}: widen the agreed edges."
-        )
-    return np.histogram(known, bins=np.asarray(edges, dtype=float))[0]
-
-
-def quantile(counts: np.ndarray, *, edges: Sequence[float], share: float) -> tuple[float, float]:
-    """Bounds of a quantile from summed histograms: the edges of the bin that holds the smallest value below which at
-    least ``share`` of the patients lie (the inverted distribution function)."""
-    total = np.cumsum(counts)
-    if not total[-1]:
-        return float("nan"), float("nan")
-    place = int(np.searchsorted(total, share * total[-1] - 1e-9))
-    return float(edges[place]), float(edges[place + 1])
