@@ -232,6 +232,10 @@ curves = pd.read_parquet(stage.input("03_model/training_curves.parquet"))
 losses = loss_curves(run.rounds, curves, local_epochs=local_epochs)
 sent_bytes_by_round = traffic(run.messages)
 
+# %% [markdown]
+# A figure of three panels. *Left*, the averaged model after each round, with the models of notebook 03 as lines: pooled is
+# what could be had without borders, a hospital alone what it would have without the other.
+
 # %%
 blue, up_colour, down_colour = "#0072B2", "#D55E00", "#56B4E9"
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
@@ -245,6 +249,10 @@ for name in compared[1:]:  # above the pooled model's line and broken, so that n
     left.axhline(overall[name], color=alone[name], ls="--", lw=1.6, zorder=3, label=words)
 score_name = f"AUC at {protocol.horizon_months:g} months, out of fold"
 left.set(xlabel="round", ylabel=score_name, xlim=(0.5, ended + 0.5), title="Tells patients apart")
+
+# %% [markdown]
+# *Middle*, the losses; pooled training is drawn at the same number of epochs. The federated losses are measured at each
+# hospital after its own epochs, before averaging. *Right*, the messages: every round costs the same, there as well as back.
 
 # %%
 shades = {curve: blue if curve.startswith("federated") else "black" for curve in losses["curve"].unique()}
@@ -271,11 +279,6 @@ stage.figure("F6_federation", fig, data=drawn,
                      f"hospitals, {len(plan.members)} networks in each message.")
 
 # %% [markdown]
-# *Left*, the averaged model after each round, with the models of notebook 03 as lines: pooled is what could be had
-# without borders, a hospital alone what it would have without the other. *Middle*, the losses; pooled training is
-# drawn at the same number of epochs. The federated losses are measured at each hospital after its own epochs, before
-# averaging. *Right*, the messages: every round costs the same, there as well as back.
-#
 # **Round by round.** Down goes the common model, up comes each hospital's change to it, with the number of patients by
 # which it is weighted. Watch the lengths of the changes: they shrink as the hospitals come to agree, or stay long where
 # they pull in different directions.
