@@ -239,6 +239,7 @@ sent_bytes_by_round = traffic(run.messages)
 # %%
 blue, up_colour, down_colour = "#0072B2", "#D55E00", "#56B4E9"
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
+fig.get_layout_engine().set(w_pad=0.12)
 fig.suptitle(f"{len(known)} patients of {len(protocol.centres)} hospitals, {len(plan.members)} networks", fontsize="medium")
 sns.lineplot(scores, x="round", y="score", color=blue, marker="o", markersize=4, markeredgewidth=0, ax=left,
              label="federated, after the round")
@@ -400,7 +401,7 @@ sent.set_index(["message", "name"])[["axes", "shape", "bytes"]]
 
 # %%
 total = run.messages["bytes"].sum() / 2**20
-per_round = sent_bytes_by_round.query("round == 1").groupby("direction")["bytes"].mean() / 2**20
+per_round = sent_bytes_by_round[sent_bytes_by_round["round"] == 1].groupby("direction")["bytes"].mean() / 2**20
 stage.number("traffic_mib", total, unit="MiB")
 display(Markdown(
     f"In all {total:.1f} MiB crossed the wire. In a round a hospital received {per_round['to the hospital']:.2f} MiB "
