@@ -42,8 +42,8 @@ from sarcnet.morphometry.stains import estimated_stains
 from studies.morphometry_validation.segmentation_metrics import centres_um, detection, paired_centres
 from virtual_cohort.cohort import look_of
 from virtual_cohort.patients.centres import CENTRES, Scanner
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.patients.simulate import virtual_patients
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.render import render_slide
 
 TILE_PX = 224

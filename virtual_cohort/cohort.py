@@ -24,9 +24,9 @@ from sarcnet.compendium.seeds import rng
 from virtual_cohort.cohort_folder import TRUTH, artefacts_path, claim, regions_path, slide_path, sweep, truth_path
 from virtual_cohort.patients.centres import virtual_centre
 from virtual_cohort.patients.controls import stain_strength
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.patients.simulate import VirtualPatients
 from virtual_cohort.rendering.artefacts import BLANK, settle, truth_table
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.painting import SVS, TIFF, SlideOrder, paint
 from virtual_cohort.simulated import simulate_cohort
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.progress import headless
-from virtual_cohort.knobs import KNOBS, field, medium_look
 from virtual_cohort.patients.centres import CENTRES
+from virtual_cohort.rendering.knobs import KNOBS, field, medium_look
 
 SIDE_UM = 150.0
 HEADLESS = (
@@ -28,7 +28,7 @@ def knob_panel(values: pd.DataFrame, *, seed: int) -> ipywidgets.Widget | Markdo
     """Sliders and the field they paint; a sentence instead where nobody is there to move them.
 
     Args:
-        values: percentiles of the knobs, as of :func:`virtual_cohort.knobs.knob_values`; the sliders' ends.
+        values: percentiles of the knobs, as of :func:`virtual_cohort.rendering.knobs.knob_values`; the sliders' ends.
         seed: root of the layout, which stays the same whatever is turned.
     """
     return Markdown(HEADLESS) if headless() else Panel(values, seed=seed).box

@@ -26,7 +26,7 @@ from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.seeds import rng
 from studies.benchmarks.peak_memory import peak_mb
 from virtual_cohort.patients.centres import CENTRES
-from virtual_cohort.rendering.nuclei import Look
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.pyramid import write_svs
 from virtual_cohort.rendering.render import render_slide
 

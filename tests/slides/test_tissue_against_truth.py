@@ -17,8 +17,8 @@ from sarcnet.slides.reader.reading import plan
 from sarcnet.slides.reader.units import Level0Px, TilePx, Um
 from sarcnet.slides.tiling import TileRules, tile_slide
 from virtual_cohort.patients.centres import CENTRES
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.layout import GLASS, GRID_UM, MYXOID, NECROSIS, REGIONS, TUMOUR
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.pyramid import write_svs
 from virtual_cohort.rendering.render import render_slide
 

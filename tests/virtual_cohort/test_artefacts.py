@@ -16,8 +16,8 @@ from sarcnet.slides.tiling import TileRules, tile_slide
 from virtual_cohort.cohort import generate
 from virtual_cohort.cohort_folder import artefacts_path, slide_path
 from virtual_cohort.patients.centres import CENTRES, CLB
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.artefacts import BLANK, KINDS, SIZES, draw_artefact, place_of, settle, truth_table
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.pyramid import write_svs
 from virtual_cohort.rendering.render import render_slide
 

@@ -9,7 +9,7 @@ import pytest
 from sarcnet.evaluation.metrics.auc import weighted_auc
 from virtual_cohort.cohort import simulate_cohort, slide_orders
 from virtual_cohort.patients.controls import CONFOUNDED_STRENGTH, FATE, OUTCOME
-from virtual_cohort.rendering.nuclei import Look
+from virtual_cohort.patients.pathology import Look
 
 COUNTS = {"IB": {"training": 12_000, "validation": 4_000}}
 SHOWN = ["cellularity_per_mm2", "nuclear_area_um2", "anisokaryosis_cv", "mitoses_per_10_hpf", "necrosis_fraction"]

@@ -11,6 +11,7 @@ from PIL import Image
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
 from virtual_cohort.patients.centres import IB
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.artefacts import draw_artefact
 from virtual_cohort.rendering.layout import (
     FAT,
@@ -24,7 +25,7 @@ from virtual_cohort.rendering.layout import (
     VESSEL,
     lay_out,
 )
-from virtual_cohort.rendering.nuclei import Look, place_nuclei
+from virtual_cohort.rendering.nuclei import place_nuclei
 from virtual_cohort.rendering.regions import read_regions, region_shares, write_regions
 from virtual_cohort.rendering.render import render_slide
 

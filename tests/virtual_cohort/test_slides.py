@@ -21,9 +21,10 @@ from sarcnet.compendium.seeds import rng
 from virtual_cohort.cohort import generate, is_done, slide_orders
 from virtual_cohort.cohort_folder import slide_path, truth_path
 from virtual_cohort.patients.centres import CENTRES, CLB, IB
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.layout import GRID_UM, TUMOUR, lay_out
 from virtual_cohort.rendering.mitoses import draw_mitosis
-from virtual_cohort.rendering.nuclei import Look, _areas, place_nuclei
+from virtual_cohort.rendering.nuclei import _areas, place_nuclei
 from virtual_cohort.rendering.render import render_slide
 from virtual_cohort.simulated import simulate_cohort
 

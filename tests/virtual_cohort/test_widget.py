@@ -12,7 +12,7 @@ from IPython.display import Markdown
 from PIL import Image
 
 from virtual_cohort import widget as module
-from virtual_cohort.knobs import STEPS, field, hot_spot, medium_look
+from virtual_cohort.rendering.knobs import STEPS, field, hot_spot, medium_look
 
 VALUES = pd.DataFrame(
     {

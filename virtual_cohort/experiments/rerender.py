@@ -27,9 +27,8 @@ from sarcnet.slides.reader.units import TilePx, Um
 from sarcnet.slides.tiling import TileRules, tile_slide
 from virtual_cohort.cohort import look_of
 from virtual_cohort.patients.centres import virtual_centre
-from virtual_cohort.patients.pathology import HISTOTYPE_MALIGNANCY, LOADINGS, pathology
+from virtual_cohort.patients.pathology import HISTOTYPE_MALIGNANCY, LOADINGS, Look, pathology
 from virtual_cohort.patients.random_numbers import RandomNumbers
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.pyramid import write_svs
 from virtual_cohort.rendering.render import render_slide
 

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.settings import Control
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.patients.simulate import HORIZON_YEARS, VirtualPatients
-from virtual_cohort.rendering.nuclei import Look
 
 CONFOUNDED_STRENGTH = 1.3  # of the stain of confounded slides, relative; beyond the spread of batches (about 0.1)
 OUTCOME = ("mfs_months", "mfs_event")

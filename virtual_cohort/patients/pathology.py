@@ -13,6 +13,8 @@ well-differentiated leiomyosarcoma) to 0.95 (bizarre giant nuclei, which define 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit
@@ -28,6 +30,19 @@ LOADINGS = {
     "mitoses": 0.65,
     "necrosis": 0.60,
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """The patient's pathology as far as it can be seen on a slide, in the units of :func:`pathology`."""
+
+    histotype: int  # index into the schema's histotypes
+    cellularity_per_mm2: float
+    nuclear_area_um2: float
+    anisokaryosis_cv: float
+    hyperchromasia: float
+    mitoses_per_10_hpf: float
+    necrosis_fraction: float
 
 
 def pathology(draws: RandomNumbers, *, histotype: np.ndarray) -> pd.DataFrame:

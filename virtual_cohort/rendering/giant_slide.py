@@ -20,10 +20,10 @@ from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.seeds import rng
 from virtual_cohort.patients.centres import CENTRES, Scanner
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.adipose import FAT_CELL_UM, against_walls, draw_web, walls
 from virtual_cohort.rendering.layout import FAT, GRID_UM, Layout
 from virtual_cohort.rendering.light import Ground, Strokes, light_through
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.plane import JITTER_CELLS, PIECE, Plane, Window
 from virtual_cohort.rendering.pyramid import TILE_PX
 from virtual_cohort.rendering.render import SPINDLE, Slide

@@ -6,11 +6,10 @@ that is thinned to the wanted density, because nuclei keep a distance to each ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.layout import (
     FAT,
     GLASS,
@@ -33,19 +32,6 @@ HPF10_MM2 = 1.734  # ten fields of 0.1734 mm², as the FNCLCC count is defined
 VIGOUR_OF_DIVIDING = 1.20  # mean over the tumour of what makes the count of a place, see `mitotic_share`
 GIANTS, GIANT_SIZE, GIANT_CV = 0.07, 4.2, 0.35  # how many giants, their area against the mean, its own variation
 CALM_CV = 0.32  # up to this coefficient of variation there are no giants
-
-
-@dataclass(frozen=True)
-class Look:
-    """The patient's pathology as far as it can be seen: units of `virtual_cohort.patients.pathology`."""
-
-    histotype: int
-    cellularity_per_mm2: float
-    nuclear_area_um2: float
-    anisokaryosis_cv: float
-    hyperchromasia: float
-    mitoses_per_10_hpf: float
-    necrosis_fraction: float
 
 
 def place_nuclei(generator: np.random.Generator, *, layout: Layout, look: Look) -> pd.DataFrame:

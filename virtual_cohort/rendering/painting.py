@@ -14,8 +14,8 @@ import pyvips
 from sarcnet.compendium.cache_keys import code_key, unit_key
 from sarcnet.compendium.files import atomic_path
 from virtual_cohort.patients.centres import Scanner
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.artefacts import Artefact
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.pyramid import write_svs, write_tiff
 from virtual_cohort.rendering.regions import write_regions
 from virtual_cohort.rendering.render import render_slide

@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import norm
 
 from sarcnet.compendium.seeds import rng
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.layout import (
     BANDED,
     BEND,
@@ -38,7 +39,7 @@ from virtual_cohort.rendering.layout import (
     WAVES,
     Layout,
 )
-from virtual_cohort.rendering.nuclei import Look, densities, dressed, local_density
+from virtual_cohort.rendering.nuclei import densities, dressed, local_density
 
 KNOTS = 32  # of the lattice that come from one generator, each way
 SLOW = 350.0  # cells over which whole areas of a large slide differ

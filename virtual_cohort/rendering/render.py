@@ -9,11 +9,12 @@ import pandas as pd
 
 from sarcnet.compendium.seeds import rng
 from virtual_cohort.patients.centres import Scanner
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.adipose import against_walls, draw_web, fat_web
 from virtual_cohort.rendering.artefacts import BLANK, Artefact, torn, without_torn
 from virtual_cohort.rendering.layout import GLASS, GRID_UM, MYXOID, REGIONS, TUMOUR, Layout, lay_out
 from virtual_cohort.rendering.light import Strokes, draw_ground, light_through
-from virtual_cohort.rendering.nuclei import Look, place_nuclei
+from virtual_cohort.rendering.nuclei import place_nuclei
 from virtual_cohort.rendering.stain import optics
 from virtual_cohort.rendering.strokes import cell_bodies, draw_bodies, draw_nuclei, nuclear_shapes
 from virtual_cohort.rendering.vessels import endothelium, paint_vessels, plan_vessels

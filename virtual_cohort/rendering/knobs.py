@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from sarcnet.compendium.seeds import rng
 from virtual_cohort.patients.centres import virtual_centre
+from virtual_cohort.patients.pathology import Look
 from virtual_cohort.rendering.artefacts import KINDS, draw_artefact
-from virtual_cohort.rendering.nuclei import Look
 from virtual_cohort.rendering.render import Slide, render_slide
 
 KNOBS = {
