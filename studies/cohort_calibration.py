@@ -32,7 +32,7 @@ from studies.real_patients import NO_SIZE, RECORD, concordances, course, real_re
 from virtual_cohort.experiments.headroom import ORACLE, oracle_risks
 from virtual_cohort.patients import calibration, outcome
 from virtual_cohort.patients.calibration import TARGETS, mass_patients
-from virtual_cohort.patients.information import information
+from virtual_cohort.patients.information import best_auc_by_source
 from virtual_cohort.simulated import simulate_cohort
 
 SIZES = {"CLB": {"training": 221}, "IB": {"training": 390}}
@@ -230,7 +230,7 @@ def main() -> int:
     if given.tcga:
         write_json(RECORD, to_jsonable(real_record(given.tcga, horizon_months=HORIZON_MONTHS, seed=given.seed)))
     found = report(given.seed, studies=given.studies)
-    best = information(mass_patients(n=given.patients, seed=given.seed), seed=given.seed)
+    best = best_auc_by_source(mass_patients(n=given.patients, seed=given.seed), seed=given.seed)
     print(f"{given.studies} simulated studies of 611 patients\n{found.to_string(na_rep='', float_format='%.3f')}\n")
     print(f"Best possible, {given.patients} patients\n{best.to_string(float_format='%.4f')}\n")
     if given.json:

@@ -30,6 +30,9 @@ def knob_panel(values: pd.DataFrame, *, seed: int) -> ipywidgets.Widget | Markdo
     Args:
         values: percentiles of the knobs, as of :func:`virtual_cohort.rendering.knobs.knob_values`; the sliders' ends.
         seed: root of the layout, which stays the same whatever is turned.
+
+    Returns:
+        The widget, or the sentence.
     """
     return Markdown(HEADLESS) if headless() else Panel(values, seed=seed).box
 

@@ -61,24 +61,25 @@ cohort_control: str = "none"  # no_signal, shuffled, confounded: a cohort in whi
 jobs: int = 2  # processes, one slide each
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown, display
+from lifelines import KaplanMeierFitter
+from lifelines.plotting import add_at_risk_counts
 
-from sarcnet.cohort import figures, followup, table1
-from sarcnet.cohort.endpoint import endpoint_named
-from sarcnet.cohort.outcome import with_outcome
-from sarcnet.cohort.read import read_cohort
-from sarcnet.compendium import Stage, resolve
-from virtual_cohort.patients import calibration
-from virtual_cohort import knobs, widget, notebook_text
-from virtual_cohort.patients.information import information
-from sarcnet.cohort.settings import CohortSettings
+from sarcnet.cohort import CohortSettings, describe_outcomes, draw_slides, read_cohort, table_one
+from sarcnet.compendium import Stage, hospital_colours, resolve
 
 # %%
 stage = Stage.open("00_cohort", CohortSettings, vars())
 stage.set_data_kind(cohort_kind)
 simulated = cohort_kind == "simulated"
-endpoint = endpoint_named(outcome)
-display(Markdown(endpoint.note))
+if simulated:  # the simulation is not even loaded for a hospital's own patients
+    from virtual_cohort import generate_cohort, knob_panel, register_truth, spoilt_slides
+    from virtual_cohort.patients import best_auc_by_source, calibration_report, calibration_table, mass_patients
+    from virtual_cohort.rendering import draw_artefacts, draw_cells, draw_knobs, knob_values
 
 # %% [markdown]
 # ## 1 · A folder for each hospital
@@ -89,8 +90,14 @@ display(Markdown(endpoint.note))
 
 # %%
 folder = resolve(cohort_dir)
-made = notebook_text.make(folder, settings=stage.settings) if simulated else notebook_text.note_sources(stage, folder=folder)
-display(Markdown(notebook_text.how_it_came(cohort_kind, made=made)))
+if simulated:
+    slides_made = generate_cohort(folder, settings=stage.settings)
+    came = f"The simulated cohort is on disk, with {slides_made} slides."
+else:
+    for name in ("*/patients.csv", "*/slides.csv", "cohort.json"):  # the stage runs again when a hospital changes them
+        _ = [stage.source(file) for file in sorted(folder.glob(name))]
+    came = f"This cohort is **{cohort_kind}**: it is read and checked, nothing in its folder is changed."
+display(Markdown(came))
 
 # %% [markdown]
 # Either way the cohort now comes in through the same door. Every cell of both tables is checked against the schema
@@ -100,14 +107,33 @@ display(Markdown(notebook_text.how_it_came(cohort_kind, made=made)))
 # else, they are coded for the outcome that was chosen.
 
 # %%
-cohort = read_cohort(folder, kind=cohort_kind).coded_for(endpoint)
+cohort = read_cohort(folder, kind=cohort_kind, outcome=outcome)
+endpoint = cohort.endpoint
 stage.write_json("outcome.json", endpoint.to_dict())
 stage.write_table("training.parquet", cohort.training)
 stage.write_table("validation.parquet", cohort.validation, readers=("05_evaluation",))
 stage.write_table("slides.parquet", cohort.slides)
-files = notebook_text.register_slides(stage, cohort=cohort)
-known = with_outcome(cohort.training)
-display(Markdown(notebook_text.counts(cohort)))
+for slide in cohort.slides.itertuples():
+    stage.output(f"slides/{slide.centre}/{slide.slide_id}", path=cohort.files[slide.slide_id])
+display(Markdown(endpoint.note))
+
+# %% [markdown]
+# Nothing is hidden behind that door: these are the hospitals' files, and pandas reads the same patients from them. (Columns
+# of outcomes are left out of the picture.)
+
+# %%
+tables = [pd.read_csv(file, dtype={"patient_id": str}) for file in sorted(folder.glob("*/patients.csv"))]
+raw = pd.concat(tables, ignore_index=True)
+assert raw["patient_id"].str.strip().tolist() == cohort.patients["patient_id"].tolist()
+display(raw.drop(columns=["mfs_months", "mfs_event"]).head(3))
+patients = cohort.patients.groupby(["centre", "series"]).size().unstack(fill_value=0)
+patients.assign(slides=cohort.slides.groupby("centre").size()).fillna({"slides": 0}).astype(int)
+
+# %%
+outcomes = describe_outcomes(cohort.training, endpoint=endpoint)
+known, without = outcomes.known, len(cohort.training) - len(outcomes.known)
+total = f"**{len(cohort.patients)} patients** (training + validation) and **{len(cohort.slides)} slides**."
+display(Markdown(total + (f" Outcome not known, hence no part in training: {without}." if without else "")))
 
 # %% [markdown]
 # The study asks for metastases within five years. Before anything is computed: is that known of these patients? A hospital
@@ -115,7 +141,7 @@ display(Markdown(notebook_text.counts(cohort)))
 # nobody of it a control. (Notebook 03 may be given another `horizon_months`, and then says this again.)
 
 # %%
-display(Markdown(followup.to_the_horizon(known, endpoint=endpoint)))
+display(Markdown(outcomes.to_the_horizon))
 
 # %% [markdown]
 # The validation series was set aside the moment it was read: its file may be opened by notebook 05 only, and nothing
@@ -130,13 +156,26 @@ display(Markdown(followup.to_the_horizon(known, endpoint=endpoint)))
 # model of notebook 03 will have to live with it.
 
 # %%
-table = table1.table_one(cohort.without_outcomes)
+table = table_one(cohort.without_outcomes)
 table.style.set_properties(**{"text-align": "right", "white-space": "pre"})
 
 # %%
-for centre, share in table1.missing_share(cohort.patients).max(axis=1).items():
+missing = cohort.patients.groupby("centre")[table.attrs["variables"]]
+for centre, share in missing.agg(lambda values: 100 * values.isna().mean()).max(axis=1).items():
     stage.number(f"missing_max_{centre}", share, unit="% missing, worst variable")
-display(Markdown(notebook_text.case_mix(cohort)))
+colours = hospital_colours(cohort.patients["centre"])
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
+training = cohort.training.astype({"size_mm": float, "age_years": float})
+sns.histplot(training, x="age_years", hue="centre", palette=colours, element="step", stat="density", ax=axes[0])
+sns.boxplot(training, x="fnclcc_grade", y="size_mm", hue="centre", palette=colours, ax=axes[1])
+axes[0].set(xlabel="age, years", ylabel="density of patients")
+axes[1].set(xlabel="FNCLCC grade", ylabel="tumour size, mm")
+shown = training[["centre", "age_years", "fnclcc_grade", "size_mm"]]
+stage.figure("F1_patients", fig, data=shown, caption="Age, and size by FNCLCC grade, of the training patients by hospital.")
+
+# %% [markdown]
+# Hospitals differ in whom they treat: compare the boxes of one grade, and the two humps of age. A model that learnt the
+# hospital instead of the tumour would use just that.
 
 # %% [markdown]
 # The targets of the simulated patients come from published series (TCGA limb and trunk, SEER, French series); how the
@@ -154,10 +193,9 @@ display(Markdown(notebook_text.case_mix(cohort)))
 # would be too short, because it counts a quick metastasis as short follow-up.
 
 # %%
-seen = followup.follow_up(known, endpoint=endpoint) if len(known) else None
 words = {"median_years": "median follow-up, years", "low": "95 % from", "high": "95 % to"}
-skipped = "No outcome is known here: this section is skipped."
-display(seen.rename(columns=words).round(2) if seen is not None else Markdown(skipped))
+skipped = Markdown("No outcome is known here: this section is skipped.")
+display(outcomes.follow_up.rename(columns=words).round(2) if len(known) else skipped)
 
 # %% [markdown]
 # A patient may also die of something else first. Then a metastasis can no longer be seen. With `outcome: metastasis`
@@ -166,18 +204,40 @@ display(seen.rename(columns=words).round(2) if seen is not None else Markdown(sk
 # an event, nothing competes, and both give metastasis-free survival. For the training series only:
 
 # %%
-if len(known):
-    curves = followup.event_free(known)
-    fig = figures.draw_outcome(known, title=f"Training series, n = {len(known)} patients", endpoint=endpoint)
-    incidence = followup.cumulative_incidence(known, endpoint=endpoint)
-    data = {"free": curves, "incidence": incidence, "at_risk": followup.at_risk(known)}
-    stage.figure("F1_cohort", fig, data=data, caption=notebook_text.caption_outcome(known, endpoint=endpoint))
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.6), width_ratios=(1.25, 1))
+curves, fits = {}, []
+for centre, group in known.groupby("centre"):
+    fit = KaplanMeierFitter(label=centre).fit(group["mfs_months"] / 12, group["mfs_event"] == 1)
+    fit.plot_survival_function(ax=left, color=hospital_colours(known["centre"])[centre])
+    curves[centre], fits = outcomes.event_free.query("centre == @centre"), [*fits, fit]
+    assert np.allclose(fit.predict(curves[centre]["years"]), curves[centre]["free"])  # what the study keeps is this curve
+left.set(xlabel="years since diagnosis", ylabel=f"{endpoint.free} (share)", ylim=(0, 1.02), xlim=(0, 8))
+left.set_title(endpoint.survival.capitalize())
+add_at_risk_counts(*fits, ax=left, xticks=range(9), rows_to_show=["At risk"]) if fits else None
+
+# %% [markdown]
+# On the right, what really happens. lifelines has Aalen and Johansen's estimate too, but it breaks ties by chance and knows
+# one group only; ours weights the hospitals by their numbers of patients.
 
 # %%
-for centre, (free, low, high) in followup.free_at(curves, years=5.0).items() if len(known) else ():
+incidence = outcomes.cumulative_incidence
+for (event, curve), style in zip(incidence.groupby("event", sort=False), ("-", "--"), strict=False):
+    right.step(curve["years"], curve["incidence"], where="post", color="black", linestyle=style, label=event)
+    right.fill_between(curve["years"], curve["low"], curve["high"], step="post", color="0.5", alpha=0.15, linewidth=0)
+right.set(xlabel="years since diagnosis", ylabel="cumulative incidence (share)", ylim=(0, 1.02), xlim=(0, 8))
+right.set_title(f"{'Competing events' if endpoint.competing else endpoint.event.capitalize()}, all hospitals")
+right.legend(loc="upper left")
+fig.suptitle(f"Training series, n = {len(known)} patients", fontsize="medium")
+fig.tight_layout()
+if len(known):
+    data = {"free": outcomes.event_free, "incidence": incidence, "at_risk": outcomes.at_risk}
+    stage.figure("F1_cohort", fig, data=data, caption=outcomes.caption)
+
+# %%
+for centre, (free, low, high) in outcomes.free_at(5.0).items():
     n = int((known["centre"] == centre).sum())
     stage.number(f"free_5y_{centre}", free, low=low, high=high, n=n, unit=f"share, {endpoint.survival}")
-display(Markdown(notebook_text.outcome(known, endpoint=endpoint)))
+display(Markdown(outcomes.text))
 
 # %% [markdown]
 # Look at the shape: do the curves fall steeply at first and flatten then? In the TCGA series half of the metastases came
@@ -192,10 +252,12 @@ display(Markdown(notebook_text.outcome(known, endpoint=endpoint)))
 # not mistake the laboratory for the disease.
 
 # %%
-chosen = figures.pick_slides(cohort.slides, cohort.patients, per_centre=5, spoilt=notebook_text.spoilt_slides(folder))
-fig = figures.draw_slides(chosen, files=files)
+spoilt = spoilt_slides(folder) if simulated else pd.DataFrame({"slide_id": []})
+chosen = cohort.example_slides(per_centre=5, last=spoilt["slide_id"].tolist())
+fig = draw_slides(chosen, files=cohort.files)
 shown = chosen[["slide_id", "centre", "stain", "histotype", "fnclcc_grade"]]
-stage.figure("F2_slides", fig, data=shown, caption=notebook_text.caption_slides(chosen))
+caption = f"{len(chosen)} slides of training patients; whole slide above, 160 µm from its middle below, bar 50 µm."
+stage.figure("F2_slides", fig, data=shown, caption=caption)
 
 # %% [markdown]
 # Above each pair the whole slide, below it 160 µm from its middle; spoilt slides have their turn in section 6. In a
@@ -213,10 +275,15 @@ stage.figure("F2_slides", fig, data=shown, caption=notebook_text.caption_slides(
 
 # %%
 if simulated:
-    truth = notebook_text.register_truth(stage, cohort=cohort, folder=folder, endpoint=endpoint)
-    values = knobs.knob_values(truth)
-    fig = knobs.draw_knobs(values, centre="IB", seed=seed)
-    stage.figure("F2_knobs", fig, data=values, caption=notebook_text.CAPTION_KNOBS)
+    truth = register_truth(stage, cohort=cohort, folder=folder)
+    values = knob_values(truth)
+    fig = draw_knobs(values, centre="IB", seed=seed)
+    caption = (
+        "One pathology feature at a time at its 5th, 50th and 95th percentile among the virtual patients, all others in "
+        "the middle (no necrosis); undifferentiated pleomorphic sarcoma, H&E, 200 µm wide. Mitoses are pointed at, in the "
+        "field of the slide that has most of them."
+    )
+    stage.figure("F2_knobs", fig, data=values, caption=caption)
 else:
     display(Markdown("Skipped: nobody can turn the knobs of real tissue, and its truth is not known."))
 
@@ -228,14 +295,18 @@ else:
 
 # %%
 if simulated:
-    fig = knobs.draw_cells(values, centre="IB", seed=seed)
-    stage.figure("F2_cells", fig, data=values.loc[["high"]], caption=notebook_text.CAPTION_CELLS)
+    fig = draw_cells(values, centre="IB", seed=seed)
+    caption = (
+        "Mitotic figures and giant nuclei of one tumour with both at their 95th percentile among the virtual patients; "
+        "undifferentiated pleomorphic sarcoma, H&E."
+    )
+    stage.figure("F2_cells", fig, data=values.loc[["high"]], caption=caption)
 
 # %% [markdown]
 # Turn them yourself: start in the middle, move one slider, and ask what a pathologist would write.
 
 # %%
-widget.knob_panel(values, seed=seed) if simulated else None
+knob_panel(values, seed=seed) if simulated else None
 
 # %% [markdown]
 # Cellularity strikes the eye at once; anisokaryosis asks you to compare nuclei with each other. Expect the same of the
@@ -249,9 +320,14 @@ widget.knob_panel(values, seed=seed) if simulated else None
 
 # %%
 if simulated:
-    fig, drawn = knobs.draw_artefacts(values, centre="CLB", seed=seed)
-    stage.figure("F2_artefacts", fig, data=drawn, caption=notebook_text.CAPTION_ARTEFACTS)
-    display(Markdown(notebook_text.spoilt(folder, slides=len(cohort.slides))))
+    fig, drawn = draw_artefacts(values, centre="CLB", seed=seed)
+    caption = (
+        "What spoils a slide, in one and the same tissue with every pathology feature in the middle; undifferentiated "
+        "pleomorphic sarcoma, HES, 380 µm wide."
+    )
+    stage.figure("F2_artefacts", fig, data=drawn, caption=caption)
+    kinds = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in spoilt["kind"].value_counts().items())
+    display(Markdown(f"{len(spoilt)} of {len(cohort.slides)} slides are spoilt" + (f": {kinds}." if kinds else ".")))
 else:
     display(Markdown("Skipped: look at your own slides in notebook 01, which finds some of these."))
 
@@ -272,10 +348,10 @@ else:
 
 # %%
 if simulated:
-    report = calibration.calibration_report(20_000, seed, endpoint=endpoint)
+    report = calibration_report(20_000, seed, endpoint=endpoint)
     for name in ("auc_fnclcc_grade", "auc_sarculator_variables", "auc_oracle"):
         stage.number(f"calibration_{name}", report[name], n=report["patients"], unit="AUC")
-    display(calibration.as_table(report).style.format(precision=3, na_rep="–"))
+    display(calibration_table(report).style.format(precision=3, na_rep="–"))
 else:
     display(Markdown("Skipped: this cohort is not simulated, there is nothing to calibrate."))
 
@@ -287,7 +363,7 @@ else:
 
 # %%
 if simulated:
-    best = information(calibration.mass_patients(n=20_000, seed=seed), seed=seed, endpoint=endpoint)
+    best = best_auc_by_source(mass_patients(n=20_000, seed=seed), seed=seed, endpoint=endpoint)
     display(best.style.format({"AUC at 5 years": "{:.3f}", "error": "{:.3f}", "n": "{:,.0f}"}))
 
 # %% [markdown]
@@ -300,7 +376,14 @@ if simulated:
 # ## What we found
 
 # %%
-display(Markdown(notebook_text.summary(cohort, report=report if simulated else None, endpoint=endpoint)))
+lines = [f"The tables of {len(cohort.patients)} patients at {len(tables)} hospitals passed every check.", outcomes.text]
+if simulated:
+    grade, clinical, oracle = (report[f"auc_{k}"] for k in ("fnclcc_grade", "sarculator_variables", "oracle"))
+    lines.append(
+        f"By simulation (n = {report['patients']:,}), the grade reaches an AUC of {grade:.3f} at 5 years, a Cox "
+        f"model on size, grade and histotype {clinical:.3f}, the oracle {oracle:.3f}."
+    )
+display(Markdown("\n".join(f"- {line}" for line in lines)))
 
 # %% [markdown]
 # ## Limits

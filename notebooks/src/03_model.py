@@ -51,9 +51,7 @@ weight_decay: list[float] = [2.0]  # pull of the weights towards 0, per step tim
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.cohort.endpoint import read_endpoint
-from sarcnet.cohort.followup import to_the_horizon
-from sarcnet.cohort.outcome import Followup
+from sarcnet.cohort import Followup, describe_outcomes, read_endpoint
 from sarcnet.compendium import Stage
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc_of, effective_number, weights
@@ -105,7 +103,7 @@ without_outcome, without_slide = len(training) - len(known), int((bags.sizes == 
 display(Markdown(
     f"{len(known)} patients take part; {without_outcome} of the training series have no outcome and are left out; "
     f"{without_slide} have no readable slide. A tile is {bags.feature_dim} numbers from the encoder `{bags.encoder}`."
-), Markdown(to_the_horizon(known, horizon_months=horizon_months, endpoint=endpoint)))
+), Markdown(describe_outcomes(known, endpoint=endpoint, horizon_months=horizon_months).to_the_horizon))
 
 # %% [markdown]
 # ## 2 · Time in intervals

@@ -44,8 +44,7 @@ jobs: int = 2  # processor cores the simulation may use
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.cohort.endpoint import endpoint_named
-from sarcnet.cohort.outcome import Followup
+from sarcnet.cohort import Followup, endpoint_named
 from sarcnet.compendium import Stage, hospital_colours
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.failure_log import FailureLog

@@ -49,7 +49,7 @@ from hashlib import sha256
 import pandas as pd
 from IPython.display import Markdown, display
 
-from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage
 from sarcnet.evaluation import clinical_value, comparators, figures, figures_risk
 from virtual_cohort.experiments import negative_controls, oracle_ablation

@@ -51,7 +51,7 @@ jobs: int = 2  # processes that paint and measure
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage
 from virtual_cohort.experiments import ground_truth
 from sarcnet.interpret import figures

@@ -141,7 +141,13 @@ METASTASIS = ENDPOINTS["metastasis"]
 
 
 def endpoint_named(name: str) -> Endpoint:
-    """The outcome of this name.
+    """The outcome of this name, with the words for it.
+
+    Args:
+        name: "metastasis" or "mfs", the parameter `outcome`.
+
+    Returns:
+        The endpoint.
 
     Raises:
         SarcnetError: there is none.
@@ -156,6 +162,9 @@ def read_endpoint(path: Path) -> Endpoint:
 
     Args:
         path: outcome.json beside them.
+
+    Returns:
+        The endpoint.
 
     Raises:
         SarcnetError: the file is missing, is no JSON or names no outcome.

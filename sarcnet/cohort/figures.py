@@ -1,63 +1,15 @@
-"""Figures of notebook 00 that any cohort has: outcome curves and a wall of slides."""
+"""A wall of slides: each as a whole, and a piece of its middle."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import openslide
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from sarcnet.cohort.endpoint import Endpoint
-from sarcnet.cohort.followup import YEARS_SHOWN, at_risk, cumulative_incidence, event_free
-from sarcnet.compendium.figures import hospital_colours
-
-
-def draw_outcome(patients: pd.DataFrame, *, title: str, endpoint: Endpoint) -> Figure:
-    """Left: freedom from the event by hospital, with 95 % bands and numbers at risk. Right: its cumulative incidence, and
-    that of the competing event where there is one.
-
-    patients: those with a known outcome.
-    """
-    curves, risk = event_free(patients), at_risk(patients)
-    incidence = cumulative_incidence(patients, endpoint=endpoint)
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), width_ratios=(1.25, 1), layout="constrained")
-    for name, colour in hospital_colours(risk.index).items():
-        curve = curves[curves["centre"] == name]
-        left.step(curve["years"], curve["free"], where="post", color=colour, label=name)
-        left.fill_between(
-            curve["years"], curve["low"], curve["high"], step="post", color=colour, alpha=0.15, linewidth=0
-        )
-    left.set(xlabel="years since diagnosis", ylabel=f"{endpoint.free} (share)", ylim=(0, 1.02), xlim=(0, 8))
-    left.set_title(endpoint.survival.capitalize())
-    left.legend(loc="lower left")
-    _numbers_at_risk(left, risk)
-    for event, style in zip(endpoint.codes.values(), ("-", "--"), strict=False):
-        curve = incidence[incidence["event"] == event]
-        right.step(curve["years"], curve["incidence"], where="post", color="black", linestyle=style, label=event)
-        right.fill_between(
-            curve["years"], curve["low"], curve["high"], step="post", color="0.5", alpha=0.15, linewidth=0
-        )
-    right.set(xlabel="years since diagnosis", ylabel="cumulative incidence (share)", ylim=(0, 1.02), xlim=(0, 8))
-    right.set_title(f"{'Competing events' if endpoint.competing else endpoint.event.capitalize()}, all hospitals")
-    right.legend(loc="upper left")
-    fig.suptitle(title, fontsize="medium")
-    return fig
-
-
-def _numbers_at_risk(ax: Axes, risk: pd.DataFrame) -> None:
-    """Under the axis, one line a hospital."""
-    ax.set_xticks(list(YEARS_SHOWN))
-    lines = [("at risk", ["" for _ in YEARS_SHOWN]), *((str(n), [str(v) for v in row]) for n, row in risk.iterrows())]
-    for line, (name, numbers) in enumerate(lines):
-        y = -0.22 - 0.065 * line
-        ax.text(-0.045, y, name, transform=ax.transAxes, ha="right", va="top", fontsize="small")
-        for year, number in zip(YEARS_SHOWN, numbers, strict=True):
-            ax.text(year, y, number, transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize="small")
 
 
 def overview(file: Path, *, width_px: int = 480) -> np.ndarray:
@@ -78,27 +30,18 @@ def detail(file: Path, *, side_um: float, out_px: int = 320, mpp_override: float
         return np.asarray(slide.read_region(corner, 0, (side, side)).convert("RGB").resize((out_px, out_px)))
 
 
-def pick_slides(
-    slides: pd.DataFrame, patients: pd.DataFrame, *, per_centre: int, spoilt: Collection[str] = ()
-) -> pd.DataFrame:
-    """Up to `per_centre` slides of training patients from each hospital, different histotypes first, and of each
-    histotype those that are not `spoilt` (slide_ids) before those that are."""
-    table = slides.merge(patients[["patient_id", "series", "histotype", "fnclcc_grade"]], on="patient_id")
-    table = table[table["series"] == "training"]
-    table = table.assign(spoilt=table["slide_id"].isin(spoilt)).sort_values(["spoilt", "slide_id"])
-    table["turn"] = table.groupby(["centre", "histotype"], dropna=False).cumcount()
-    return (
-        table.sort_values(["centre", "turn", "slide_id"])
-        .groupby("centre")
-        .head(per_centre)
-        .drop(columns="spoilt")
-        .reset_index(drop=True)
-    )
+def draw_slides(chosen: pd.DataFrame, *, files: Mapping[str, Path], side_um: float = 160.0) -> Figure:
+    """Two rows per hospital: whole slides above, the middle of each below, titled with histotype and grade.
 
+    A slide that cannot be read leaves its place empty but for a word; notebook 01 says what is wrong with it.
 
-def draw_slides(chosen: pd.DataFrame, *, files: dict[str, Path], side_um: float = 160.0) -> Figure:
-    """Two rows a hospital: whole slides above, the middle `side_um` of each below. Titles: histotype and grade. A slide
-    that cannot be read leaves its place empty but for a word; notebook 01 says what is wrong with it.
+    Args:
+        chosen: slides with slide_id, centre, stain, mpp_override, histotype and fnclcc_grade.
+        files: slide_id -> slide file.
+        side_um: side of the piece from the middle, µm.
+
+    Returns:
+        The figure; the bar is 50 µm long.
     """
     centres = list(dict.fromkeys(chosen["centre"]))
     columns = int(chosen.groupby("centre").size().max())

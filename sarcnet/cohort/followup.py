@@ -2,15 +2,117 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from lifelines import KaplanMeierFitter
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.cohort.incidence import curve, standardised_curve
-from sarcnet.cohort.outcome import CENSORED, HORIZON_MONTHS, Followup, known_at, not_followed
+from sarcnet.cohort.outcome import (
+    CENSORED,
+    DEATH,
+    HORIZON_MONTHS,
+    METASTASIS,
+    Followup,
+    known_at,
+    not_followed,
+    with_outcome,
+)
 
 YEARS_SHOWN = (0, 1, 2, 3, 4, 5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Follow-up and outcomes of patients whose outcome is known, and the words for them.
+
+    Attributes:
+        known: (n rows) patients with mfs_months, mfs_event and centre.
+        endpoint: the event.
+        horizon_months: month at which the study asks for the event.
+    """
+
+    known: pd.DataFrame
+    endpoint: Endpoint
+    horizon_months: float
+
+    @property
+    def follow_up(self) -> pd.DataFrame:
+        """See :func:`follow_up`."""
+        return follow_up(self.known, endpoint=self.endpoint)
+
+    @property
+    def event_free(self) -> pd.DataFrame:
+        """See :func:`event_free`."""
+        return event_free(self.known)
+
+    @property
+    def cumulative_incidence(self) -> pd.DataFrame:
+        """See :func:`cumulative_incidence`."""
+        return cumulative_incidence(self.known, endpoint=self.endpoint)
+
+    @property
+    def at_risk(self) -> pd.DataFrame:
+        """See :func:`at_risk`."""
+        return at_risk(self.known)
+
+    def free_at(self, years: float) -> dict[str, tuple[float, float, float]]:
+        """See :func:`free_at`; no centre where no outcome is known."""
+        return free_at(self.event_free, years=years) if len(self.known) else {}
+
+    @property
+    def to_the_horizon(self) -> str:
+        """See :func:`to_the_horizon`."""
+        return to_the_horizon(self.known, endpoint=self.endpoint, horizon_months=self.horizon_months)
+
+    @property
+    def caption(self) -> str:
+        """Caption of the figure of both curves."""
+        return (
+            f"Training series, n = {len(self.known)}. Left: Kaplan–Meier estimate of {self.endpoint.survival}, by "
+            "hospital, 95 % bands. Right: Aalen–Johansen cumulative incidence of "
+            f"{' and of '.join(self.endpoint.codes.values())}, the hospitals weighted by their numbers of patients, as "
+            "far as all of them were followed."
+        )
+
+    @property
+    def text(self) -> str:
+        """Events, follow-up and freedom from the event at 5 years, in sentences."""
+        if not len(self.known):
+            return "Nothing can be said about outcomes: none is known."
+        events, deaths = (int((self.known["mfs_event"] == code).sum()) for code in (METASTASIS, DEATH))
+        died = f" and {deaths} died without one" if self.endpoint.competing else ""
+        sentences = [
+            f"Of {len(self.known)} training patients {events} {self.endpoint.had}{died}; the others were censored."
+        ]
+        medians = self.follow_up["median_years"]
+        for centre, (free, low, high) in self.free_at(5.0).items():
+            share = f"{100 * free:.0f} %" if free == free else "unknown"
+            share += f" (95 % interval {100 * low:.0f}–{100 * high:.0f} %)" if low == low else ""
+            sentences.append(
+                f"**{centre}**: median follow-up {medians[centre]:.1f} years; {self.endpoint.survival} at 5 years {share}."
+            )
+        return " ".join(sentences)
+
+
+def describe_outcomes(
+    patients: pd.DataFrame, *, endpoint: Endpoint, horizon_months: float = HORIZON_MONTHS
+) -> Outcomes:
+    """How long patients were followed and what happened to them: tables, curves and sentences.
+
+    Args:
+        patients: one row per patient with mfs_months, mfs_event (coded for `endpoint`) and centre; rows without an
+            outcome are left out.
+        endpoint: the event and its words.
+        horizon_months: month at which the study asks for the event.
+
+    Returns:
+        Follow-up by reverse Kaplan–Meier, freedom from the event by Kaplan–Meier, cumulative incidence by
+        Aalen–Johansen, numbers at risk, and the sentences for them.
+    """
+    return Outcomes(with_outcome(patients), endpoint, horizon_months)
 
 
 def to_the_horizon(known: pd.DataFrame, *, endpoint: Endpoint, horizon_months: float = HORIZON_MONTHS) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sarcnet.cohort.endpoint import Endpoint
+from sarcnet.cohort.endpoint import METASTASIS, Endpoint, endpoint_named
 from sarcnet.cohort.schema import (
     PATIENT_COLUMNS,
     PATIENTS,
@@ -22,7 +22,7 @@ from sarcnet.cohort.schema import (
     check_table,
 )
 from sarcnet.compendium.errors import ErrorCollector
-from sarcnet.compendium.paths import shown
+from sarcnet.compendium.paths import resolve, shown
 
 KINDS = ("simulated", "public", "private")
 NO_HOSPITAL = ("truth",)
@@ -33,16 +33,18 @@ class Cohort:
     """A checked cohort.
 
     `patients`: columns of patients.csv and centre. `slides`: slide_id, patient_id, centre, file (relative to the
-    repository where it lies inside, POSIX), mpp_override (float, NaN where the file shall speak), stain.
+    repository where it lies inside, POSIX), mpp_override (float, NaN where the file shall speak), stain. `endpoint`: the
+    outcome for which the patients' events are coded.
     """
 
     kind: str
     patients: pd.DataFrame
     slides: pd.DataFrame
+    endpoint: Endpoint = METASTASIS
 
     def coded_for(self, endpoint: Endpoint) -> Cohort:
         """The cohort with the events of all patients coded for an outcome."""
-        return replace(self, patients=endpoint.code(self.patients))
+        return replace(self, patients=endpoint.code(self.patients), endpoint=endpoint)
 
     @property
     def training(self) -> pd.DataFrame:
@@ -62,13 +64,41 @@ class Cohort:
             mfs_months=self.patients["mfs_months"].mask(hidden), mfs_event=self.patients["mfs_event"].mask(hidden)
         )
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """slide_id -> slide file."""
+        return {
+            slide_id: resolve(file) for slide_id, file in zip(self.slides["slide_id"], self.slides["file"], strict=True)
+        }
 
-def read_cohort(folder: Path, *, kind: str) -> Cohort:
+    def example_slides(self, *, per_centre: int, last: Collection[str] = ()) -> pd.DataFrame:
+        """Slides of training patients, of different histotypes first.
+
+        Args:
+            per_centre: slides per hospital, at most.
+            last: slide_ids to be taken, within their histotype, only after all others.
+
+        Returns:
+            Rows of `slides` with the patients' series, histotype and fnclcc_grade.
+        """
+        patients = self.training[["patient_id", "series", "histotype", "fnclcc_grade"]]
+        table = self.slides.merge(patients, on="patient_id")
+        table = table.assign(last=table["slide_id"].isin(last)).sort_values(["last", "slide_id"])
+        table["turn"] = table.groupby(["centre", "histotype"], dropna=False).cumcount()
+        chosen = table.sort_values(["centre", "turn", "slide_id"]).groupby("centre").head(per_centre)
+        return chosen.drop(columns="last").reset_index(drop=True)
+
+
+def read_cohort(folder: Path, *, kind: str, outcome: str = METASTASIS.name) -> Cohort:
     """Read and check a cohort.
 
     Args:
         folder: holds one sub-folder a hospital (patients.csv, slides.csv, slides/…) and cohort.json {"kind": …}.
         kind: what the cohort is said to be; cohort.json must say the same, or be absent for a private cohort.
+        outcome: "metastasis" or "mfs", the event that the patients' events are coded for.
+
+    Returns:
+        The patients of all hospitals with their events, the slides and their files.
 
     Raises:
         SarcnetError: with every fault of every file, row and column.
@@ -89,7 +119,7 @@ def read_cohort(folder: Path, *, kind: str) -> Cohort:
                     at = " and ".join(sorted(group["centre"].unique()))
                     faults.add(f"{name} '{value}' is used by {at}; put the hospital's name in front of it.")
     faults.raise_if_any(f"The cohort in {shown(folder)} cannot be used")
-    return Cohort(kind, patients, slides)
+    return Cohort(kind, patients, slides).coded_for(endpoint_named(outcome))
 
 
 def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -32,6 +32,9 @@ def table_one(patients: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         patients: columns of patients.csv and centre; mfs_months and mfs_event are not looked at.
+
+    Returns:
+        Text, indexed by variable and line; `attrs["variables"]` names the columns of patients.csv it is made of.
     """
     groups = {
         f"{centre} {series}\nn = {len(group)}": group
@@ -45,12 +48,9 @@ def table_one(patients: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=list(groups))
     table.index = pd.MultiIndex.from_tuples(list(rows), names=["", " "])
     nothing = (table.index.get_level_values(1) == "missing") & (table == "0").all(axis=1)
-    return table[~nothing]
-
-
-def missing_share(patients: pd.DataFrame) -> pd.DataFrame:
-    """Percent missing, a row per hospital, a column per clinical variable."""
-    return patients.groupby("centre")[list(LABELS)].agg(lambda values: 100 * values.isna().mean())
+    table = table[~nothing]
+    table.attrs["variables"] = list(LABELS)
+    return table
 
 
 def _lines(values: pd.Series, column: Column) -> dict[str, str]:

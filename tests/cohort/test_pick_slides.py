@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sarcnet.cohort.figures import pick_slides
+from sarcnet.cohort.read import Cohort
 
 PATIENTS = pd.DataFrame(
     {
@@ -15,16 +15,17 @@ PATIENTS = pd.DataFrame(
     }
 )
 SLIDES = pd.DataFrame({"slide_id": [f"{p}-S1" for p in "ABCDE"], "patient_id": list("ABCDE"), "centre": "CLB"})
+COHORT = Cohort("public", PATIENTS, SLIDES)
 
 
 def test_histotypes_first_and_training_only():
-    assert pick_slides(SLIDES, PATIENTS, per_centre=2)["slide_id"].tolist() == ["A-S1", "C-S1"]
-    assert "E-S1" not in set(pick_slides(SLIDES, PATIENTS, per_centre=9)["slide_id"])
+    assert COHORT.example_slides(per_centre=2)["slide_id"].tolist() == ["A-S1", "C-S1"]
+    assert "E-S1" not in set(COHORT.example_slides(per_centre=9)["slide_id"])
 
 
 def test_spoilt_slides_wait_for_their_histotype():
-    chosen = pick_slides(SLIDES, PATIENTS, per_centre=2, spoilt=["A-S1"])
+    chosen = COHORT.example_slides(per_centre=2, last=["A-S1"])
     assert chosen["slide_id"].tolist() == ["B-S1", "C-S1"]
-    every = pick_slides(SLIDES, PATIENTS, per_centre=9, spoilt=["A-S1", "C-S1"])
+    every = COHORT.example_slides(per_centre=9, last=["A-S1", "C-S1"])
     assert every["slide_id"].tolist() == ["B-S1", "C-S1", "D-S1", "A-S1"]  # the only MPNST is shown, spoilt or not
-    assert "spoilt" not in every
+    assert "last" not in every

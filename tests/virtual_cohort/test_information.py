@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from virtual_cohort.patients.calibration import mass_patients
-from virtual_cohort.patients.information import ORACLE, SOURCES, expected_auc, information
+from virtual_cohort.patients.information import ORACLE, SOURCES, best_auc_by_source, expected_auc
 
 
 @pytest.fixture(scope="module")
 def best():
-    return information(mass_patients(n=16_000, seed=3), seed=3)
+    return best_auc_by_source(mass_patients(n=16_000, seed=3), seed=3)
 
 
 def test_expected_auc_is_the_double_sum_over_pairs():

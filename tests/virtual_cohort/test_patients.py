@@ -241,6 +241,6 @@ def test_auc_against_counting_pairs():
 
 def test_the_calibration_table_names_its_rows_in_words() -> None:
     report = dict.fromkeys([*calibration.TARGETS, "auc_oracle"], 0.5)
-    rows = list(calibration.as_table(report).index)
+    rows = list(calibration.calibration_table(report).index)
     assert len(rows) == len(set(rows)) == len(report)
     assert not [text for text in rows if "_" in text]

@@ -48,7 +48,15 @@ WORDS = {
 
 
 def mass_patients(*, n: int, seed: int) -> VirtualPatients:
-    """About n patients of the training series, centres in the published proportion."""
+    """About n patients of the training series, centres in the published proportion.
+
+    Args:
+        n: their number.
+        seed: root of all randomness.
+
+    Returns:
+        Tables and truth, aligned.
+    """
     parts = []
     for name, share in SHARES.items():
         count = round(n * share)
@@ -95,6 +103,14 @@ def calibration_report(n: int, seed: int, *, endpoint: Endpoint = METASTASIS) ->
     AUCs are at 5 years on the true times, before follow-up ends: metastasis by 5 years against none by then; who dies
     first without metastasis is a control, or a case where the endpoint counts death. The Cox model is fitted on one half,
     as the registry sees it (censored), and judged on the other.
+
+    Args:
+        n: number of patients.
+        seed: root of all randomness.
+        endpoint: the event.
+
+    Returns:
+        Name of a figure -> value; :data:`WORDS` says what the names mean.
     """
     cohort = mass_patients(n=n, seed=seed)
     table, truth = cohort.table, cohort.truth
@@ -142,8 +158,15 @@ def faults_of(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def as_table(report: dict[str, Any]) -> pd.DataFrame:
-    """The figures that have a target, in words, with it: columns simulated, low, high."""
+def calibration_table(report: dict[str, Any]) -> pd.DataFrame:
+    """The figures that have a target, in words, with it.
+
+    Args:
+        report: as of :func:`calibration_report`.
+
+    Returns:
+        Columns simulated, target low and target high.
+    """
     rows = {WORDS[name]: (report[name], *bounds) for name, bounds in TARGETS.items()}
     rows[WORDS["auc_oracle"]] = (report["auc_oracle"], np.nan, np.nan)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["simulated", "target, low", "target, high"])

@@ -47,7 +47,7 @@ def expected_auc(score: np.ndarray, *, risk: np.ndarray) -> float:
     return float((cases * below).sum() / (cases.sum() * controls.sum()))
 
 
-def information(patients: VirtualPatients, *, seed: int, endpoint: Endpoint = METASTASIS) -> pd.DataFrame:
+def best_auc_by_source(patients: VirtualPatients, *, seed: int, endpoint: Endpoint = METASTASIS) -> pd.DataFrame:
     """Best AUC at 5 years by source of information, with its Monte-Carlo standard error.
 
     Args:

@@ -29,7 +29,14 @@ STEPS = ("low", "medium", "high")
 
 
 def knob_values(truth: pd.DataFrame) -> pd.DataFrame:
-    """5th, 50th and 95th percentile of each knob over the cohort's patients: rows low, medium, high."""
+    """5th, 50th and 95th percentile of each knob over the cohort's patients: rows low, medium, high.
+
+    Args:
+        truth: simulated patients with one column per feature.
+
+    Returns:
+        One column per feature, in its own unit.
+    """
     values = truth[list(KNOBS)].quantile([0.05, 0.5, 0.95])
     values.index = pd.Index(STEPS)
     return values
@@ -50,7 +57,17 @@ def field(look: Look, *, centre: str, seed: int, side_um: float = 200.0) -> np.n
 
 def draw_knobs(values: pd.DataFrame, *, centre: str, seed: int, side_um: float = 200.0) -> Figure:
     """A column per knob, low to high from top to bottom, all others in the middle. Mitoses are shown, and pointed at,
-    where the tumour divides most, as a pathologist would look for them there; that place is the same in all rows."""
+    where the tumour divides most, as a pathologist would look for them there; that place is the same in all rows.
+
+    Args:
+        values: percentiles of the features, as of :func:`knob_values`.
+        centre: virtual hospital whose scanner is used.
+        seed: root of the layout of the tissue.
+        side_um: side of a field, µm.
+
+    Returns:
+        The figure.
+    """
     medium, mpp = medium_look(values), virtual_centre(centre).scanner.mpp
     fig, axes = plt.subplots(len(STEPS), len(KNOBS), figsize=(1.75 * len(KNOBS), 6.1), layout="constrained")
     usual = _slide(medium, centre=centre, seed=seed, side_um=side_um)
@@ -115,7 +132,16 @@ CELLS = {  # what is looked for: how many, how wide a piece of tissue is shown
 
 def draw_cells(values: pd.DataFrame, *, centre: str, seed: int) -> Figure:
     """The six darkest-looking things a pathologist looks for, enlarged: mitotic figures above, giant nuclei below, in a
-    tumour with much of both."""
+    tumour with much of both.
+
+    Args:
+        values: percentiles of the features, as of :func:`knob_values`.
+        centre: virtual hospital whose scanner is used.
+        seed: root of the layout of the tissue.
+
+    Returns:
+        The figure.
+    """
     scanner = virtual_centre(centre).scanner
     high: dict[str, Any] = {
         name: float(values.loc["high", name]) for name in ("mitoses_per_10_hpf", "anisokaryosis_cv")
@@ -140,7 +166,17 @@ def draw_cells(values: pd.DataFrame, *, centre: str, seed: int) -> Figure:
 def draw_artefacts(
     values: pd.DataFrame, *, centre: str, seed: int, side_um: float = 380.0
 ) -> tuple[Figure, pd.DataFrame]:
-    """One example of each artefact in the same tissue with every knob in the middle, and what and how large it is."""
+    """One example of each artefact in the same tissue with every knob in the middle, and what and how large it is.
+
+    Args:
+        values: percentiles of the features, as of :func:`knob_values`.
+        centre: virtual hospital whose scanner is used.
+        seed: root of the layout of the tissue.
+        side_um: side of a field, µm.
+
+    Returns:
+        The figure, and one row per artefact.
+    """
     scanner, size, look = virtual_centre(centre).scanner, side_um + 100, medium_look(values)
     fig, axes = plt.subplots(2, len(KINDS) // 2, figsize=(9.6, 6.9), layout="constrained")
     rows = []
