@@ -67,7 +67,6 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
 from lifelines import KaplanMeierFitter
-from lifelines.plotting import add_at_risk_counts
 
 from sarcnet.cohort import CohortSettings, describe_outcomes, draw_slides, read_cohort, table_one
 from sarcnet.compendium import Stage, hospital_colours, resolve
@@ -166,7 +165,7 @@ for centre, share in missing.agg(lambda values: 100 * values.isna().mean()).max(
 colours = hospital_colours(cohort.patients["centre"])
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
 training = cohort.training.astype({"size_mm": float, "age_years": float})
-sns.histplot(training, x="age_years", hue="centre", palette=colours, element="step", stat="density", ax=axes[0])
+sns.histplot(training, x="age_years", hue="centre", palette=colours, element="step", stat="density", common_norm=False, ax=axes[0])
 sns.boxplot(training, x="fnclcc_grade", y="size_mm", hue="centre", palette=colours, ax=axes[1])
 axes[0].set(xlabel="age, years", ylabel="density of patients")
 axes[1].set(xlabel="FNCLCC grade", ylabel="tumour size, mm")
@@ -174,8 +173,8 @@ shown = training[["centre", "age_years", "fnclcc_grade", "size_mm"]]
 stage.figure("F1_patients", fig, data=shown, caption="Age, and size by FNCLCC grade, of the training patients by hospital.")
 
 # %% [markdown]
-# Hospitals differ in whom they treat: compare the boxes of one grade, and the two humps of age. A model that learnt the
-# hospital instead of the tumour would use just that.
+# Compare the boxes of one grade, and the ages. Where hospitals differ in whom they treat, a model may learn the hospital
+# instead of the tumour.
 
 # %% [markdown]
 # The targets of the simulated patients come from published series (TCGA limb and trunk, SEER, French series); how the
@@ -204,16 +203,20 @@ display(outcomes.follow_up.rename(columns=words).round(2) if len(known) else ski
 # an event, nothing competes, and both give metastasis-free survival. For the training series only:
 
 # %%
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.6), width_ratios=(1.25, 1))
-curves, fits = {}, []
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), width_ratios=(1.25, 1), layout="constrained")
+colours = hospital_colours(known["centre"])
 for centre, group in known.groupby("centre"):
     fit = KaplanMeierFitter(label=centre).fit(group["mfs_months"] / 12, group["mfs_event"] == 1)
-    fit.plot_survival_function(ax=left, color=hospital_colours(known["centre"])[centre])
-    curves[centre], fits = outcomes.event_free.query("centre == @centre"), [*fits, fit]
-    assert np.allclose(fit.predict(curves[centre]["years"]), curves[centre]["free"])  # what the study keeps is this curve
+    fit.plot_survival_function(ax=left, color=colours[centre], ci_show=False)
+    kept = outcomes.event_free.query("centre == @centre")
+    assert np.allclose(fit.predict(kept["years"]), kept["free"])  # the curve that the study keeps
+    left.fill_between(kept["years"], kept["low"], kept["high"], step="post", color=colours[centre], alpha=0.15, lw=0)
 left.set(xlabel="years since diagnosis", ylabel=f"{endpoint.free} (share)", ylim=(0, 1.02), xlim=(0, 8))
 left.set_title(endpoint.survival.capitalize())
-add_at_risk_counts(*fits, ax=left, xticks=range(9), rows_to_show=["At risk"]) if fits else None
+for line, (centre, numbers) in enumerate(outcomes.at_risk.iterrows()):  # numbers at risk, under the axis
+    left.text(-0.8, -0.22 - 0.065 * line, centre, transform=left.get_xaxis_transform(), ha="right", fontsize="small")
+    for year, number in numbers.items():
+        left.text(year, -0.22 - 0.065 * line, number, transform=left.get_xaxis_transform(), ha="center", fontsize="small")
 
 # %% [markdown]
 # On the right, what really happens. lifelines has Aalen and Johansen's estimate too, but it breaks ties by chance and knows
@@ -228,7 +231,6 @@ right.set(xlabel="years since diagnosis", ylabel="cumulative incidence (share)",
 right.set_title(f"{'Competing events' if endpoint.competing else endpoint.event.capitalize()}, all hospitals")
 right.legend(loc="upper left")
 fig.suptitle(f"Training series, n = {len(known)} patients", fontsize="medium")
-fig.tight_layout()
 if len(known):
     data = {"free": outcomes.event_free, "incidence": incidence, "at_risk": outcomes.at_risk}
     stage.figure("F1_cohort", fig, data=data, caption=outcomes.caption)
