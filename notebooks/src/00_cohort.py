@@ -165,7 +165,8 @@ for centre, share in missing.agg(lambda values: 100 * values.isna().mean()).max(
 colours = hospital_colours(cohort.patients["centre"])
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
 training = cohort.training.astype({"size_mm": float, "age_years": float})
-sns.histplot(training, x="age_years", hue="centre", palette=colours, element="step", stat="density", common_norm=False, ax=axes[0])
+style = {"element": "step", "stat": "density", "common_norm": False}
+sns.histplot(training, x="age_years", hue="centre", palette=colours, ax=axes[0], **style)
 sns.boxplot(training, x="fnclcc_grade", y="size_mm", hue="centre", palette=colours, ax=axes[1])
 axes[0].set(xlabel="age, years", ylabel="density of patients")
 axes[1].set(xlabel="FNCLCC grade", ylabel="tumour size, mm")
@@ -214,7 +215,7 @@ for centre, group in known.groupby("centre"):
 left.set(xlabel="years since diagnosis", ylabel=f"{endpoint.free} (share)", ylim=(0, 1.02), xlim=(0, 8))
 left.set_title(endpoint.survival.capitalize())
 for line, (centre, numbers) in enumerate(outcomes.at_risk.iterrows()):  # numbers at risk, under the axis
-    left.text(-0.8, -0.22 - 0.065 * line, centre, transform=left.get_xaxis_transform(), ha="right", fontsize="small")
+    left.text(-0.8, -0.22 - 0.065 * line, f"at risk, {centre}", transform=left.get_xaxis_transform(), ha="right", fontsize="small")
     for year, number in numbers.items():
         left.text(year, -0.22 - 0.065 * line, number, transform=left.get_xaxis_transform(), ha="center", fontsize="small")
 
