@@ -215,9 +215,10 @@ for centre, group in known.groupby("centre"):
 left.set(xlabel="years since diagnosis", ylabel=f"{endpoint.free} (share)", ylim=(0, 1.02), xlim=(0, 8))
 left.set_title(endpoint.survival.capitalize())
 for line, (centre, numbers) in enumerate(outcomes.at_risk.iterrows()):  # numbers at risk, under the axis
-    left.text(-0.8, -0.22 - 0.065 * line, f"at risk, {centre}", transform=left.get_xaxis_transform(), ha="right", fontsize="small")
+    style = {"y": -0.22 - 0.065 * line, "transform": left.get_xaxis_transform(), "fontsize": "small"}
+    left.text(-0.8, s=f"at risk, {centre}", ha="right", **style)
     for year, number in numbers.items():
-        left.text(year, -0.22 - 0.065 * line, number, transform=left.get_xaxis_transform(), ha="center", fontsize="small")
+        left.text(year, s=number, ha="center", **style)
 
 # %% [markdown]
 # On the right, what really happens. lifelines has Aalen and Johansen's estimate too, but it breaks ties by chance and knows
