@@ -22,10 +22,10 @@ from sarcnet.compendium.cache_keys import code_key
 from sarcnet.compendium.files import atomic_path, write_json
 from sarcnet.compendium.jsonable import to_jsonable
 from sarcnet.compendium.seeds import sequence
-from sarcnet.evaluation import comparators
+from sarcnet.evaluation.comparators import cox as comparators
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.predictions import evaluation_set
-from sarcnet.evaluation.report.tables import PAPER
+from sarcnet.evaluation.tables.text import PAPER
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.names.words import label
 from studies.real_patients import NO_SIZE, RECORD, concordances, course, real_record, without_size

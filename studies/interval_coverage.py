@@ -26,13 +26,13 @@ from scipy.stats import norm
 from sarcnet.compendium.files import write_json
 from sarcnet.compendium.jsonable import to_jsonable
 from sarcnet.compendium.seeds import rng, sequence
-from sarcnet.evaluation import comparators
+from sarcnet.evaluation.comparators import cox as comparators
 from sarcnet.evaluation.metrics.auc import METASTASIS, Followup
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Method, Resampled, resample_auc
 from sarcnet.evaluation.metrics.delong import delong
 from sarcnet.evaluation.model_comparison import fold_mean_auc
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.subgroups import judge_subgroups
+from sarcnet.evaluation.subgroups.heterogeneity import judge_subgroups
 from sarcnet.model.crossval import make_folds
 from studies.cohort_calibration import HORIZON_MONTHS, SIZES
 from virtual_cohort.patients.calibration import mass_patients

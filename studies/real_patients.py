@@ -21,7 +21,7 @@ from sarcnet.cohort.tcga import REVIEWED, read_grades
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.paths import shown
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.comparators import FNCLCC, cox_risk
+from sarcnet.evaluation.comparators.cox import FNCLCC, cox_risk
 from sarcnet.evaluation.metrics.auc import CENSORED, DEATH, METASTASIS, Followup
 from sarcnet.evaluation.metrics.bootstrap import resample_auc
 from sarcnet.evaluation.metrics.concordance import concordance

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sarcnet.evaluation.metrics.auc import CENSORED, DEATH, METASTASIS, Followup
+from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup
+from sarcnet.evaluation.metrics.brier import brier_and_null
 
 
 def slow_uncensored(fitted: Followup, *, centre: str, month: float, just_before: bool) -> float:
@@ -142,3 +143,9 @@ def slow_local_line(risk: np.ndarray, observed: np.ndarray, *, at: float, span: 
     weight = np.where(distance < width, (1 - np.minimum(distance / width, 1) ** 3) ** 3, 0.0)
     design = np.column_stack([np.ones(len(risk)), risk - at])
     return float(np.linalg.lstsq(design * np.sqrt(weight)[:, None], observed * np.sqrt(weight), rcond=None)[0][0])
+
+
+def accuracy_index(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
+    """Share by which the Brier score is better than that of giving everybody the same risk: 0 useless, 1 perfect."""
+    score, null = brier_and_null(risk, followup, horizon_months=horizon_months)
+    return 1 - score / null

@@ -53,8 +53,8 @@ from IPython.display import Markdown, display
 
 from sarcnet.cohort import Followup, describe_outcomes, read_endpoint
 from sarcnet.compendium import Stage
-from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.auc import auc_of, effective_number, weights
+from sarcnet.evaluation import FailureLog
+from sarcnet.evaluation.metrics import auc_of, effective_number, weights
 from sarcnet.model.names import label
 
 # %%

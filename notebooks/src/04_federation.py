@@ -46,11 +46,9 @@ from IPython.display import Markdown, display
 
 from sarcnet.cohort import Followup, endpoint_named
 from sarcnet.compendium import Stage, hospital_colours
-from sarcnet.evaluation.metrics import over_time
-from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.auc import auc_of
-from sarcnet.evaluation.calibration_verdict import agreement_table, agreements, deviations
-from sarcnet.evaluation.predictions import evaluation_set
+from sarcnet.evaluation import FailureLog, evaluation_set
+from sarcnet.evaluation.calibration import agreement_table, agreements, deviations
+from sarcnet.evaluation.metrics import auc_of, weight_table
 
 # %%
 import inspect
@@ -301,7 +299,7 @@ steps.panel()
 by_hospital = score_by(everybody, by=["model", "centre"], outcome=known, score=auc_at_horizon)
 table = by_hospital.pivot(index="model", columns="centre", values="score").assign(all=overall)
 display(table.loc[["sarcnet_fedavg", *compared]].rename(index=label).round(3), Markdown(log.summary_text()))
-over_time.weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
+weight_table({"training series": Followup.of(known)}, horizon_months=protocol.horizon_months)
 
 # %% [markdown]
 # The second table says what these AUCs rest on: how many patients are known to be cases or controls, and to how many

@@ -46,31 +46,33 @@ treatment_thresholds: list[float] = [0.3, 0.4, 0.5]  # predicted risks at which 
 import json
 from hashlib import sha256
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import seaborn as sns
+from lifelines import CoxPHFitter
 from IPython.display import Markdown, display
 
 from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage
-from sarcnet.evaluation import clinical_value, comparators, figures, figures_risk
+from sarcnet.evaluation import EvaluationSettings, FailureLog, compare_models, evaluation_set, merge
+from sarcnet.evaluation.comparators import fitted_comparator, for_new_patients, in_time, out_of_fold
+from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time
+from sarcnet.features.store import count_tiles
+from sarcnet.federated.analysis import before_and_after, hospital_of, recalibrate
+from sarcnet.model.names import label
 from virtual_cohort.experiments import negative_controls, oracle_ablation
-from sarcnet.evaluation.metrics import over_time
-from sarcnet.evaluation.report import tables, write as report
 from virtual_cohort.experiments.headroom import headroom_text, best_without_slide, oracle_risks, share_of_headroom
-from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.delong import delong_table
-from sarcnet.evaluation.model_comparison import merge, compare_models, weightings
-from sarcnet.evaluation.predictions import evaluation_set
-from sarcnet.evaluation.settings import EvaluationSettings
 
 # %%
-from sarcnet.evaluation import calibration_verdict as told
-from sarcnet.evaluation import censoring, instability
-from sarcnet.evaluation.prespecified import non_inferiority_sentences, planned_differences, statements
-from sarcnet.evaluation.subgroups import judge_subgroups
-from sarcnet.evaluation.metrics.kaplan_meier import cut_off
-from sarcnet.evaluation.predict_validation import mean_risks, member_risks, risks_in_time
-from sarcnet.features.store import count_tiles
-from sarcnet.federated.analysis import recalibration
+from sarcnet.evaluation.calibration import agreement_table, agreements, calibration_of, change, deviations
+from sarcnet.evaluation.clinical_value import benefit_gains_of, decisions_of, gains_readable, gains_text, thresholds_of
+from sarcnet.evaluation.figures import draw_calibration, draw_decision, draw_forest, draw_subgroups, draw_survival
+from sarcnet.evaluation.metrics import accuracy_intervals, auc_in_time, brier_table, metrics_table, weight_table
+from sarcnet.evaluation.report import facts, validation_sentence, write_report, write_tables
+from sarcnet.evaluation.sensitivity import censoring_table, delong_table, instability_table, weightings
+from sarcnet.evaluation.subgroups import cut_off, fates, judge_subgroups, moves_of, survival_of
+from sarcnet.evaluation.tables import PAPER_NOTE, only, readable, threshold_text, with_p
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
 log = FailureLog()  # keeps a sentence for whatever these patients cannot tell
@@ -109,7 +111,7 @@ networks = [pd.read_parquet(stage.input(f"{name}/oof.parquet")) for name in ("03
 
 # %%
 clinical = {"horizon_months": horizon_months, "seed": seed, "clinical_variables": protocol["clinical_variables"]}
-rivals = comparators.out_of_fold(known, folds, **clinical, log=log)
+rivals = out_of_fold(known, folds, **clinical, log=log)
 predictions = pd.concat([*networks, rivals], ignore_index=True)
 has_truth = stage.produced("00_cohort/truth/patients.parquet")
 if has_truth:
@@ -119,7 +121,19 @@ if has_truth:
     predictions = pd.concat([predictions, *repeats], ignore_index=True)
 crossed = evaluation_set("cross-validation", known, predictions)
 described = predictions.groupby("model", sort=False)["risk"].describe()[["count", "mean", "std", "min", "max"]]
-described.rename(index=tables.label).round(3).astype({"count": int})
+described.rename(index=label).round(3).astype({"count": int})
+
+# %% [markdown]
+# Cox models come from `lifelines` elsewhere. Choosing the penalty takes thirty fits per fold, so the comparators are fitted
+# by a routine of their own that is seventy times as fast. On the first fold both are fitted, and the notebook stops where
+# their coefficients (log hazard ratios per standard deviation) differ by more than 0.02, which tied times can make up.
+
+# %%
+first = folds.query("repeat == 0 and fold == 0")["patient_id"]
+columns, fast = fitted_comparator(known[~known["patient_id"].isin(first)], seed=seed)
+lifelines_cox = CoxPHFitter(penalizer=fast.penalty).fit(columns, duration_col="months", event_col="event")
+assert np.allclose(lifelines_cox.params_, fast.weights, atol=0.02)
+lifelines_cox.summary[["coef", "se(coef)", "exp(coef)"]].assign(comparator=fast.weights).round(3)
 
 # %%
 slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
@@ -148,9 +162,9 @@ display(Markdown(without or "Nothing can be said of the patients without an imag
 #   censoring weighting*. The probability is a Kaplan–Meier estimate on the series that is judged, in each hospital.
 
 # %%
-fate = figures_risk.fates(known, horizon_months=horizon_months, endpoint=endpoint).rename("known of the patient")
+fate = fates(known, horizon_months=horizon_months, endpoint=endpoint).rename("known of the patient")
 display(pd.crosstab(known["centre"], fate, margins=True))
-over_time.weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
+weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_months)
 
 # %% [markdown]
 # Above, what is known of each patient of the training series; below, what the weights make of it. The *effective*
@@ -180,8 +194,8 @@ judged = compare_models([crossed], **setting)
 by_centre = compare_models(centres, **setting)
 log.add(*judged.failures, *by_centre.failures)
 resampled = judged.results.get("cross-validation")
-crossed_table = tables.readable(judged.table)
-crossed_table = tables.with_p(crossed_table, resampled, primary_model=model) if resampled else crossed_table
+crossed_table = readable(judged.table)
+crossed_table = with_p(crossed_table, resampled, primary_model=model) if resampled else crossed_table
 display(crossed_table, Markdown(judged.warnings))
 
 # %% [markdown]
@@ -205,7 +219,7 @@ display(crossed_table, Markdown(judged.warnings))
 
 # %%
 plan = {"margin": noninferiority_margin_auc, "hospitals": known["centre"].nunique()}
-display(Markdown("\n\n".join(statements(judged.results, judged.sizes, **plan))))
+display(Markdown("\n\n".join(judged.statements(**plan))))
 
 # %% [markdown]
 # **How much of what could be won was won?** We count from the best model without a slide, since what clinical variables
@@ -219,7 +233,7 @@ if has_truth and base:
     share = share_of_headroom(resampled, model=model, base=base, oracle="oracle")
     stage.number("headroom", room.value, low=room.low, high=room.high, n=len(crossed), unit="AUC")
     stage.number("share_attained", share.value, **share.bounds, n=len(crossed), unit="share of the headroom")
-    display(Markdown(f"Room above {tables.label(base)}: {room}. Won by {tables.label(model)}: {won}. "
+    display(Markdown(f"Room above {label(base)}: {room}. Won by {label(model)}: {won}. "
                      f"{headroom_text(share, level=interval_level, base=base)}"))
 
 # %% [markdown]
@@ -284,7 +298,7 @@ stacks = {
 # %%
 of_networks = member_risks(stacks, later, slides=slides, feature_files=feature_files)
 risks = mean_risks(of_networks, later)
-fresh = comparators.for_new_patients(known, later, **clinical, log=log)
+fresh = for_new_patients(known, later, **clinical, log=log)
 true_risks = [oracle_risks(truth, later)] if has_truth else []
 validation_predictions = pd.concat([risks, fresh, *true_risks], ignore_index=True)
 held = evaluation_set("validation", later, validation_predictions)
@@ -292,11 +306,11 @@ later_centres = [held.for_centre(name) for name in sorted(later["centre"].unique
 held_out = compare_models([held], **setting)
 held_by_centre = compare_models(later_centres, **setting)
 log.add(*held_out.failures, *held_by_centre.failures)
-validation_table = tables.readable(merge(held_out, held_by_centre).table)
-whose = report.validation_sentence(crossed, held, kind=stage.data_kind)
+validation_table = readable(merge(held_out, held_by_centre).table)
+whose = validation_sentence(crossed, held, kind=stage.data_kind)
 display(Markdown(whose), validation_table, Markdown(held_out.warnings))
 at_risk = {item.name: item.followup for item in (held, *later_centres) if len(item)}
-over_time.weight_table(at_risk, horizon_months=horizon_months)
+weight_table(at_risk, horizon_months=horizon_months)
 
 # %% [markdown]
 # With fewer patients, intervals are wider. The published validation series had 93 and 124: the AUC of one model is then
@@ -306,15 +320,15 @@ over_time.weight_table(at_risk, horizon_months=horizon_months)
 # about one in eight.
 
 # %%
-display(Markdown("\n\n".join(non_inferiority_sentences(held_out.results, held_out.sizes, **plan))))
-for name, gap, n in planned_differences(merge(judged, held_out)):
+display(Markdown("\n\n".join(held_out.non_inferiority(**plan))))
+for name, gap, n in merge(judged, held_out).planned_differences:
     stage.number(name, gap.value, **gap.bounds, n=n, unit="AUC")
 
 # %%
 everything = merge(judged, held_out)
 table = everything.table
 if len(table):
-    figure = figures.draw_forest(table)
+    figure = draw_forest(table)
     stage.figure("F7_auc", figure, data=table, caption="AUC at 5 years of every model, cross-validated and on the validation "
                  f"series, with {interval_level:.0%} bootstrap intervals, and the paper's numbers on real patients.")
 
@@ -347,7 +361,7 @@ rival = "sarculator_variables" if "sarculator_variables" in crossed.risks else "
 subgroups = judge_subgroups(crossed, model=model, other=rival, **setting)
 log.add(*subgroups.failures)
 if len(subgroups.rows):
-    figure = figures.draw_subgroups(subgroups, model=model, other=rival, level=interval_level)
+    figure = draw_subgroups(subgroups, model=model, other=rival, level=interval_level)
     stage.figure("F7_subgroups", figure, data=subgroups.rows, caption="Cross-validated AUC in hospitals and subgroups, and "
                  "its difference from the clinical model's, with tests of heterogeneity (Cochran's Q).")
 
@@ -371,19 +385,45 @@ sizes = {"cross-validation": len(crossed), "validation": len(held)}
 compared = [name for name in (model, "sarculator_variables", "fnclcc_grade") if name in crossed.risks]
 months = [month for month in (12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0) if month <= horizon_months + 12]
 few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "log": log}
-in_time = over_time.auc_in_time(crossed, compared, months=months, **few)
+aucs_in_time = auc_in_time(crossed, compared, months=months, **few)
 hazard_edges = [month for month in protocol["hazard_edges_months"] if month <= horizon_months]
 own_risks = [
     risks_in_time({name: stacks[name] for name in compared if name in stacks}, later, slides=slides,
                   feature_files=feature_files),
-    comparators.in_time(known, later, months=hazard_edges, seed=seed, log=log),
+    in_time(known, later, months=hazard_edges, seed=seed, log=log),
 ]
-brier = over_time.brier_table(held, pd.concat(own_risks), models=compared, log=log)
+brier = brier_table(held, pd.concat(own_risks), models=compared, log=log)
 
 # %%
-if len(in_time):
-    figure = figures.draw_time(in_time, brier, horizon_months=horizon_months, level=interval_level, sizes=sizes)
-    stage.figure("F8_horizons", figure, data={"auc": in_time, "brier": brier}, caption="AUC at each horizon, "
+figure, axes = plt.subplots(1, 1 + bool(len(brier)), figsize=(5.6 * (1 + bool(len(brier))), 4.0), squeeze=False)
+names = [label(name) for name in dict.fromkeys([*aucs_in_time["model"], *brier["model"]])]
+colours = dict(zip(names, sns.color_palette(), strict=False))
+shown = aucs_in_time.assign(model=aucs_in_time["model"].map(label))
+sns.lineplot(shown, x="months", y="auc", hue="model", palette=colours, marker="o", ax=axes[0][0])
+for name, own in shown.groupby("model"):
+    axes[0][0].fill_between(own["months"], own["low"], own["high"], color=colours[name], alpha=0.12, linewidth=0)
+axes[0][0].axhline(0.5, color="0.6", linewidth=1, linestyle=":")
+axes[0][0].axvline(horizon_months, color="0.6", linewidth=1, linestyle=":")
+axes[0][0].set(xlabel="horizon (months)", ylabel=f"AUC at that horizon ({interval_level:.0%} band)", ylim=(None, 1.0),
+               title=f"cross-validation, n = {len(crossed)}")
+
+# %% [markdown]
+# Beside it, where there is a validation series, the Brier score of each model at the edges of the hazard's intervals.
+
+# %%
+for ax in axes[0][1:]:
+    for name, own in brier.groupby("model", sort=False):
+        sns.lineplot(own, x="months", y="brier", marker="o", color=colours[label(name)], ax=ax,
+                     label=f"{label(name)}, mean {own['integrated'].iloc[0]:.3f}")
+    same = brier[brier["model"] == brier["model"].iloc[0]]
+    sns.lineplot(same, x="months", y="same", color="0.5", linestyle="--", ax=ax,
+                 label=f"the same risk for everybody, mean {same['integrated_same'].iloc[0]:.3f}")
+    ax.set(xlabel="horizon (months)", ylabel="Brier score (0 is perfect)", ylim=(0, None),
+           title=f"validation, n = {len(held)}")
+for ax in axes[0]:
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: nothing drawn is covered
+if len(aucs_in_time):
+    stage.figure("F8_horizons", figure, data={"auc": aucs_in_time, "brier": brier}, caption="AUC at each horizon, "
                  "cross-validated, with pointwise bands; Brier score in time on the validation series.")
 
 # %% [markdown]
@@ -391,7 +431,7 @@ if len(in_time):
 # the horizon of the study:
 
 # %%
-numbers = over_time.metrics_table(crossed, horizon_months=horizon_months, log=log)
+numbers = metrics_table(crossed, horizon_months=horizon_months, log=log)
 weighting = weightings(everyone, model=model, horizon_months=horizon_months, training=crossed.followup)
 display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(precision=3, na_rep="–"))
 
@@ -409,7 +449,7 @@ display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(
 # Concordance and Brier score with their intervals (BCa, patients resampled within hospitals), in each series:
 
 # %%
-accuracy = {item.name: over_time.accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
+accuracy = {item.name: accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
 display(*(table.replace("", "–") for table in accuracy.values()))
 
 # %% [markdown]
@@ -418,7 +458,7 @@ display(*(table.replace("", "–") for table in accuracy.values()))
 # differs much from the row above it, the results depend on why patients were lost.
 
 # %%
-sensitivity = censoring.censoring_table(everyone, model=model, horizon_months=horizon_months, log=log)
+sensitivity = censoring_table(everyone, model=model, horizon_months=horizon_months, log=log)
 sensitivity.round(3)
 
 # %% [markdown]
@@ -426,10 +466,10 @@ sensitivity.round(3)
 # networks, trained on different patients. How far they lie apart is no part of any interval above.
 
 # %%
-repeated = {("cross-validation", tables.label(name)): crossed.risks[name] for name in of_networks if name in crossed.risks}
-repeated |= {("validation", tables.label(name)): values for name, values in of_networks.items()}
+repeated = {("cross-validation", label(name)): crossed.risks[name] for name in of_networks if name in crossed.risks}
+repeated |= {("validation", label(name)): values for name, values in of_networks.items()}
 cut = cut_off(crossed.with_risk(model)["risk"], high_risk_share=high_risk_share)
-spread_of_risks = instability.instability_table(repeated, cut_off=cut)
+spread_of_risks = instability_table(repeated, cut_off=cut)
 spread_of_risks.round(3)
 
 # %% [markdown]
@@ -446,11 +486,11 @@ spread_of_risks.round(3)
 # replaced by pseudo-values, whose mean is right (Andersen et al. 2003; van Geloven et al., BMJ 2022).
 
 # %%
-calibrated = clinical_value.calibration_of(everyone, model=model, horizon_months=horizon_months, endpoint=endpoint,
+calibrated = calibration_of(everyone, model=model, horizon_months=horizon_months, endpoint=endpoint,
                                       groups=calibration_groups, **few)
 if calibrated.lived:
     spread = {item.name: item.with_risk(model) for item in everyone}
-    figure = figures_risk.draw_calibration(calibrated, spread, horizon_months=horizon_months, level=interval_level,
+    figure = draw_calibration(calibrated, spread, horizon_months=horizon_months, level=interval_level,
                                             endpoint=endpoint)
     stage.figure("F9_calibration", figure, data=calibrated.groups, caption="Observed against predicted risk at 5 years, smooth "
                  "and by groups of predicted risk, and the predicted risks by outcome.")
@@ -470,12 +510,13 @@ calibrated.table.style.hide(axis="index").format(precision=3, na_rep="–")
 # every other model's deviation too.
 
 # %%
-agreed = told.agreements(told.with_centres(everyone), horizon_months=horizon_months, level=interval_level, log=log)
+parts = [part for item in everyone for part in item.with_centres()]
+agreed = agreements(parts, horizon_months=horizon_months, level=interval_level, log=log)
 overall = [made for made in agreed if made.series in sizes]
 for made in (one for one in overall if one.model == model and one.enough):
     for what, found in (("slope", made.slope), ("observed_over_predicted", made.ratio)):
         stage.number(f"{what}_{made.series}_{model}", found.value, low=found.low, high=found.high, n=made.n, unit=what)
-display(told.agreement_table(overall).style.hide(axis="index"), Markdown(told.deviations(overall)))
+display(agreement_table(overall).style.hide(axis="index"), Markdown(deviations(overall)))
 
 # %% [markdown]
 # Hospital by hospital, for the model in question. A model can be right on average because it is too high in one hospital
@@ -483,7 +524,7 @@ display(told.agreement_table(overall).style.hide(axis="index"), Markdown(told.de
 
 # %%
 by_hospital = [made for made in agreed if made.model == model and made.series not in sizes]
-display(told.agreement_table(by_hospital).style.hide(axis="index"))
+display(agreement_table(by_hospital).style.hide(axis="index"))
 
 # %% [markdown]
 # **Recalibration by sums.** Two numbers can correct risks that are too timid, too extreme, too high or too low: an
@@ -493,17 +534,17 @@ display(told.agreement_table(by_hospital).style.hide(axis="index"))
 # none of whose patients took part. The corrected risks are offered here and used nowhere else.
 
 # %%
-taking_part = {part.name: log(f"{part.name}, recalibration", recalibration.hospital_of, part, model,
+taking_part = {part.name: log(f"{part.name}, recalibration", hospital_of, part, model,
                                 horizon_months=horizon_months) for part in centres}
 able = {name: hospital for name, hospital in taking_part.items() if hospital is not None}
-mended = log("recalibration", recalibration.recalibrate, able)
+mended = log("recalibration", recalibrate, able)
 
 # %%
 if mended is not None and len(held) and model in held.risks:
-    shown = recalibration.before_and_after(held, model, mended.correction, name=f"{tables.label(model)}, recalibrated")
-    pair = told.agreements([shown], horizon_months=horizon_months, level=interval_level, log=log)
-    display(told.agreement_table(pair).style.hide(axis="index"),
-            Markdown(f"{mended.sentence} {told.change(*pair) if len(pair) == 2 else ''}"))
+    shown = before_and_after(held, model, mended.correction, name=f"{label(model)}, recalibrated")
+    pair = agreements([shown], horizon_months=horizon_months, level=interval_level, log=log)
+    display(agreement_table(pair).style.hide(axis="index"),
+            Markdown(f"{mended.sentence} {change(*pair) if len(pair) == 2 else ''}"))
 
 # %% [markdown]
 # ## 8 · Risk groups
@@ -513,9 +554,9 @@ if mended is not None and len(held) and model in held.risks:
 
 # %%
 months_shown = [0.0, 12.0, 24.0, 36.0, 48.0, 60.0, 72.0, 84.0]
-survival = clinical_value.survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tested=[held.name],
+survival = survival_of(everyone, model=model, cut=cut, months_shown=months_shown, tested=[held.name],
                                  endpoint=endpoint, log=log)
-figure = figures_risk.draw_survival(survival, horizon_months=horizon_months, endpoint=endpoint)
+figure = draw_survival(survival, horizon_months=horizon_months, endpoint=endpoint)
 stage.figure("F8_survival", figure, data={name: found.incidence for name, found in survival.items()},
              caption=f"{endpoint.survival.capitalize()}, and {endpoint.incidence}, by predicted risk, "
                      f"cut at {cut:.2f}, with 95 % bands.")
@@ -532,14 +573,14 @@ stage.number("risk_cut_off", cut, n=len(crossed), unit="risk at 5 years")
 # training patients)? Those who move up should have had more metastases than those who move down.
 
 # %%
-edges = {"fnclcc_grade": clinical_value.HIGH_GRADE}
+edges = {"fnclcc_grade": 3.0}
 if rival != "fnclcc_grade":
     edges[rival] = cut_off(crossed.with_risk(rival)["risk"], high_risk_share=high_risk_share)
-moved = clinical_value.moves_of(
+moved = moves_of(
     crossed, model, edges, cut=cut, horizon_months=horizon_months, level=interval_level, log=log
 )
 for other, found in moved.items():
-    display(Markdown(f"Instead of **{tables.label(other)}**: net share that moves the right way, of patients who "
+    display(Markdown(f"Instead of **{label(other)}**: net share that moves the right way, of patients who "
                      f"{endpoint.had} {found.cases.signed}, of the others {found.controls.signed}."),
             found.table.style.hide(axis="index").format(precision=3, na_rep="–"))
 
@@ -555,16 +596,16 @@ for other, found in moved.items():
 
 # %%
 policies = [name for name in (model, "sarculator_variables") if name in crossed.risks]
-decisions = clinical_value.decisions_of(crossed, policies, horizon_months=horizon_months, **few)
-at_thresholds = clinical_value.thresholds_of(
+decisions = decisions_of(crossed, policies, horizon_months=horizon_months, **few)
+at_thresholds = thresholds_of(
     crossed, model, thresholds=treatment_thresholds, horizon_months=horizon_months, **few
 )
 if len(decisions):
-    figure = figures_risk.draw_decision(decisions, marked=treatment_thresholds, n=len(crossed), name=crossed.name,
+    figure = draw_decision(decisions, marked=treatment_thresholds, n=len(crossed), name=crossed.name,
                                         level=interval_level, endpoint=endpoint)
     stage.figure("F9_decision", figure, data=decisions, caption="Net benefit of offering treatment by predicted risk, "
                  "cross-validated, weighted for censoring.")
-tables.threshold_text(at_thresholds)
+threshold_text(at_thresholds)
 
 # %% [markdown]
 # One row per threshold. The last column is the gain over the better of the two policies that need no model. The
@@ -576,9 +617,9 @@ tables.threshold_text(at_thresholds)
 
 # %%
 others = [name for name in ("sarculator_variables", "fnclcc_grade") if name in crossed.risks]
-gains = clinical_value.benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
+gains = benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
                                    horizon_months=horizon_months, **few)
-display(tables.gains_readable(gains), Markdown(tables.gains_text(gains, level=interval_level)))
+display(gains_readable(gains), Markdown(gains_text(gains, level=interval_level)))
 
 # %% [markdown]
 # ## 10 · Kept
@@ -589,16 +630,17 @@ display(tables.gains_readable(gains), Markdown(tables.gains_text(gains, level=in
 # %%
 stage.write_table("oof_all.parquet", predictions, readers=("06_interpretability",))
 stage.write_table("validation_predictions.parquet", validation_predictions, readers=("06_interpretability",))
-pairs = tables.pairs(sorted(known["centre"].unique()))
-differences = tables.difference_table(resampled, pairs) if resampled else tables.NO_DIFFERENCES
+hospitals = sorted(known["centre"].unique())
+differences = judged.difference_table(hospitals)
 whole = merge(merge(judged, by_centre), merge(held_out, held_by_centre)).table
 stage.write_table("auc.parquet", whole)
 stage.write_table("differences.parquet", differences)
-summary = tables.readable(table).reset_index()
-planned = statements(everything.results, everything.sizes, **plan)
+summary = readable(table).reset_index()
+calibration_facts = {made.series: made.verdict for made in overall if made.model == model}
+planned = everything.statements(**plan)
 stage.write_json("results.json", {"heading": "AUC at 5 years", "columns": list(summary.columns), "statements": planned,
-                                  "rows": summary.to_numpy().tolist(), "note": tables.PAPER_NOTE,
-                                  "calibration": told.calibration_facts(overall, model=model)})
+                                  "rows": summary.to_numpy().tolist(), "note": PAPER_NOTE,
+                                  "calibration": calibration_facts})
 for row in whole.itertuples():  # low and high are null in the record where patients are too few for an interval
     stage.number(f"auc_{row.series}_{row.model}", row.auc, low=row.low, high=row.high, n=row.n, unit="AUC")
 
@@ -607,22 +649,22 @@ for row in whole.itertuples():  # low and high are null in the record where pati
 # (DeLong, with weights for the lost). It stands in the files beside the bootstrap's.
 
 # %%
-wide = tables.readable(whole)
-closed = log("validation, DeLong", delong_table, held, pairs, horizon_months=horizon_months, level=interval_level)
+wide = readable(whole)
+closed = log("validation, DeLong", delong_table, held, hospitals, horizon_months=horizon_months, level=interval_level)
 files = {
-    "cross_validation": crossed_table, "validation": validation_table, "ablation": tables.only(wide, tables.ABLATION),
-    "local_pooled_federated": tables.only(wide, tables.SHARING), "differences": differences,
+    "cross_validation": crossed_table, "validation": validation_table, "ablation": only(wide, "ablation"),
+    "local_pooled_federated": only(wide, "local_pooled_federated"), "differences": differences,
     "differences_validation_delong": pd.DataFrame() if closed is None else closed, "metrics": numbers,
     "subgroups": subgroups.rows, "heterogeneity": subgroups.tests, "calibration": calibrated.table,
-    "calibration_of_every_model": told.agreement_table(agreed),
-    "thresholds": at_thresholds, "net_benefit_gains": tables.gains_readable(gains).reset_index(),
+    "calibration_of_every_model": agreement_table(agreed),
+    "thresholds": at_thresholds, "net_benefit_gains": gains_readable(gains).reset_index(),
     "instability": spread_of_risks.reset_index(), "censoring_sensitivity": sensitivity.reset_index(),
     **{f"accuracy_{name}".replace("-", "_"): table for name, table in accuracy.items()},
     **{f"moves_from_{other}": found.table for other, found in moved.items()},
 }
 
 # %%
-for path in report.write_tables(stage.dir / "tables", files, kind=stage.data_kind):
+for path in write_tables(stage.dir / "tables", files, kind=stage.data_kind):
     stage.output(f"tables/{path.name}", path=path)
 
 # %% [markdown]
@@ -630,22 +672,22 @@ for path in report.write_tables(stage.dir / "tables", files, kind=stage.data_kin
 # model card and a data card. Their statements are filled from the numbers above, so they cannot go stale.
 
 # %%
-said = [f"{tables.label(name)} {resampled.estimate(name)}" for name in compared] if resampled else ["none exists"]
-planned += told.calibration_facts(overall, model=model).values()
+said = [f"{label(name)} {resampled.estimate(name)}" for name in compared] if resampled else ["none exists"]
+planned += calibration_facts.values()
 verdict = " ".join([f"Cross-validated AUC, n = {len(crossed)} ({stage.data_kind} data): {'; '.join(said)}.", *planned])
-facts = report.facts(
+statements = facts(
     kind=stage.data_kind, training=crossed, validation=held, protocol=protocol, calibrations=calibrated, cut=cut,
     aucs=whole, tests=subgroups.tests, settings=stage.settings.model_dump(),
     n_unknown=len(training) - len(known), verdict=verdict,
 )
-for path in report.write_report(stage.dir / "report", facts):
+for path in write_report(stage.dir / "report", statements):
     stage.output(f"report/{path.name}", path=path)
 
 # %% [markdown]
 # ## What we found
 
 # %%
-display(Markdown(verdict), Markdown(f"**Calibration of all models.** {told.deviations(overall)}"))
+display(Markdown(verdict), Markdown(f"**Calibration of all models.** {deviations(overall)}"))
 display(Markdown(f"**What these patients cannot tell.**\n\n{log.summary_text()}"))
 
 # %% [markdown]

@@ -11,10 +11,17 @@ import pandas as pd
 from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.metrics.auc import Followup, auc, naive_auc, weighted_auc, weights
-from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc
+from sarcnet.evaluation.metrics.auc import Followup, weighted_auc, weights
+from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled, resample_auc
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.report.tables import auc_table
+from sarcnet.evaluation.prespecified import (
+    CROSS_VALIDATION,
+    non_inferiority_sentences,
+    pairs,
+    planned_differences,
+    statements,
+)
+from sarcnet.evaluation.tables.text import NO_DIFFERENCES, auc_table, difference_table
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,26 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """See :func:`sarcnet.evaluation.report.tables.auc_table`."""
+        """See :func:`sarcnet.evaluation.tables.text.auc_table`."""
         return auc_table(self.results, sizes=self.sizes, fold_means=self.fold_means)
+
+    def difference_table(self, centres: Sequence[str]) -> pd.DataFrame:
+        """The cross-validated comparisons decided on beforehand: model, other, difference in AUC, low, high, p, role."""
+        crossed = self.results.get(CROSS_VALIDATION)
+        return NO_DIFFERENCES if crossed is None else difference_table(crossed, pairs(centres))
+
+    def statements(self, *, margin: float, hospitals: int) -> list[str]:
+        """What the planned comparisons showed (:func:`sarcnet.evaluation.prespecified.statements`)."""
+        return statements(self.results, self.sizes, margin=margin, hospitals=hospitals)
+
+    def non_inferiority(self, *, margin: float, hospitals: int) -> list[str]:
+        """Federated against pooled (:func:`sarcnet.evaluation.prespecified.non_inferiority_sentences`)."""
+        return non_inferiority_sentences(self.results, self.sizes, margin=margin, hospitals=hospitals)
+
+    @property
+    def planned_differences(self) -> list[tuple[str, Estimate, int]]:
+        """Name in the record, difference in AUC and number of patients of both planned comparisons in each series."""
+        return planned_differences(self.results, self.sizes)
 
     @property
     def warnings(self) -> str:
@@ -48,8 +73,14 @@ def compare_models(
     """Paired bootstrap of every model in each series.
 
     Args:
+        horizon_months: horizon of the outcome, in months.
+        samples: number of resamples of the patients.
+        level: coverage of the intervals, for example 0.95.
         everyone: the series.
         seed: root of the named generators, one for each series.
+
+    Returns:
+        Resampled AUCs of every model in each series.
     """
     results, failures, fold_means = {}, list[str](), {}
     for series in everyone:
@@ -98,37 +129,18 @@ def fold_mean_auc(risks: np.ndarray, folds: np.ndarray, followup: Followup, *, h
 
 
 def merge(first: Comparison, second: Comparison) -> Comparison:
-    """Two judgements as one."""
+    """Two judgements as one.
+
+    Args:
+        first: a comparison.
+        second: another one, of other series.
+
+    Returns:
+        Both as one.
+    """
     return Comparison(
         first.results | second.results,
         first.sizes | second.sizes,
         first.failures + second.failures,
         first.fold_means | second.fold_means,
     )
-
-
-def weightings(
-    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, training: Followup
-) -> pd.DataFrame:
-    """AUC of `model` in each series: the lost left out, or made up for by weights from the series or from `training`.
-
-    The last two columns show how much depends on the weights. Those of another series need not fit: then they do not add
-    up to the number of patients judged, and no result may rest on them.
-
-    Returns:
-        One row a series; NaN where no AUC exists.
-    """
-    rows: dict[str, dict[str, float]] = {}
-    for series in everyone:
-        risk, at, t = series.with_risk(model)["risk"].to_numpy(), series.followup, horizon_months
-        try:
-            case, control = weights(at, horizon_months=t, fitted=training)
-            rows[series.name] = {
-                "lost left out": naive_auc(risk, at, horizon_months=t),
-                "weights of the series itself": auc(risk, at, horizon_months=t),
-                "weights of the training series": float(weighted_auc(risk, case=case, control=control)[0]),
-                "these add up to (share of n)": float((case + control).sum() / at.is_judged(t).sum()),
-            }
-        except SarcnetError:
-            rows[series.name] = {}
-    return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index="AUC at the horizon")

@@ -36,6 +36,11 @@ class EvaluationSet:
         risks = {model: values[rows] for model, values in self.risks.items()}
         return EvaluationSet(f"{self.name}, {centre}", self.patients[rows].reset_index(drop=True), risks)
 
+    def with_centres(self) -> list[EvaluationSet]:
+        """The series, followed by its hospitals where there are several."""
+        centres = sorted(set(self.patients["centre"]))
+        return [self, *(self.for_centre(centre) for centre in centres if len(centres) > 1)]
+
     @property
     def primary_model(self) -> str:
         """The model that the study is about: the federated SarcNet, or the first that there is in the tables' order."""
@@ -51,6 +56,14 @@ def evaluation_set(name: str, patients: pd.DataFrame, predictions: pd.DataFrame)
 
     A model that lacks a patient or predicts NaN for one is left out, with a sentence: on fewer patients it could not be
     compared in pairs.
+
+    Args:
+        name: name of the series, as in tables and sentences.
+        patients: with mfs_months, mfs_event, centre; those without an outcome are left out.
+        predictions: tidy table patient_id, model, [repeat, fold,] risk.
+
+    Returns:
+        The series; models that were left out are named in its `failures`.
 
     Raises:
         SarcnetError: no model has a risk for every patient; all reasons are listed.

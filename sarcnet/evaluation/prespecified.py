@@ -11,11 +11,10 @@ SarcNet and 0.778 for the Sarculator: half of 0.019 is 0.0095.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
-from sarcnet.evaluation.model_comparison import Comparison
-from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND
+from sarcnet.evaluation.tables.text import CLINICAL_COMPARATOR, FEDERATED, POOLED, PRIMARY, SECOND
 from sarcnet.model.names.words import label
 
 CROSS_VALIDATION = "cross-validation"
@@ -114,11 +113,11 @@ def statements(
     return [primary_sentence(crossed), *judged, *rule]
 
 
-def planned_differences(judged: Comparison) -> list[tuple[str, Estimate, int]]:
+def planned_differences(results: Mapping[str, Resampled], sizes: Mapping[str, int]) -> list[tuple[str, Estimate, int]]:
     """Name in the record, difference in AUC and number of patients of both planned comparisons in each series."""
     return [
-        (f"difference_{series}_{model}_minus_{other}", found.difference(model, other), judged.sizes[series])
-        for series, found in judged.results.items()
+        (f"difference_{series}_{model}_minus_{other}", found.difference(model, other), sizes[series])
+        for series, found in results.items()
         for model, other in (PRIMARY, SECOND)
         if {model, other} <= set(found.point)
     ]
@@ -126,3 +125,18 @@ def planned_differences(judged: Comparison) -> list[tuple[str, Estimate, int]]:
 
 def _names(model: str, other: str) -> str:
     return f"{label(model)} minus {label(other)}"
+
+
+def pairs(centres: Sequence[str]) -> list[tuple[str, str]]:
+    """The comparisons that were decided on beforehand, each model with the other it is compared to."""
+    return [
+        ("sarcnet_fedavg", "fnclcc_grade"),
+        ("sarcnet_fedavg", "sarculator_variables"),
+        ("sarcnet_fedavg", "sarcnet_pooled"),
+        ("sarcnet_pooled", "clinical_only"),
+        ("sarcnet_pooled", "image_only"),
+        ("sarculator_variables", "fnclcc_grade"),
+        *[("sarcnet_fedavg", f"local_{name}") for name in centres],
+        ("oracle", "sarcnet_fedavg"),
+        ("oracle", "sarculator_variables"),
+    ]

@@ -21,9 +21,13 @@ from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.params import read_profile
-from sarcnet.evaluation import clinical_value, figures_risk
+from sarcnet.evaluation.calibration.by_series import calibration_of
+from sarcnet.evaluation.clinical_value import decisions as clinical_value
 from sarcnet.evaluation.failure_log import FailureLog
+from sarcnet.evaluation.figures import risk as figures_risk
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.subgroups.risk_groups import fates as outcomes_at
+from sarcnet.evaluation.subgroups.risk_groups import survival_of
 from sarcnet.model import figures as model_figures
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
@@ -136,17 +140,17 @@ def test_figures_of_the_evaluation_name_the_event(patients, endpoint):
     series, log = EvaluationSet("cross-validation", known, {"sarcnet_fedavg": risk[:, None]}), FailureLog()
     shared = {"horizon_months": 60.0, "endpoint": endpoint}
     groups = {"model": "sarcnet_fedavg", "cut": 0.4, "months_shown": [0.0, 24.0, 60.0]}
-    survival = clinical_value.survival_of([series], **groups, tested=["cross-validation"], endpoint=endpoint, log=log)
+    survival = survival_of([series], **groups, tested=["cross-validation"], endpoint=endpoint, log=log)
     check_words(words(figures_risk.draw_survival(survival, **shared)), endpoint)
     few = {"samples": 40, "level": 0.95, "seed": 1, "log": log}
-    found = clinical_value.calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
+    found = calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
     assert list(found.table["death"]) == (["competes", "censored"] if endpoint is METASTASIS else ["is an event"])
     spread = {series.name: series.with_risk("sarcnet_fedavg")}
     check_words(words(figures_risk.draw_calibration(found, spread, level=0.95, **shared)), endpoint)
     curve = clinical_value.decisions_of(series, ["sarcnet_fedavg"], horizon_months=60.0, **few)
     figure = figures_risk.draw_decision(curve, marked=[0.4], n=len(known), name="all", level=0.95, endpoint=endpoint)
     check_words(words(figure), endpoint)
-    fates = set(figures_risk.fates(known, **shared))
+    fates = set(outcomes_at(known, **shared))
     assert fates <= set(figures_risk.outcome_colours(endpoint))
     assert (METASTASIS.competing in fates) == (endpoint is METASTASIS)
 

@@ -71,7 +71,7 @@ INSIDE = {
         "virtual_cohort/patients/outcome",
         "virtual_cohort/patients/simulated_grading",
         "sarcnet/evaluation/metrics/auc",
-        "sarcnet/evaluation/comparators",
+        "sarcnet/evaluation/comparators/cox",
     ),
 }
 OUTSIDE = {

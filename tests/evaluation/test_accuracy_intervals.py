@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from oracles import accuracy_index
 
 from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.brier import accuracy_index, brier
+from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.metrics.over_time import accuracy_intervals
 from sarcnet.evaluation.predictions import EvaluationSet

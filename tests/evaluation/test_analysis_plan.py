@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sarcnet.compendium.params import read_profile
-from sarcnet.evaluation.comparators import NOMOGRAM
-from sarcnet.evaluation.report.tables import PRIMARY, SECOND
-from sarcnet.evaluation.subgroups import levels
+from sarcnet.evaluation.comparators.cox import NOMOGRAM
+from sarcnet.evaluation.subgroups.heterogeneity import levels
+from sarcnet.evaluation.tables.text import PRIMARY, SECOND
 from studies import sample_size
 from virtual_cohort.cohort import simulate_cohort
 

@@ -9,14 +9,17 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.evaluation import clinical_value
+from sarcnet.evaluation.calibration.by_series import Calibrations, calibration_of
+from sarcnet.evaluation.clinical_value import decisions as clinical_value
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.metrics.auc import auc
-from sarcnet.evaluation.model_comparison import Comparison, compare_models, weightings
+from sarcnet.evaluation.model_comparison import Comparison, compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.report import tables
-from sarcnet.evaluation.subgroups import Subgroups, judge_subgroups
+from sarcnet.evaluation.sensitivity.alternatives import weightings
+from sarcnet.evaluation.subgroups.heterogeneity import Subgroups, judge_subgroups
+from sarcnet.evaluation.subgroups.risk_groups import moves_of, survival_of
+from sarcnet.evaluation.tables import text as tables
 
 HORIZON = 60.0
 OURS, CLINICAL, GRADE = "sarcnet_fedavg", "sarculator_variables", "fnclcc_grade"
@@ -31,7 +34,7 @@ class Everything:
     in_time: pd.DataFrame
     numbers: pd.DataFrame
     weighting: pd.DataFrame
-    calibrated: clinical_value.Calibrations
+    calibrated: Calibrations
     survival: dict
     decisions: pd.DataFrame
     thresholds: pd.DataFrame
@@ -51,13 +54,13 @@ def evaluate(series: EvaluationSet) -> Everything:
     )
     numbers = over_time.metrics_table(series, horizon_months=HORIZON, log=log)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
-    calibrated = clinical_value.calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
-    survival = clinical_value.survival_of(
+    calibrated = calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
+    survival = survival_of(
         [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, log=log
     )
     decisions = clinical_value.decisions_of(series, [OURS, CLINICAL], **few)
     thresholds = clinical_value.thresholds_of(series, OURS, thresholds=[0.4], **few)
-    moved = clinical_value.moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, log=log)
+    moved = moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, log=log)
     return Everything(
         judged,
         subgroups,

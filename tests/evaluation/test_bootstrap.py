@@ -8,7 +8,7 @@ import pytest
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.evaluation.metrics.bootstrap import resample_auc, resample_counts
-from sarcnet.evaluation.report.tables import auc_table, difference_table, readable
+from sarcnet.evaluation.tables.text import auc_table, difference_table, readable
 
 SETTING = {"horizon_months": 60.0, "samples": 300, "level": 0.95}
 

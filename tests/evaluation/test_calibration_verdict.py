@@ -9,15 +9,13 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.calibration_verdict import (
+from sarcnet.evaluation.calibration.verdict import (
     agreement,
     agreement_table,
     agreements,
-    calibration_facts,
     change,
     deviations,
     verdict,
-    with_centres,
 )
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.bootstrap import Estimate
@@ -98,7 +96,7 @@ def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
         item.risks["image_only"] = cloglog(0, 0.5)(item.risks[NAME])
         item.risks["fnclcc_grade"] = np.ones_like(item.risks[NAME])
     log = FailureLog()
-    found = agreements(with_centres([first, second]), log=log, **SETTING)
+    found = agreements([part for item in (first, second) for part in item.with_centres()], log=log, **SETTING)
     assert not log.failures
     assert len(found) == 2 * 3 * 2
     table = agreement_table(found)
@@ -106,7 +104,7 @@ def test_every_model_in_every_series_and_hospital_is_judged_but_the_grade():
         f"{name}{end}" for name in ("cross-validation", "validation") for end in ("", ", CLB", ", IB")
     }
     assert table.loc[table["series"] == "validation, CLB", "n"].tolist() == [300, 300]
-    facts = calibration_facts(found, model=NAME)
+    facts = {one.series: one.verdict for one in found if one.model == NAME}
     assert "overestimates" not in facts["cross-validation"]
     assert "overestimates" in facts["validation"]
 

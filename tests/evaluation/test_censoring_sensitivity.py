@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.censoring import censoring_sensitivity
 from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.evaluation.metrics.brier import brier
+from sarcnet.evaluation.sensitivity.censoring import censoring_sensitivity
 
 HORIZON = 60.0
 

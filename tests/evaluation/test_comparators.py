@@ -9,14 +9,16 @@ import pytest
 from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.cohort.incidence import incidence_at
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation import comparators, ridge_cox
-from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, NOMOGRAM, SARCULATOR_VARIABLES, WITH_AGE, grade_score
+from sarcnet.evaluation.comparators import cox as comparators
+from sarcnet.evaluation.comparators import ridge_cox
+from sarcnet.evaluation.comparators.cox import CLINICAL, FNCLCC, NOMOGRAM, SARCULATOR_VARIABLES, WITH_AGE, grade_score
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup
-from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, curves, cut_off, grouped
+from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, curves, grouped
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import evaluation_set
-from sarcnet.evaluation.report.tables import PAPER_NOTE
+from sarcnet.evaluation.subgroups.risk_groups import cut_off
+from sarcnet.evaluation.tables.text import PAPER_NOTE
 from sarcnet.model.names import label
 
 SETTING = {"horizon_months": 60.0, "seed": 1}

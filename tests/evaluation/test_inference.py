@@ -10,11 +10,12 @@ from scipy import stats
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled, bca_constants, bca_tails, influence, resample_auc, strata_of
-from sarcnet.evaluation.metrics.delong import delong, delong_table, influences
+from sarcnet.evaluation.metrics.delong import delong, influences
 from sarcnet.evaluation.metrics.reclassification import moves
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.subgroups import heterogeneity, judge_subgroups
+from sarcnet.evaluation.sensitivity.alternatives import delong_table
+from sarcnet.evaluation.subgroups.heterogeneity import heterogeneity, judge_subgroups
 from studies.benchmarks import bootstrap
 from virtual_cohort.experiments.headroom import headroom_text, share_of_headroom
 
@@ -178,8 +179,7 @@ def test_moves_between_groups_are_counted_by_hand():
 def test_fixed_models_on_one_series_are_compared_in_pairs(patients):
     table, risk = patients
     series = EvaluationSet("s", table, {"sarcnet_fedavg": risk[:, None], "fnclcc_grade": np.round(risk)[:, None]})
-    pairs = [("sarcnet_fedavg", "fnclcc_grade"), ("sarcnet_fedavg", "absent")]
-    found = delong_table(series, pairs, horizon_months=HORIZON, level=0.95)
+    found = delong_table(series, [], horizon_months=HORIZON, level=0.95)
     assert len(found) == 1
     gap = auc(risk, series.followup, horizon_months=HORIZON) - auc(
         np.round(risk), series.followup, horizon_months=HORIZON

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sarcnet.evaluation.instability import instability_table
+from sarcnet.evaluation.sensitivity.instability import instability_table
 
 
 def test_spread_and_changes_of_group_by_hand():

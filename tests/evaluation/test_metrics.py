@@ -9,6 +9,7 @@ import pytest
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 from lifelines.statistics import logrank_test
 from lifelines.utils import concordance_index
+from oracles import accuracy_index
 
 from sarcnet.cohort.incidence import at, curve, incidence_at, pseudo_values, standardised
 from sarcnet.compendium.errors import SarcnetError
@@ -16,7 +17,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup, weights
 from sarcnet.evaluation.metrics.bootstrap import resample_counts
-from sarcnet.evaluation.metrics.brier import accuracy_index, brier
+from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.calibration import by_group, calibrate, line, smooth, smoother
 from sarcnet.evaluation.metrics.concordance import concordance
 from sarcnet.evaluation.metrics.gray import gray_test

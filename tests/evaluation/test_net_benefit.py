@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sarcnet.evaluation.clinical_value.decisions import gains_readable, gains_text
 from sarcnet.evaluation.metrics.bootstrap import resample_counts
 from sarcnet.evaluation.metrics.net_benefit import ALL, NONE, benefit_differences, decision_curve
-from sarcnet.evaluation.report.tables import gains_readable, gains_text
 
 THRESHOLDS = [0.3, 0.5]
 COMMON = {"horizon_months": 60.0, "thresholds": THRESHOLDS, "level": 0.95}

@@ -17,12 +17,11 @@ from sarcnet.evaluation.prespecified import (
     margin_sentence,
     non_inferiority,
     non_inferiority_sentences,
-    planned_differences,
     primary_sentence,
     statements,
 )
-from sarcnet.evaluation.report import tables
-from sarcnet.evaluation.report.tables import CLINICAL_COMPARATOR, FEDERATED, POOLED
+from sarcnet.evaluation.tables import text as tables
+from sarcnet.evaluation.tables.text import CLINICAL_COMPARATOR, FEDERATED, POOLED
 
 HORIZON, MARGIN = 60.0, 0.0095
 
@@ -129,7 +128,7 @@ def test_the_margin_in_the_profile_is_half_of_the_published_gain():
 
 def test_both_planned_differences_are_recorded_for_each_series():
     judged = Comparison({"cross-validation": made(0.86, 0.83, 0.78)}, {"cross-validation": 160}, [])
-    names = [name for name, _, _ in planned_differences(judged)]
+    names = [name for name, _, _ in judged.planned_differences]
     assert names == [
         f"difference_cross-validation_{FEDERATED}_minus_{CLINICAL_COMPARATOR}",
         f"difference_cross-validation_{FEDERATED}_minus_{POOLED}",
@@ -206,7 +205,7 @@ def test_the_mean_over_folds_stands_in_the_table_of_cross_validated_aucs(cohort)
 
 
 def test_few_patients_have_no_interval_in_table_and_figure():
-    from sarcnet.evaluation.figures import draw_forest
+    from sarcnet.evaluation.figures.comparisons import draw_forest
 
     followup = Followup(np.r_[np.full(8, 20.0), np.full(5, 90.0)], np.r_[np.ones(8, int), np.zeros(5, int)],
                         np.full(13, "IB"))  # fmt: skip
@@ -224,9 +223,9 @@ def test_few_patients_have_no_interval_in_table_and_figure():
 
 def test_groups_of_cross_validated_risks_are_shown_without_p_also_in_the_figure(cohort):
     from sarcnet.cohort.endpoint import METASTASIS
-    from sarcnet.evaluation.clinical_value import survival_of
     from sarcnet.evaluation.failure_log import FailureLog
-    from sarcnet.evaluation.figures_risk import draw_survival
+    from sarcnet.evaluation.figures.risk import draw_survival
+    from sarcnet.evaluation.subgroups.risk_groups import survival_of
 
     risk, followup = cohort(160, seed=4)
     patients = pd.DataFrame(

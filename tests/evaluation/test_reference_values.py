@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from oracles import accuracy_index
 
 from sarcnet.cohort.incidence import at, curve, incidence_at
 from sarcnet.cohort.outcome import CENSORED, DEATH, METASTASIS, Followup
 from sarcnet.evaluation.metrics.auc import auc, naive_auc
-from sarcnet.evaluation.metrics.brier import accuracy_index, brier
+from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.calibration import calibrate
 from sarcnet.evaluation.metrics.concordance import concordance
 from sarcnet.evaluation.metrics.delong import delong

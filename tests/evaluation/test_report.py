@@ -11,12 +11,12 @@ import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.clinical_value import Calibrations, calibration_of
+from sarcnet.evaluation.calibration.by_series import Calibrations, calibration_of
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.bootstrap import resample_auc
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.report import tables
 from sarcnet.evaluation.report import write as report
+from sarcnet.evaluation.tables import text as tables
 
 FOR_AUTHORS = "To be stated by the authors of the study."
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,7 +164,7 @@ def test_notebook_05_says_whose_the_validation_patients_are(training, kind, cent
     sentence = report.validation_sentence(training, EvaluationSet("validation", patients, {}), kind=kind)
     assert sentence.endswith(f"{stated}.")
     notebook = (ROOT / "notebooks" / "src" / "05_evaluation.py").read_text(encoding="utf-8")
-    assert "report.validation_sentence(crossed, held, kind=stage.data_kind)" in notebook
+    assert "validation_sentence(crossed, held, kind=stage.data_kind)" in notebook
 
 
 def test_calibration_is_not_said_to_be_weighted(training):

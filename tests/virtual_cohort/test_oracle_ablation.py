@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.evaluation import comparators
+from sarcnet.evaluation.comparators import cox as comparators
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from sarcnet.evaluation.comparators import CLINICAL, FNCLCC, SARCULATOR_VARIABLES, WITH_AGE
+from sarcnet.evaluation.comparators.cox import CLINICAL, FNCLCC, SARCULATOR_VARIABLES, WITH_AGE
 from sarcnet.evaluation.metrics.bootstrap import NAN, NO_SPREAD, ROUNDING, Estimate, Resampled, too_few
 from sarcnet.model.names.words import label
 

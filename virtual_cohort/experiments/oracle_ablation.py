@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.evaluation.comparators import CLINICAL, SARCULATOR_VARIABLES, cox_risk
+from sarcnet.evaluation.comparators.cox import CLINICAL, SARCULATOR_VARIABLES, cox_risk
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled

@@ -112,6 +112,9 @@ def weights(
         horizon_months: t.
         counts: (B, n) how often each patient counts; None for once each (B = 1).
         fitted: other patients on whom to estimate the censoring, to see how much depends on it.
+
+    Returns:
+        Weights as cases and as controls, (B, n) each.
     """
     counts = np.ones((1, len(followup))) if counts is None else counts
     source = followup if fitted is None else fitted
@@ -136,7 +139,14 @@ def _judged(followup: Followup, counts: np.ndarray, horizon_months: float) -> np
 
 
 def effective_number(weight: np.ndarray) -> np.ndarray:
-    """(B,) number of equally weighted patients that would be as informative: (Σw)² / Σw² (Kish 1965)."""
+    """(B,) number of equally weighted patients that would be as informative: (Σw)² / Σw² (Kish 1965).
+
+    Args:
+        weight: (B, n) weights of n patients in B resamples.
+
+    Returns:
+        (B,) effective numbers.
+    """
     squares = (weight**2).sum(axis=1)
     return np.where(squares > 0, weight.sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0), 0.0)
 
@@ -169,7 +179,16 @@ def auc(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float
 
 
 def auc_of(rows: pd.DataFrame, *, horizon_months: float, log: FailureLog) -> float:
-    """AUC at the horizon of a table with risk, mfs_months, mfs_event and centre; NaN, and a sentence, where none exists."""
+    """AUC at the horizon of a table with risk, mfs_months, mfs_event and centre; NaN, and a sentence, where none exists.
+
+    Args:
+        rows: table with risk, mfs_months, mfs_event and centre.
+        horizon_months: horizon of the outcome, in months.
+        log: gets a sentence for whatever cannot be computed.
+
+    Returns:
+        The AUC, or NaN.
+    """
     risk, followup = rows["risk"].to_numpy(float), Followup.of(rows)
     log.add(*not_followed(followup, horizon_months=horizon_months))
     judged = followup.is_judged(horizon_months)

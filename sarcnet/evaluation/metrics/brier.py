@@ -30,12 +30,6 @@ def brier(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> flo
     return brier_and_null(risk, followup, horizon_months=horizon_months)[0]
 
 
-def accuracy_index(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> float:
-    """Share by which the Brier score is better than that of giving everybody the same risk: 0 useless, 1 perfect."""
-    score, null = brier_and_null(risk, followup, horizon_months=horizon_months)
-    return 1 - score / null
-
-
 def brier_and_null(risk: np.ndarray, followup: Followup, *, horizon_months: float) -> tuple[float, float]:
     """:func:`brier`, and that of the weighted share of cases for everybody (Aalen and Johansen's incidence in each centre)."""
     check(followup, horizon_months=horizon_months)

@@ -15,16 +15,11 @@ is not for cross-validated risks, which come from several models: take the boots
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import pandas as pd
 from scipy.stats import norm
 
 from sarcnet.evaluation.metrics.auc import Followup, check, check_risk, weights
 from sarcnet.evaluation.metrics.bootstrap import NAN, ROUNDING, Estimate, too_few
-from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.model.names.words import label
 
 
 def influences(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> tuple[float, np.ndarray]:
@@ -71,16 +66,3 @@ def delong(
     if note := too_few(int((case > 0).sum()), int((control > 0).sum())):
         return Estimate(value, NAN, NAN, note=note)
     return _estimate(value, influence, level=level, null=null)
-
-
-def delong_table(
-    series: EvaluationSet, pairs: Sequence[tuple[str, str]], *, horizon_months: float, level: float
-) -> pd.DataFrame:
-    """Differences between fixed models on one series: model, other, difference, low, high, P; only pairs that exist."""
-    rows = []
-    for model, other in pairs:
-        if model in series.risks and other in series.risks:
-            one, two = (series.risks[name].mean(axis=1) for name in (model, other))
-            gap = delong(one, series.followup, horizon_months=horizon_months, level=level, other=two)
-            rows.append((label(model), label(other), gap.value, gap.low, gap.high, gap.p))
-    return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high", "P (exploratory)"])

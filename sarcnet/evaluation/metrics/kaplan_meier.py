@@ -17,11 +17,6 @@ from sarcnet.evaluation.metrics.gray import gray_test
 HIGH, LOW = "high risk", "low risk"
 
 
-def cut_off(training_risk: pd.Series, *, high_risk_share: float) -> float:
-    """Risk above which that share of the training patients lies: fitted on training patients and kept."""
-    return float(training_risk.quantile(1 - high_risk_share))
-
-
 def grouped(patients: pd.DataFrame, *, cut: float) -> pd.DataFrame:
     """`patients` (with a column risk) and their group: at or above the cut-off is high risk."""
     return patients.assign(group=np.where(patients["risk"] >= cut, HIGH, LOW))

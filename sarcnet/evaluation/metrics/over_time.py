@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.comparators.cox import FNCLCC
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup, auc, check, check_probability, effective_number, naive_auc, weights
 from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc, resample_counts
-from sarcnet.evaluation.metrics.brier import accuracy_index, brier, brier_and_null, integrated, weighted_brier
+from sarcnet.evaluation.metrics.brier import brier_and_null, integrated, weighted_brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.model.names.words import in_order, label
@@ -23,6 +23,13 @@ def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd
 
     Columns: patients; judged (in centres followed to the horizon); cases, controls and lost among these, as counted;
     effective cases and controls (:func:`effective_number`); the sum of all weights as a share of those judged.
+
+    Args:
+        series: follow-up by name of the series.
+        horizon_months: horizon of the outcome, in months.
+
+    Returns:
+        One row per series.
     """
     rows = {}
     for name, followup in series.items():
@@ -42,12 +49,17 @@ def weight_table(series: Mapping[str, Followup], *, horizon_months: float) -> pd
 
 
 def metrics_table(series: EvaluationSet, *, horizon_months: float, log: FailureLog) -> pd.DataFrame:
-    """One row a model: AUC weighted and naive, Uno's and Harrell's C, Brier score and index of prediction accuracy.
+    """One row a model: AUC weighted and naive, and Harrell's C.
 
-    Each is the mean over the repeats. The grade is no probability and has no Brier score.
+    Each is the mean over the repeats. Uno's C and Brier score stand, with intervals, in :func:`accuracy_intervals`.
 
     Args:
+        series: the patients with the risks of every model.
+        horizon_months: horizon of the outcome, in months.
         log: gets a sentence for each number that does not exist.
+
+    Returns:
+        One row per model.
     """
     at, t = series.followup, horizon_months
     rows = {}
@@ -56,14 +68,8 @@ def metrics_table(series: EvaluationSet, *, horizon_months: float, log: FailureL
         ways = {
             "AUC": lambda r: auc(r, at, horizon_months=t),
             "naive AUC": lambda r: naive_auc(r, at, horizon_months=t),
-            "Uno's C": lambda r: concordance(r, at, upto_months=t, weighted=True),
             "Harrell's C": lambda r: concordance(r, at, upto_months=t, weighted=False),
         }
-        if model != FNCLCC:
-            ways |= {
-                "Brier score": lambda r: brier(r, at, horizon_months=t),
-                "prediction accuracy": lambda r: accuracy_index(r, at, horizon_months=t),
-            }
         found = {name: [log(f"{series.name}, {name}", way, r) for r in risks] for name, way in ways.items()}
         rows[label(model)] = {
             name: float(np.mean([v for v in values if v is not None])) if None not in values else np.nan
@@ -79,6 +85,14 @@ def accuracy_intervals(
 
     Patients are resampled within hospitals; weights for censoring are estimated again in each resample, but for Uno's C
     once. The grade is no probability and has a C only.
+
+    Args:
+        series: the patients with the risks of every model.
+        horizon_months: horizon of the outcome, in months.
+        samples: number of resamples of the patients.
+        level: coverage of the intervals, for example 0.95.
+        seed: root of the named generators.
+        log: gets a sentence for whatever cannot be computed.
 
     Returns:
         One row per model, columns "Uno's C", "Brier score", "prediction accuracy": text, value with interval.
@@ -140,6 +154,18 @@ def auc_in_time(
 
     The risk is the same throughout: that of the study's horizon. Horizons at which no AUC exists are left out, with a
     sentence in `log`.
+
+    Args:
+        series: the patients with the risks of every model.
+        models: names of the models.
+        months: horizons, in months.
+        samples: number of resamples of the patients.
+        level: coverage of the intervals, for example 0.95.
+        seed: root of the named generators.
+        log: gets a sentence for whatever cannot be computed.
+
+    Returns:
+        One row per model and horizon.
     """
     rows = []
     for t in months:

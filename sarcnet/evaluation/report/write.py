@@ -16,7 +16,7 @@ from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.compendium.executed import executed_path
 from sarcnet.compendium.files import atomic_path
 from sarcnet.compendium.readme import table as markdown_table
-from sarcnet.evaluation.clinical_value import Calibrations
+from sarcnet.evaluation.calibration.by_series import Calibrations
 from sarcnet.evaluation.metrics.auc import METASTASIS, Followup
 from sarcnet.evaluation.metrics.bootstrap import Estimate, p_text
 from sarcnet.evaluation.predictions import EvaluationSet
@@ -63,6 +63,9 @@ def facts(
         settings: parameters of notebook 05.
         n_unknown: training patients without a known outcome.
         verdict: the sentences of "What we found".
+
+    Returns:
+        Text of each fact by name.
     """
     endpoint = endpoint_named(protocol["outcome"])
     horizon, chief = float(protocol["horizon_months"]), training.primary_model
@@ -119,7 +122,16 @@ def _of_kind(*, simulated: bool) -> dict[str, str]:
 
 
 def validation_sentence(training: EvaluationSet, validation: EvaluationSet, *, kind: str) -> str:
-    """Whose patients the validation series holds, and what kind of validation that makes it; `kind` as in :func:`facts`."""
+    """Whose patients the validation series holds, and what kind of validation that makes it; `kind` as in :func:`facts`.
+
+    Args:
+        training: the training series.
+        validation: the validation series; may be empty.
+        kind: kind of data: "simulated", "public" or "private".
+
+    Returns:
+        The sentence.
+    """
     return _validation_series(training, validation, simulated=kind == "simulated")["validation_series_sentence"]
 
 
@@ -243,7 +255,15 @@ def checklist(items: Sequence[Item], known: Mapping[str, str]) -> str:
 
 
 def write_report(folder: Path, known: Mapping[str, str]) -> list[Path]:
-    """Write tripod_ai.md, probast_ai.md, model_card.md and data_card.md into `folder`; returns their paths."""
+    """Write tripod_ai.md, probast_ai.md, model_card.md and data_card.md into `folder`; returns their paths.
+
+    Args:
+        folder: folder to write into.
+        known: facts by name, from :func:`facts`.
+
+    Returns:
+        Their paths.
+    """
     lead = f"{known['kind']}, our wording; statements are filled in from the run's numbers.".capitalize()
     texts = {
         "tripod_ai.md": f"# TRIPOD+AI\n\n{lead}\n\n{checklist(read_checklist('tripod_ai'), known)}\n",
@@ -254,7 +274,16 @@ def write_report(folder: Path, known: Mapping[str, str]) -> list[Path]:
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str) -> list[Path]:
-    """Write each table as Markdown (called by the kind of data) and as CSV; empty ones say so. Returns the paths."""
+    """Write each table as Markdown (called by the kind of data) and as CSV; empty ones say so. Returns the paths.
+
+    Args:
+        folder: folder to write into.
+        tables: tables by name.
+        kind: kind of data: "simulated", "public" or "private".
+
+    Returns:
+        Their paths.
+    """
     paths = []
     for name, frame in tables.items():
         whole = frame.reset_index() if frame.index.name or frame.index.dtype == object else frame

@@ -13,17 +13,17 @@ from matplotlib.ticker import MaxNLocator
 
 from sarcnet.cohort.endpoint import Endpoint
 from sarcnet.compendium.figures import PALETTE
-from sarcnet.evaluation.clinical_value import Calibrations
-from sarcnet.evaluation.comparators import FNCLCC
-from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS, Followup
+from sarcnet.evaluation.calibration.by_series import Calibrations
+from sarcnet.evaluation.comparators.cox import FNCLCC
+from sarcnet.evaluation.metrics.auc import DEATH, METASTASIS
 from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, Curves
 from sarcnet.evaluation.metrics.net_benefit import ALL, NONE
+from sarcnet.evaluation.subgroups.risk_groups import FREE, LOST, fates
 from sarcnet.model.names.words import label
 
 OURS = PALETTE[0]
 GROUP_COLOURS = {HIGH: PALETTE[1], LOW: PALETTE[0]}
-FREE, LOST = "free at the horizon", "lost before"
 CODE_COLOURS = {METASTASIS: PALETTE[1], DEATH: PALETTE[6]}
 
 
@@ -33,7 +33,16 @@ def _p(name: str, value: float) -> str:
 
 
 def draw_survival(found: dict[str, Curves], *, horizon_months: float, endpoint: Endpoint) -> Figure:
-    """High and low risk in each series. Above: Kaplan–Meier; below: Aalen–Johansen, with numbers at risk."""
+    """High and low risk in each series. Above: Kaplan–Meier; below: Aalen–Johansen, with numbers at risk.
+
+    Args:
+        found: curves by name of the series.
+        horizon_months: horizon of the outcome, in months.
+        endpoint: what counts as the event, and its words.
+
+    Returns:
+        The figure.
+    """
     figure, axes = plt.subplots(
         2, len(found), figsize=(5.2 * len(found), 7.6), sharex="col", sharey="row", squeeze=False
     )
@@ -92,14 +101,6 @@ def outcome_colours(endpoint: Endpoint) -> dict[str, str]:
     return event | {FREE: PALETTE[0]} | dict(item for words in competing for item in words.items()) | {LOST: "0.82"}
 
 
-def fates(patients: pd.DataFrame, *, horizon_months: float, endpoint: Endpoint) -> pd.Series:
-    """What became of each patient by the horizon, as :func:`outcome_colours` names it."""
-    seen = Followup.of(patients)
-    kinds = [kind(horizon_months) for kind in (seen.is_case, seen.is_free, seen.is_lost)]
-    found = np.select(kinds, [endpoint.event, FREE, LOST], endpoint.competing)
-    return pd.Series(found, index=patients.index)
-
-
 def draw_calibration(
     found: Calibrations,
     risks: dict[str, pd.DataFrame],
@@ -108,7 +109,18 @@ def draw_calibration(
     level: float,
     endpoint: Endpoint,
 ) -> Figure:
-    """Above: observed (Aalen–Johansen) against predicted risk, smooth and by group. Below: predicted risks by outcome."""
+    """Above: observed (Aalen–Johansen) against predicted risk, smooth and by group. Below: predicted risks by outcome.
+
+    Args:
+        found: from :func:`sarcnet.evaluation.calibration.calibration_of`.
+        risks: by series, patients with a column risk.
+        horizon_months: horizon of the outcome, in months.
+        level: coverage of the intervals, for example 0.95.
+        endpoint: what counts as the event, and its words.
+
+    Returns:
+        The figure.
+    """
     names, colours = list(found.lived), outcome_colours(endpoint)
     figure, axes = plt.subplots(
         2, len(names), figsize=(4.9 * len(names), 6.6), sharex=True, height_ratios=(2.2, 1), squeeze=False
@@ -143,7 +155,19 @@ def draw_calibration(
 def draw_decision(
     found: pd.DataFrame, *, marked: Sequence[float], n: int, name: str, level: float, endpoint: Endpoint
 ) -> Figure:
-    """Net benefit over the threshold, in true positives for 100 patients; the stated thresholds are marked."""
+    """Net benefit over the threshold, in true positives for 100 patients; the stated thresholds are marked.
+
+    Args:
+        found: from :func:`sarcnet.evaluation.clinical_value.decisions_of`.
+        marked: thresholds to be marked.
+        n: number of patients.
+        name: name of the series.
+        level: coverage of the intervals, for example 0.95.
+        endpoint: what counts as the event, and its words.
+
+    Returns:
+        The figure.
+    """
     figure, ax = plt.subplots(figsize=(7.2, 4.4))
     colours = iter((PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3]))
     fixed = {ALL: ("0.45", "-"), NONE: ("black", "-"), FNCLCC: (PALETTE[6], "--")}

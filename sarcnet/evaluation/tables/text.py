@@ -91,6 +91,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """An AUC table as people read it: one row for each model, one column for each series, the paper's numbers last.
 
     Cross-validated AUCs are followed by their means over the folds.
+
+    Args:
+        table: AUC table of a comparison.
+
+    Returns:
+        One row per model, all cells text.
     """
     if table.empty:
         return pd.DataFrame()
@@ -107,43 +113,46 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(index=label).rename_axis(index="AUC at 5 years", columns=None).fillna("")
 
 
-ABLATION = (
-    "sarcnet_pooled",
-    "image_only",
-    "clinical_only",
-    "cox_clinical",
-    "sarculator_variables_age",
-    "sarculator_variables",
-    "fnclcc_grade",
-)
-SHARING = ("sarcnet_fedavg", "sarcnet_pooled", "local_")
+ROWS = {
+    "ablation": (
+        "sarcnet_pooled",
+        "image_only",
+        "clinical_only",
+        "cox_clinical",
+        "sarculator_variables_age",
+        "sarculator_variables",
+        "fnclcc_grade",
+    ),
+    "local_pooled_federated": ("sarcnet_fedavg", "sarcnet_pooled", "local_"),
+}
 
 
-def pairs(centres: Sequence[str]) -> list[tuple[str, str]]:
-    """The comparisons that were decided on beforehand, each model with the other it is compared to."""
-    return [
-        ("sarcnet_fedavg", "fnclcc_grade"),
-        ("sarcnet_fedavg", "sarculator_variables"),
-        ("sarcnet_fedavg", "sarcnet_pooled"),
-        ("sarcnet_pooled", "clinical_only"),
-        ("sarcnet_pooled", "image_only"),
-        ("sarculator_variables", "fnclcc_grade"),
-        *[("sarcnet_fedavg", f"local_{name}") for name in centres],
-        ("oracle", "sarcnet_fedavg"),
-        ("oracle", "sarculator_variables"),
-    ]
+def only(wide: pd.DataFrame, rows: str) -> pd.DataFrame:
+    """Some rows of a readable table: those of the ablation, or of hospitals alone, pooled and federated.
 
+    Args:
+        wide: a table of :func:`readable`.
+        rows: "ablation" or "local_pooled_federated".
 
-def only(wide: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
-    """The rows of a readable table that belong to some models; one that ends in _ stands for all that begin so."""
-    names = {label(model) for model in models}
-    stems = [model for model in models if model.endswith("_")]
-    local = [row for row in wide.index if stems and str(row).startswith("SarcNet, ") and str(row).endswith(" alone")]
-    return wide[[row in names or row in local for row in wide.index]]
+    Returns:
+        The rows.
+    """
+    names = {label(model) for model in ROWS[rows]}
+    local = [row for row in wide.index if str(row).startswith("SarcNet, ") and str(row).endswith(" alone")]
+    return wide[[row in names or ("local_" in ROWS[rows] and row in local) for row in wide.index]]
 
 
 def with_p(wide: pd.DataFrame, resampled: Resampled, *, primary_model: str) -> pd.DataFrame:
-    """A readable table with the difference of each model from this model, and its P, exploratory but for the primary one."""
+    """A readable table with the difference of each model from this model, and its P, exploratory but for the primary one.
+
+    Args:
+        wide: a table of :func:`readable`.
+        resampled: resampled AUCs of one series.
+        primary_model: name of the model that all others are compared with.
+
+    Returns:
+        The table with two more columns.
+    """
     found: dict[str, tuple[str, str]] = {}
     for model in resampled.point:
         if model != primary_model and primary_model in resampled.point:
@@ -156,46 +165,17 @@ def with_p(wide: pd.DataFrame, resampled: Resampled, *, primary_model: str) -> p
 
 
 def threshold_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers at thresholds as people read them: one row a threshold, one column a measure, value (interval)."""
+    """Numbers at thresholds as people read them: one row a threshold, one column a measure, value (interval).
+
+    Args:
+        table: from :func:`sarcnet.evaluation.clinical_value.thresholds_of`.
+
+    Returns:
+        One row per threshold, all cells text.
+    """
     if table.empty:
         return pd.DataFrame()
     texts = [Estimate(r.value, r.low, r.high, note=r.note).text(".2f") for r in table.itertuples()]
     text = table.assign(text=texts)
     wide = text.pivot(index="threshold", columns="measure", values="text")
     return wide.reindex(columns=list(dict.fromkeys(table["measure"]))).rename_axis(columns=None)
-
-
-def gains_readable(gains: pd.DataFrame) -> pd.DataFrame:
-    """Differences in net benefit as people read them: one row per series and threshold, one column per comparison."""
-    if gains.empty:
-        return pd.DataFrame()
-    text = gains.assign(
-        gain=[Estimate(r.difference, r.low, r.high, note=r.note).signed for r in gains.itertuples()],
-        comparison=[f"{label(r.model)} minus {policy_label(r.other)}" for r in gains.itertuples()],
-    )
-    wide = text.pivot(index=["series", "threshold"], columns="comparison", values="gain")
-    return wide.reindex(columns=list(dict.fromkeys(text["comparison"]))).rename_axis(columns=None)
-
-
-def policy_label(name: str) -> str:
-    """What a decision table calls a policy: the grade stands for treating grade 3."""
-    return "treating grade 3" if name == "fnclcc_grade" else label(name)
-
-
-def gains_text(gains: pd.DataFrame, *, level: float) -> str:
-    """For each series and comparison, at how many thresholds the interval of the gain lies above, below or around zero."""
-    if gains.empty:
-        return "No net benefit could be computed."
-    lines = []
-    for (series, other), rows in gains.groupby(["series", "other"], sort=False):
-        above, below = rows[rows["low"] > 0], rows[rows["high"] < 0]
-        found = [
-            f"{word} at {', '.join(f'{t:.0%}' for t in part['threshold'])}"
-            for word, part in (("higher", above), ("lower", below))
-            if len(part)
-        ]
-        verdict = " and ".join(found) or "neither shown to be higher nor lower at any threshold"
-        lines.append(
-            f"- {series}: net benefit compared with {policy_label(str(other))} is {verdict} ({level:.0%} intervals)."
-        )
-    return "\n".join(lines)

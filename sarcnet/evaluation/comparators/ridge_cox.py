@@ -42,6 +42,9 @@ def fit(x: np.ndarray, *, months: np.ndarray, event: np.ndarray, generator: np.r
         months: (n,) time of the event or of censoring.
         event: (n,) bool.
         generator: deals the patients into the inner folds.
+
+    Returns:
+        The fitted model.
     """
     penalty = chosen_penalty(x, months=months, event=event, generator=generator) if x.shape[1] else PENALTIES[0]
     data = _Sorted(x, months, event)

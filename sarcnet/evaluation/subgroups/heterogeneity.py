@@ -59,7 +59,20 @@ def levels(patients: pd.DataFrame) -> pd.DataFrame:
 def judge_subgroups(
     series: EvaluationSet, *, model: str, other: str, horizon_months: float, samples: int, level: float, seed: int
 ) -> Subgroups:
-    """AUC of `model` and its difference from `other` in all patients, in each hospital and in each subgroup."""
+    """AUC of `model` and its difference from `other` in all patients, in each hospital and in each subgroup.
+
+    Args:
+        series: the patients with the risks of every model.
+        model: name of the model in question.
+        other: name of the model that it is compared with.
+        horizon_months: horizon of the outcome, in months.
+        samples: number of resamples of the patients.
+        level: coverage of the intervals, for example 0.95.
+        seed: root of the named generators.
+
+    Returns:
+        Rows of the forest, tests of heterogeneity, and a sentence for what could not be computed.
+    """
     rows, tests, failures, small = [], [], [], []
     places = [("all", "all patients", np.ones(len(series), bool))]
     known = levels(series.patients)

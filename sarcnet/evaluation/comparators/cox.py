@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,10 @@ from sarcnet.cohort.outcome import DEATH, METASTASIS
 from sarcnet.cohort.schema import HISTOTYPES
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation import ridge_cox
+from sarcnet.evaluation.comparators import ridge_cox
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.model.clinical import CATEGORIES, clinical_columns, clinical_values
-from sarcnet.model.moments import table_moments
+from sarcnet.model.moments import Moments, table_moments
 
 FNCLCC = "fnclcc_grade"
 SARCULATOR_VARIABLES, WITH_AGE, CLINICAL = "sarculator_variables", "sarculator_variables_age", "cox_clinical"
@@ -74,7 +75,8 @@ def cox_risk(
 
     The columns are the network's (root of the size, indicators of categories), and missing values are treated as there: the
     mean of the training patients, with an indicator. The ridge penalty is chosen within the training patients
-    (:mod:`sarcnet.evaluation.ridge_cox`). What does not vary there, as a variable that is missing everywhere, has no part.
+    (:mod:`sarcnet.evaluation.comparators.ridge_cox`). What does not vary there, as a variable that is missing
+    everywhere, has no part.
 
     Args:
         training: patients with known outcomes, columns of patients.csv.
@@ -84,6 +86,9 @@ def cox_risk(
         variables: clinical variables.
         further: names of numbers that enter as well and may not be missing.
         histotypes: categories of the histotype, the reference first.
+
+    Returns:
+        (n,) risks.
 
     Raises:
         SarcnetError: the model of metastasis cannot be fitted on these training patients.
@@ -98,24 +103,74 @@ def cox_risk(
     times = np.unique(months[(cause == METASTASIS) & (months <= horizon_months)])
     ages = [name for name in variables if name == AGE]
     for which, own, more in ((METASTASIS, list(variables), list(further)), (DEATH, ages, [])):
-        known, new = (
-            _columns(table, variables=own, further=more, histotypes=histotypes) for table in (training, patients)
-        )
-        moments = table_moments(known, np.ones((len(known), 1)))
-        varies = moments.inverse_std[0] > 0
+        model = _fit(training, cause=which, variables=own, further=more, histotypes=histotypes, seed=seed)
+        varies = model.moments.inverse_std[0] > 0
         if which == METASTASIS and not varies.any():
             raise SarcnetError(
                 f"cannot be fitted on {len(training)} patients with {events} events: none of its variables varies "
                 f"({', '.join(names)})."
             )
-        known, new = (np.nan_to_num((x - moments.mean) * moments.inverse_std)[:, varies] for x in (known, new))
-        generator = rng(seed, "comparators", "inner folds", which)
-        fitted = ridge_cox.fit(known, months=months, event=cause == which, generator=generator)
-        hazards.append(fitted.cumulative_hazard(new, times=times))
+        new = model.standardised(_columns(patients, variables=own, further=more, histotypes=histotypes))
+        hazards.append(model.fitted.cumulative_hazard(new, times=times))
     spread, died = hazards  # (T, n) each
     nothing = np.zeros((1, len(patients)))
     before = np.exp(-np.concatenate([nothing, spread[:-1]])[: len(times)] - died)  # deaths come first on the same day
     return (before * -np.expm1(-np.diff(spread, axis=0, prepend=nothing))).sum(axis=0)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A cause-specific Cox model, the standardised columns (n, p) of its training patients, and how to standardise others."""
+
+    fitted: ridge_cox.Cox
+    moments: Moments
+    x: np.ndarray
+
+    def standardised(self, columns: np.ndarray) -> np.ndarray:
+        return _standardised(columns, self.moments)
+
+
+def _standardised(columns: np.ndarray, moments: Moments) -> np.ndarray:
+    """(n, q) the columns that vary in training, on the scale of the training patients; 0, their mean, where missing."""
+    return np.nan_to_num((columns - moments.mean) * moments.inverse_std)[:, moments.inverse_std[0] > 0]
+
+
+def _fit(
+    training: pd.DataFrame,
+    *,
+    cause: int,
+    variables: Sequence[str],
+    further: Sequence[str],
+    histotypes: Sequence[str],
+    seed: int,
+) -> _Model:
+    """The model of the hazard of `cause`."""
+    columns = _columns(training, variables=variables, further=further, histotypes=histotypes)
+    moments = table_moments(columns, np.ones((len(columns), 1)))
+    x = _standardised(columns, moments)
+    fitted = ridge_cox.fit(
+        x,
+        months=training["mfs_months"].to_numpy(float),
+        event=training["mfs_event"].to_numpy(float) == cause,
+        generator=rng(seed, "comparators", "inner folds", cause),
+    )
+    return _Model(fitted, moments, x)
+
+
+def fitted_comparator(training: pd.DataFrame, *, seed: int) -> tuple[pd.DataFrame, ridge_cox.Cox]:
+    """The model of metastasis of the clinical comparator, as :func:`cox_risk` fits it, to be looked at.
+
+    Args:
+        training: patients with known outcomes, columns of patients.csv.
+        seed: root of the generator that splits the inner folds.
+
+    Returns:
+        One row per training patient with the standardised columns x0, x1, …, months and event; and the fitted model.
+    """
+    model = _fit(training, cause=METASTASIS, variables=NOMOGRAM, further=(), histotypes=HISTOTYPES, seed=seed)
+    table = pd.DataFrame(model.x, columns=[f"x{k}" for k in range(model.x.shape[1])])
+    event = training["mfs_event"].to_numpy(int) == METASTASIS
+    return table.assign(months=training["mfs_months"].to_numpy(float), event=event), model.fitted
 
 
 def _models(clinical_variables: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -205,6 +260,14 @@ def for_new_patients(
 ) -> pd.DataFrame:
     """Every comparator for patients of another series, fitted on all training patients; arguments as `out_of_fold`.
 
+    Args:
+        training: the training patients, columns as `patients`.
+        patients: the patients, columns of patients.csv.
+        horizon_months: horizon of the outcome, in months.
+        seed: root of the named generators.
+        clinical_variables: those of the network, for the Cox model on all of them; none for no such model.
+        log: gets a sentence for whatever cannot be computed.
+
     Returns:
         patient_id, centre, model, risk (NaN, with a sentence in `log`, where one cannot be fitted).
     """
@@ -223,7 +286,18 @@ def for_new_patients(
 def in_time(
     training: pd.DataFrame, patients: pd.DataFrame, *, months: Sequence[float], seed: int, log: FailureLog
 ) -> pd.DataFrame:
-    """The Cox models' risks by each month, as :func:`for_new_patients`: patient_id, centre, model, months, risk."""
+    """The Cox models' risks by each month, as :func:`for_new_patients`: patient_id, centre, model, months, risk.
+
+    Args:
+        training: patients with known outcomes.
+        patients: the patients, columns of patients.csv.
+        months: the horizons, in months.
+        seed: root of the named generators.
+        log: gets a sentence for whatever cannot be computed.
+
+    Returns:
+        One row per patient, model and month.
+    """
     frames = [
         for_new_patients(training, patients, horizon_months=month, seed=seed, log=log).assign(months=month)
         for month in months

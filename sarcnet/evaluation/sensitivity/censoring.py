@@ -31,6 +31,12 @@ def censoring_table(
 ) -> pd.DataFrame:
     """AUC and Brier score of `model` in each series under both assumptions about censoring.
 
+    Args:
+        everyone: the series.
+        model: name of the model in question.
+        horizon_months: horizon of the outcome, in months.
+        log: gets a sentence for whatever cannot be computed.
+
     Returns:
         Two rows per series: patients lost at random within each hospital, and loss that depends on age, grade and the
         predicted risk. Columns AUC, Brier score, sum of weights / n. A series without either has no row, and `log`

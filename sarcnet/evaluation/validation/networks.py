@@ -37,6 +37,12 @@ def risks_in_time(
 ) -> pd.DataFrame:
     """The models' own risks at each edge of their hazard's intervals up to the horizon; arguments as `member_risks`.
 
+    Args:
+        stacks: for each model its weights and description.
+        patients: the patients, columns of patients.csv.
+        slides: slide_id and patient_id.
+        feature_files: of all slides.
+
     Returns:
         patient_id, centre, model, months, risk (the mean over the networks).
     """
@@ -72,7 +78,15 @@ def _assembled(
 
 
 def mean_risks(risks: Mapping[str, np.ndarray], patients: pd.DataFrame) -> pd.DataFrame:
-    """The mean over the networks of each model: patient_id, centre, model, risk."""
+    """The mean over the networks of each model: patient_id, centre, model, risk.
+
+    Args:
+        risks: by model, (n, E) risks of n patients under E networks.
+        patients: the patients, columns of patients.csv.
+
+    Returns:
+        One row per patient and model.
+    """
     frame = patients[["patient_id", "centre"]].reset_index(drop=True)
     tables = [frame.assign(model=model, risk=values.mean(axis=1)) for model, values in risks.items()]
     return pd.concat(tables, ignore_index=True) if tables else frame.assign(model="", risk=0.0)

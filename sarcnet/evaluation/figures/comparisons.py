@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.metrics.bootstrap import p_text
-from sarcnet.evaluation.report.tables import PAPER, headings
-from sarcnet.evaluation.subgroups import Subgroups
+from sarcnet.evaluation.subgroups.heterogeneity import Subgroups
+from sarcnet.evaluation.tables.text import PAPER, headings
 from sarcnet.model.names.words import in_order, label
 
 WIDTH = 30  # letters in a line of a model's name
@@ -20,7 +20,14 @@ OURS, VALIDATION, THEIRS = PALETTE[0], PALETTE[4], PALETTE[6]
 
 
 def draw_forest(table: pd.DataFrame) -> Figure:
-    """AUC with interval of every model in every series, and the paper's beside them. See tables.auc_table."""
+    """AUC with interval of every model in every series, and the paper's beside them. See tables.auc_table.
+
+    Args:
+        table: see :func:`sarcnet.evaluation.tables.text.auc_table`.
+
+    Returns:
+        The figure.
+    """
     models = in_order(table["model"].unique().tolist())
     titles = headings(table)
     names = list(titles)
@@ -72,7 +79,17 @@ def draw_forest(table: pd.DataFrame) -> Figure:
 
 
 def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) -> Figure:
-    """AUC of `model` in each subgroup, and beside it how much more than `other` it reaches, with tests of heterogeneity."""
+    """AUC of `model` in each subgroup, and beside it how much more than `other` it reaches, with tests of heterogeneity.
+
+    Args:
+        found: from :func:`sarcnet.evaluation.subgroups.judge_subgroups`.
+        model: name of the model in question.
+        other: name of the model that it is compared with.
+        level: coverage of the intervals, for example 0.95.
+
+    Returns:
+        The figure.
+    """
     rows, tests = found.rows, found.tests.set_index("variable")["p"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 0.36 * len(rows) + 1.9), sharey=True)
     ticks, place, places = [], 0.0, []
@@ -108,35 +125,4 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
     left.text(-0.03, 1.01, "subgroup (patients, events)", transform=left.transAxes, ha="right", va="bottom")
     for ax in (left, right):
         ax.grid(axis="x", alpha=0.3)
-    return figure
-
-
-def draw_time(
-    aucs: pd.DataFrame, scores: pd.DataFrame, *, horizon_months: float, level: float, sizes: dict[str, int]
-) -> Figure:
-    """AUC at each horizon in cross-validation, and beside it (where there is one) the Brier score of the validation series."""
-    columns = 1 + (len(scores) > 0)
-    figure, axes = plt.subplots(1, columns, figsize=(5.6 * columns, 4.0), squeeze=False)
-    names = list(dict.fromkeys([*aucs["model"], *scores["model"]]))
-    colour = dict(zip(names, (PALETTE[0], PALETTE[1], PALETTE[6], PALETTE[2]), strict=False))
-    ax = axes[0][0]
-    for model, own in aucs.groupby("model", sort=False):
-        ax.plot(own["months"], own["auc"], "o-", color=colour[model], markersize=4, label=label(str(model)))
-        ax.fill_between(own["months"], own["low"], own["high"], color=colour[model], alpha=0.12, linewidth=0)
-    ax.axhline(0.5, color="0.6", linewidth=1, linestyle=":")
-    ax.axvline(horizon_months, color="0.6", linewidth=1, linestyle=":")
-    ax.set(xlabel="horizon (months)", ylabel=f"AUC at that horizon ({level:.0%} band)", ylim=(None, 1.0))
-    ax.set_title(f"cross-validation, n = {sizes['cross-validation']}")
-    if columns == 2:
-        ax = axes[0][1]
-        for model, own in scores.groupby("model", sort=False):
-            name = f"{label(str(model))}, mean {own['integrated'].iloc[0]:.3f}"
-            ax.plot(own["months"], own["brier"], "o-", color=colour[model], markersize=4, label=name)
-        same = scores[scores["model"] == scores["model"].iloc[0]]
-        text = f"the same risk for everybody, mean {same['integrated_same'].iloc[0]:.3f}"
-        ax.plot(same["months"], same["same"], "--", color="0.5", label=text)
-        ax.set(xlabel="horizon (months)", ylabel="Brier score (0 is perfect)", ylim=(0, None))
-        ax.set_title(f"validation, n = {sizes['validation']}")
-    for ax in axes[0]:
-        ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: nothing drawn is covered
     return figure

@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from sarcnet.cohort.incidence import pseudo_values
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.comparators import FNCLCC
+from sarcnet.evaluation.comparators.cox import FNCLCC
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc, check, check_probability
 from sarcnet.evaluation.metrics.bootstrap import LEAST, Estimate
@@ -47,6 +47,11 @@ class Agreement:
     brier: float
     auc: float
     enough: bool
+
+    @property
+    def verdict(self) -> str:
+        """A few sentences, see :func:`verdict`."""
+        return verdict(self)
 
 
 def agreement(series: EvaluationSet, model: str, *, horizon_months: float, level: float) -> Agreement:
@@ -89,7 +94,17 @@ def agreement(series: EvaluationSet, model: str, *, horizon_months: float, level
 def agreements(
     everyone: Sequence[EvaluationSet], *, horizon_months: float, level: float, log: FailureLog
 ) -> list[Agreement]:
-    """Every model that predicts probabilities, in every series; `log` gets a sentence for what cannot be judged."""
+    """Every model that predicts probabilities, in every series; `log` gets a sentence for what cannot be judged.
+
+    Args:
+        everyone: the series.
+        horizon_months: horizon of the outcome, in months.
+        level: coverage of the intervals, for example 0.95.
+        log: gets a sentence for whatever cannot be computed.
+
+    Returns:
+        One entry per series and model that can be judged.
+    """
     found = []
     for series in (item for item in everyone if len(item)):
         for model in in_order([name for name in series.risks if name != FNCLCC]):
@@ -98,17 +113,15 @@ def agreements(
     return [made for made in found if made is not None]
 
 
-def with_centres(everyone: Sequence[EvaluationSet]) -> list[EvaluationSet]:
-    """Each series, followed by its hospitals where there are several."""
-    found = []
-    for series in everyone:
-        centres = sorted(set(series.patients["centre"]))
-        found += [series, *(series.for_centre(centre) for centre in centres if len(centres) > 1)]
-    return found
-
-
 def agreement_table(found: Sequence[Agreement]) -> pd.DataFrame:
-    """One row a series and model, as people read it."""
+    """One row a series and model, as people read it.
+
+    Args:
+        found: from :func:`agreements`.
+
+    Returns:
+        Table of text.
+    """
     rows = [
         {
             "series": made.series,
@@ -179,7 +192,14 @@ def _judged(estimate: Estimate, *, low: str, high: str, n: int) -> str:
 
 
 def deviations(found: Sequence[Agreement]) -> str:
-    """The models whose O/E or slope deviates, series by series."""
+    """The models whose O/E or slope deviates, series by series.
+
+    Args:
+        found: from :func:`agreements`.
+
+    Returns:
+        Sentences.
+    """
     said = []
     for name in dict.fromkeys(made.series for made in found):
         own = [made for made in found if made.series == name and made.enough]
@@ -197,7 +217,15 @@ def deviations(found: Sequence[Agreement]) -> str:
 
 
 def change(before: Agreement, after: Agreement) -> str:
-    """What a correction did to the same model's risks on the same patients, better or worse."""
+    """What a correction did to the same model's risks on the same patients, better or worse.
+
+    Args:
+        before: before the correction.
+        after: after it, same patients.
+
+    Returns:
+        A sentence.
+    """
     parts = []
     for name, own, ideal in (("O/E", "ratio", 1.0), ("slope", "slope", 1.0), ("intercept", "intercept", 0.0)):
         first, second = getattr(before, own).value, getattr(after, own).value
@@ -206,8 +234,3 @@ def change(before: Agreement, after: Agreement) -> str:
     score = "smaller, so better" if after.brier < before.brier else "not smaller, so no better"
     parts.append(f"Brier score from {before.brier:.3f} to {after.brier:.3f}, {score}")
     return f"On the {after.series} series: {'; '.join(parts)}."
-
-
-def calibration_facts(found: Sequence[Agreement], *, model: str) -> dict[str, str]:
-    """Series → verdict on this model, for results.json, the model card and the README."""
-    return {made.series: verdict(made) for made in found if made.model == model}
