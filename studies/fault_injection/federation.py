@@ -45,7 +45,7 @@ class Three:
         return self.plan.hospitals[-1]
 
     def start(self, name: str, *, data: Path | None = None, **settings: str | float) -> None:
-        """Start a hospital's node, anew where it is running.
+        """Start a hospital's node, again where it is running.
 
         data: another folder than its own; settings: more of its node configuration.
         """

@@ -6,9 +6,9 @@ starts a SuperLink and three SuperNodes on this machine, each with a hospital of
 
     privacy     secure sums, noise at the server and noise for every patient each end with the simulation's model; a
                 hospital's own limit of ε stops the run
-    poison      one hospital sends weights a thousand times too large, to the mean and to two robust means
+    poison      one hospital sends a change a thousand times too large, to the mean and to two robust means
     killed      a hospital dies in the middle of a secure sum; when it is back, the run goes on
-    restarted   a node is started anew in the middle of a secure sum and of SCAFFOLD, and has lost what it kept for them
+    restarted   a node is started again in the middle of a secure sum and of SCAFFOLD, and has lost what it kept for them
     folders     a node has a damaged file, or the folder of another hospital
 
 The faults that two hospitals can have are in `studies.fault_injection.two_hospitals`. Nothing hangs: every wait has a limit.
@@ -53,7 +53,7 @@ ROUNDS, LOCAL_EPOCHS = 2, 5
 PATIENT_NOISE = 5.0
 SERVER_CLIP, SERVER_NOISE = 1.0, 0.1
 TOO_LITTLE = 0.01  # ε that not even one round keeps to
-SLOW_S = 60.0  # of a hospital for which the server waits while another's node is started anew
+SLOW_S = 60.0  # of a hospital for which the server waits while another's node is started again
 FETCHED_S = 5.0  # by then the server has an answer: Flower drops answers that were not fetched when their node leaves
 GOES_ON = "went on behind the finished round: "
 
@@ -107,7 +107,7 @@ def poison(three: Three) -> None:
     ):
         plan = dataclasses.replace(three.plan, strategy=strategy_config(name))
         three.note(
-            f"weights of {three.last} a thousand times too large under {name}",
+            f"change of {three.last} a thousand times too large under {name}",
             promised,
             lambda plan=plan: _poisoned(three, plan),  # type: ignore[misc]
             lambda text, begins=begins, where=where: (  # type: ignore[misc]
@@ -169,11 +169,11 @@ def _again(three: Three, plan: FederationConfig, out: Path, name: str, *, back: 
     told = compared(three.simulate(plan, name)[1], out)
     after = [(path, path.stat().st_mtime_ns) for path in finished_rounds(out)]
     went_on = len(before) == 1 and after[0] == before[0] and len(after) == plan.rounds
-    return f"{GOES_ON if went_on else 'began anew: '}{told}"
+    return f"{GOES_ON if went_on else 'began again: '}{told}"
 
 
 def restarted(three: Three) -> None:
-    """A node is started anew between two rounds, while the server waits for a slower hospital."""
+    """A node is started again between two rounds, while the server waits for a slower hospital."""
     slow = three.plan.hospitals[0]
     for what, plan, lost in (
         ("a secure sum", dataclasses.replace(three.plan, secure_sum=True), "lost its key for secure sums"),
@@ -186,9 +186,9 @@ def restarted(three: Three) -> None:
         out = three.folder / f"restarted in {what}"
         three.start(slow, spoil=SLOW, spoil_s=SLOW_S)
         three.note(
-            f"node of {three.last} started anew during {what}",
+            f"node of {three.last} started again during {what}",
             "the hospital says what it lost; the run ends with its name",
-            lambda plan=plan, out=out: _started_anew(three, plan, out),  # type: ignore[misc]
+            lambda plan=plan, out=out: _started_again(three, plan, out),  # type: ignore[misc]
             lambda text, lost=lost: f"Hospital {three.last} " in text and "round 2" in text and lost in text,  # type: ignore[misc]
         )
         three.start(slow)
@@ -200,7 +200,7 @@ def restarted(three: Three) -> None:
         )
 
 
-def _started_anew(three: Three, plan: FederationConfig, out: Path) -> str:
+def _started_again(three: Three, plan: FederationConfig, out: Path) -> str:
     heard = len(said(three.deployment, three.last))
 
     def answered() -> bool:
@@ -210,7 +210,7 @@ def _started_anew(three: Three, plan: FederationConfig, out: Path) -> str:
     def restart(over: threading.Event) -> None:
         wait_until(answered, what=f"the answer of {three.last} in round 1", over=over, limit_s=three.limit_s)
         if over.wait(FETCHED_S) or finished_rounds(out):
-            raise FederationError(f"The slow hospital was too fast: {three.last} could not be started anew in time.")
+            raise FederationError(f"The slow hospital was too fast: {three.last} could not be started again in time.")
         three.start(three.last)
 
     with meanwhile(restart, limit_s=three.limit_s):

@@ -1,4 +1,4 @@
-"""A real federation on this machine: one SuperLink, one SuperNode a hospital, TLS, node keys, one `flwr run`.
+"""A real federation on this machine: one SuperLink, one SuperNode per hospital, TLS, node keys, one `flwr run`.
 
     python -m studies.local_federation.run --run runs/smoke
 

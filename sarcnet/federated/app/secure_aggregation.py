@@ -67,7 +67,7 @@ def hidden_in_sum(message: Message, context: Context, call_next: Callable[[Messa
     question = str(sent["question"])
     if SECURE not in context.state.config_records:
         raise SarcnetError(
-            "This node was started anew and has lost its key for secure sums: run again, rounds are kept."
+            "This node was started again and has lost its key for secure sums: run again, rounds are kept."
         )
     state = context.state.config_records[SECURE]
     asked = str(state["asked"]).split("\n")

@@ -213,7 +213,8 @@ class MemberStrategy(FedAvg):
 
     def _check_numbers(self, update: Update) -> None:
         """Raise FederationError when a change cannot be added."""
-        head = f"Hospital {update.hospital} sent in round {self.grid.round}"
+        sender = "The hospitals together" if update.hospital == ALL else f"Hospital {update.hospital}"
+        head = f"{sender} sent in round {self.grid.round}"
         arrays = [*update.change.items(), *((f"control of {name}", a) for name, a in update.control.items())]
         if wrong := [name for name, array in arrays if not np.isfinite(array).all()]:
             raise FederationError(
