@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sarcnet.cohort.outcome import Followup
+from sarcnet.cohort.outcome import Followup, with_outcome
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.model.names.words import in_order
 
@@ -68,7 +68,7 @@ def evaluation_set(name: str, patients: pd.DataFrame, predictions: pd.DataFrame)
     Raises:
         SarcnetError: no model has a risk for every patient; all reasons are listed.
     """
-    known = patients.dropna(subset=["mfs_months", "mfs_event"]).reset_index(drop=True)
+    known = with_outcome(patients)
     if "repeat" not in predictions:
         predictions = predictions.assign(repeat=0)
     risks, poor, folds = {}, [], None

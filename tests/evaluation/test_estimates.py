@@ -7,7 +7,7 @@ import pytest
 
 from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.auc import Followup
+from sarcnet.evaluation.metrics.auc import Followup, effective_number
 from sarcnet.evaluation.metrics.bootstrap import (
     LEAST,
     Estimate,
@@ -20,7 +20,7 @@ from sarcnet.evaluation.metrics.bootstrap import (
 from sarcnet.evaluation.metrics.calibration import calibrate
 from sarcnet.evaluation.metrics.delong import delong
 from sarcnet.evaluation.metrics.net_benefit import at_threshold, threshold_table
-from sarcnet.evaluation.metrics.proportions import effective_number, wilson
+from sarcnet.evaluation.metrics.proportions import wilson
 from sarcnet.evaluation.metrics.reclassification import moves
 from virtual_cohort.experiments.headroom import share_of_headroom
 

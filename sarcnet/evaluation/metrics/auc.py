@@ -139,16 +139,16 @@ def _judged(followup: Followup, counts: np.ndarray, horizon_months: float) -> np
 
 
 def effective_number(weight: np.ndarray) -> np.ndarray:
-    """(B,) number of equally weighted patients that would be as informative: (Σw)² / Σw² (Kish 1965).
+    """(...,) number of equally weighted patients that would be as informative: (Σw)² / Σw² (Kish 1965).
 
     Args:
-        weight: (B, n) weights of n patients in B resamples.
+        weight: (..., n) weights of n patients, of one resample or of many.
 
     Returns:
-        (B,) effective numbers.
+        (...,) effective numbers; 0 where all weights are 0.
     """
-    squares = (weight**2).sum(axis=1)
-    return np.where(squares > 0, weight.sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0), 0.0)
+    squares = (weight**2).sum(axis=-1)
+    return np.where(squares > 0, weight.sum(axis=-1) ** 2 / np.where(squares > 0, squares, 1.0), 0.0)
 
 
 def weighted_auc(risk: np.ndarray, *, case: np.ndarray, control: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from sarcnet.evaluation.metrics.auc import Followup, check, check_probability, weights
+from sarcnet.evaluation.metrics.auc import Followup, check, check_probability, effective_number, weights
 from sarcnet.evaluation.metrics.bootstrap import NAN, NO_SPREAD, Estimate, percentile_interval, too_few
-from sarcnet.evaluation.metrics.proportions import effective_number, wilson
+from sarcnet.evaluation.metrics.proportions import wilson
 
 ALL, NONE = "treat all", "treat none"
 THRESHOLD_COLUMNS = ["threshold", "measure", "value", "low", "high", "note"]

@@ -9,13 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from sarcnet.evaluation.metrics.auc import effective_number
 from sarcnet.evaluation.metrics.bootstrap import NAN, Estimate
-
-
-def effective_number(weight: np.ndarray) -> np.ndarray:
-    """Kish's effective number of patients with weights (..., n), shape (...); 0 where all weights are 0."""
-    squares = (weight**2).sum(axis=-1)
-    return np.where(squares > 0, weight.sum(axis=-1) ** 2 / np.where(squares > 0, squares, 1.0), 0.0)
 
 
 def wilson(share: float, n: float, *, level: float) -> Estimate:
