@@ -45,15 +45,18 @@ unreadable_share_max: float = 0.2  # share of unreadable tiles at which a slide 
 jobs: int = 2  # processes, one slide each
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
+import openslide
 import pandas as pd
 from IPython.display import Markdown, display
 
 from sarcnet.compendium import Stage, track
-from sarcnet.slides import failures, figures
+from sarcnet.slides import TileRules, TilingSettings, failed_table, known_failures, record_failures
+from sarcnet.slides import figures
+from sarcnet.slides.reader import TileReader, open_slide, plan
 from sarcnet.slides.contact_sheet import write_contact_sheets
-from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.cohort_tiling import report_table, sentence_of, slide_files, tile_cohort, tile_table
-from sarcnet.slides.tiling import TileRules
 
 stage = Stage.open("01_tiling", TilingSettings, vars())
 rules = TileRules.of(stage.settings)
@@ -94,6 +97,32 @@ Markdown(sentence_of(report))
 # each scanner, and nuclei of a different size. In sarcoma that is fatal: **nuclear size is what a pathologist grades
 # by**. So we ask for a tile in micrometres, read from the nearest finer level of the slide's pyramid, and resample
 # once to exactly the resolution we want. Nothing is rounded to a "nominal" value.
+
+# %%
+example = report[report["status"] == "ok"].iloc[0]
+with openslide.OpenSlide(files[example["slide_id"]]) as slide:
+    levels = pd.DataFrame(slide.level_dimensions, columns=["width, px", "height, px"])
+    levels["µm/px"] = example["mpp"] * np.array(slide.level_downsamples)
+    place = tiles.loc[tiles["slide_id"] == example["slide_id"], ["x_px", "y_px"]].iloc[0].tolist()
+    pixels = np.asarray(slide.read_region(tuple(place), 0, (tile_px, tile_px)).convert("RGB"))
+handle, info = open_slide(files[example["slide_id"]], mpp_override=example["mpp"])
+with TileReader(handle, info, plan(info, tile_um=tile_px * info.mpp, tile_px=tile_px)) as reader:
+    assert np.abs(reader.tile(*place).astype(int) - pixels).max() <= 1  # unresampled, the package reads the same
+    exact = TileReader(handle, info, plan(info, tile_um=tile_um, tile_px=tile_px)).tile(*place)
+levels.rename_axis("level").round(4)
+
+# %% [markdown]
+# So OpenSlide lists the levels of the first slide. Below, at one place of it: on the left as many pixels as a tile has,
+# straight from OpenSlide; on the right the tile of exactly so many micrometres, which is resampled.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4))
+for axis, picture, width in zip(axes, (pixels, exact), (tile_px * example["mpp"], tile_um), strict=True):
+    axis.imshow(picture)
+    axis.set(xticks=[], yticks=[], title=f"{width:.1f} µm, {width / tile_px:.4g} µm/px")
+shown = {"slide_id": example["slide_id"], "x_px": place[0], "y_px": place[1], "mpp": example["mpp"]}
+caption = f"{tile_px} pixels of level 0 as OpenSlide reads them, and the tile of {tile_um:g} µm at the same corner."
+stage.figure("one_region", figure, data=shown, caption=caption)
 
 # %%
 resolution = figures.resolution_table(report, tile_um=tile_um, tile_px=tile_px)
@@ -210,7 +239,7 @@ stage.figure("sharpness", figure, data=sharp, caption="Sharpness of the kept til
 # so for the slides that were left blank on purpose.)
 
 # %%
-failed = failures.failed_table(report, known=failures.known_failures(stage, slides, files=files))
+failed = failed_table(report, known=known_failures(stage, slides, files=files))
 display(Markdown(f"**{len(failed)} of {len(report)} slides failed.**"))
 display(failed.set_index("slide_id") if len(failed) else Markdown("Every slide could be used."))
 
@@ -238,7 +267,7 @@ stage.write_table("tiles.parquet", tiles)
 for slide_id in ok["slide_id"]:
     stage.output(f"thumbnails/{slide_id}.png")
 stage.number("slides_tiled", len(ok), n=len(report), unit="slides")
-failures.record_failures(stage, failed, report=report)
+record_failures(stage, failed, report=report)
 stage.number("tiles_kept", int(ok["n_kept"].sum()), n=int(ok["n_candidates"].sum()), unit="tiles")
 
 # %% [markdown]

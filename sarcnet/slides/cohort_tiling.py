@@ -44,6 +44,9 @@ def tile_cohort(
         jobs: processes; 0 works in this one, without protection.
         seconds_max: a slide that takes longer is given up.
         spread: over the processes of this machine, or over other machines, see :mod:`sarcnet.slides.pool.cluster`.
+
+    Yields:
+        Report and tiles of each slide.
     """
     for folder in (work, pictures):
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,9 +118,17 @@ def tile_table(results: list[SlideResult]) -> pd.DataFrame:
 
 
 def slide_files(slides: pd.DataFrame, *, recorded: Mapping[str, Path]) -> dict[str, Path]:
-    """slide_id -> file. `recorded` are the files that notebook 00 vouches for ("slides/<centre>/<slide_id>" ->
-    path); a file that was not there then is looked for where the table says, so that its absence is reported like
-    any other fault of a slide.
+    """The file of each slide.
+
+    A file that notebook 00 did not record is looked for where the table says, so that its absence is reported like any
+    other fault of a slide.
+
+    Args:
+        slides: rows with slide_id and file.
+        recorded: files that notebook 00 recorded, "slides/<centre>/<slide_id>" -> path.
+
+    Returns:
+        slide_id -> file.
     """
     known = {name.rsplit("/", 1)[-1]: path for name, path in recorded.items()}
     return {

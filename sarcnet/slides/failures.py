@@ -31,6 +31,9 @@ def known_failures(stage: Stage, slides: pd.DataFrame, *, files: Mapping[str, Pa
         slides: rows with slide_id, centre and file.
         files: slide files by slide_id, or as notebook 00 vouches for them ("slides/<centre>/<slide_id>").
 
+    Returns:
+        slide_id -> why.
+
     Raises:
         SarcnetError: a table has other columns, or names a slide that its hospital does not have; all faults at once.
     """
@@ -62,7 +65,15 @@ def _read(path: Path, *, slide_ids: set[str], faults: ErrorCollector) -> dict[st
 
 
 def failed_table(report: pd.DataFrame, *, known: Mapping[str, str]) -> pd.DataFrame:
-    """Rows of `report` whose status is "failed", in the columns COLUMNS; `known` says why that was expected, or ""."""
+    """The slides that could not be used.
+
+    Args:
+        report: all slides, with status, cause and advice.
+        known: slide_id -> why its failure was expected.
+
+    Returns:
+        Rows whose status is "failed", in the columns COLUMNS; `known` is "" where nobody expected it.
+    """
     failed = report[report["status"] == "failed"]
     return failed.assign(known=failed["slide_id"].map(known).fillna("").astype(str))[COLUMNS].reset_index(drop=True)
 

@@ -77,7 +77,7 @@ def _knock(address: str) -> None:
 def _each_on_ray(
     function: Callable[..., Result], tasks: Sequence[tuple], *, jobs: int, seconds_max: float
 ) -> Iterator[Result | WorkerCrash]:
-    """As :func:`sarcnet.slides.pool.crash_safe.each`, but all results come at the end; joblib tells how far it is.
+    """As :func:`sarcnet.slides.pool.crash_safe.map_isolated`, but all results come at the end; joblib tells how far it is.
     Tasks are dealt
     out in turn, whichever process is free. `jobs` may be ALL_PROCESSORS of the cluster.
     """

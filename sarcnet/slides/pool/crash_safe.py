@@ -3,7 +3,7 @@
 OpenSlide and the libraries under it are C, and a damaged file can end the process that decodes it (a segmentation
 fault, or the kernel when memory runs out). A pool of joblib or concurrent.futures then gives up as a whole and does
 not say which task it was. Here every worker has one task at a time, so the one that was lost is known, and a fresh
-process goes on with the next.
+process goes on with the next. Kept for that: no pool of the libraries named loses one task only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class WorkerCrash:
 
 
 class MapFunction(Protocol):
-    """A way to spread tasks over processes, with the arguments and results of :func:`each`."""
+    """A way to spread tasks over processes, with the arguments and results of :func:`map_isolated`."""
 
     def __call__(
         self, function: Callable[..., Result], tasks: Sequence[tuple], *, jobs: int, seconds_max: float

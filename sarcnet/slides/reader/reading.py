@@ -44,7 +44,16 @@ class ReadPlan:
 
 
 def plan(info: SlideInfo, *, tile_um: Um, tile_px: TilePx) -> ReadPlan:
-    """Choose the pyramid level from which tiles of `tile_um` µm on `tile_px` pixels are read."""
+    """Choose the pyramid level from which tiles of `tile_um` µm on `tile_px` pixels are read.
+
+    Args:
+        info: the slide's facts.
+        tile_um: side of a tile on the glass, µm.
+        tile_px: side of the tile that is returned, px.
+
+    Returns:
+        Level, resolution and side in level-0 pixels.
+    """
     target = um_per_px(tile_um, tile_px)
     fine_enough = [k for k, factor in enumerate(info.levels) if info.mpp * factor <= target * MAY_BE_COARSER]
     level = max(fine_enough, key=lambda k: info.levels[k], default=0)
