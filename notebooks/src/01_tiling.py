@@ -106,9 +106,10 @@ with openslide.OpenSlide(files[example["slide_id"]]) as slide:
     place = tiles.loc[tiles["slide_id"] == example["slide_id"], ["x_px", "y_px"]].iloc[0].tolist()
     pixels = np.asarray(slide.read_region(tuple(place), 0, (tile_px, tile_px)).convert("RGB"))
 handle, info = open_slide(files[example["slide_id"]], mpp_override=example["mpp"])
-with TileReader(handle, info, plan(info, tile_um=tile_px * info.mpp, tile_px=tile_px)) as reader:
+native, asked = (plan(info, tile_um=side, tile_px=tile_px) for side in (tile_px * info.mpp, tile_um))
+with TileReader(handle, info, native) as reader, TileReader(handle, info, asked) as resampling_reader:
     assert np.abs(reader.tile(*place).astype(int) - pixels).max() <= 1  # unresampled, the package reads the same
-    exact = TileReader(handle, info, plan(info, tile_um=tile_um, tile_px=tile_px)).tile(*place)
+    exact = resampling_reader.tile(*place)
 levels.rename_axis("level").round(4)
 
 # %% [markdown]

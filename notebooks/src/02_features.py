@@ -51,7 +51,7 @@ from sarcnet.features.projection import two_axes
 from sarcnet.features.encoders.runtime import runtime_for
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.batch_effect import centre_share, classify_site
-from sarcnet.slides import failures
+from sarcnet.slides import failed_table, known_failures, record_failures
 
 stage = Stage.open("02_features", FeaturesSettings, vars())
 
@@ -200,7 +200,7 @@ Markdown(
 
 # %%
 outcome = outcome.merge(report[["slide_id", "patient_id", "centre"]], on="slide_id", validate="one_to_one")
-failed = failures.failed_table(outcome, known=failures.known_failures(stage, slides, files=files))
+failed = failed_table(outcome, known=known_failures(stage, slides, files=files))
 display(Markdown(f"**{len(failed)} of {len(outcome)} slides failed.**"))
 display(failed.set_index("slide_id") if len(failed) else Markdown("Every slide could be encoded."))
 
@@ -208,7 +208,7 @@ display(failed.set_index("slide_id") if len(failed) else Markdown("Every slide c
 stage.write_table("report.parquet", outcome)
 for slide_id in done["slide_id"]:
     stage.output(f"features/{slide_id}.h5")
-failures.record_failures(stage, failed, report=outcome)
+record_failures(stage, failed, report=outcome)
 stage.number("tiles_encoded", int(done["n_encoded"].sum()), n=len(done), unit="tiles")
 stage.number("centre_share_of_variance", share, n=len(table), unit="share")
 stage.number("hospital_named_correctly", right, n=len(told), unit="share of slides")

@@ -419,7 +419,7 @@ for row in known_measures.itertuples():
 # %%
 from sarcnet.compendium import track
 from virtual_cohort.experiments import counterfactual, rerender
-from sarcnet.slides.tiling import TileRules
+from sarcnet.slides import TileRules
 
 if has_truth:
     tiling, encoder = stage.parameters_of("01_tiling"), stage.parameters_of("02_features")["encoder"]
