@@ -105,11 +105,12 @@ with openslide.OpenSlide(files[example["slide_id"]]) as slide:
     levels["µm/px"] = example["mpp"] * np.array(slide.level_downsamples)
     place = tiles.loc[tiles["slide_id"] == example["slide_id"], ["x_px", "y_px"]].iloc[0].tolist()
     pixels = np.asarray(slide.read_region(tuple(place), 0, (tile_px, tile_px)).convert("RGB"))
-handle, info = open_slide(files[example["slide_id"]], mpp_override=example["mpp"])
-native, asked = (plan(info, tile_um=side, tile_px=tile_px) for side in (tile_px * info.mpp, tile_um))
-with TileReader(handle, info, native) as reader, TileReader(handle, info, asked) as resampling_reader:
-    assert np.abs(reader.tile(*place).astype(int) - pixels).max() <= 1  # unresampled, the package reads the same
-    exact = resampling_reader.tile(*place)
+read = []
+for side_um in (tile_px * example["mpp"], tile_um):
+    handle, info = open_slide(files[example["slide_id"]], mpp_override=example["mpp"])
+    with TileReader(handle, info, plan(info, tile_um=side_um, tile_px=tile_px)) as reader:
+        read.append(reader.tile(*place))
+assert np.abs(read[0].astype(int) - pixels).max() <= 1  # not resampled, the package reads what OpenSlide reads
 levels.rename_axis("level").round(4)
 
 # %% [markdown]
@@ -118,7 +119,7 @@ levels.rename_axis("level").round(4)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4))
-for axis, picture, width in zip(axes, (pixels, exact), (tile_px * example["mpp"], tile_um), strict=True):
+for axis, picture, width in zip(axes, read, (tile_px * example["mpp"], tile_um), strict=True):
     axis.imshow(picture)
     axis.set(xticks=[], yticks=[], title=f"{width:.1f} µm, {width / tile_px:.4g} µm/px")
 shown = {"slide_id": example["slide_id"], "x_px": place[0], "y_px": place[1], "mpp": example["mpp"]}
