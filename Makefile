@@ -129,7 +129,7 @@ encoders: .venv/.ready  ## write docs/encoders.md from the table of encoders
 	@$(BIN)/python -m docs.make_encoders
 
 real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run notebooks 00 to 02 on it
-	@$(BIN)/python -m sarcnet.slides.example_slide
+	@$(BIN)/python -m studies.example_slide
 	@$(BIN)/sarcnet run real_slide --upto 02_features
 
 lock: .venv/.ready  ## renew the pins from the ranges in pyproject.toml

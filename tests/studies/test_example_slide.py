@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.slides import example_slide
+from studies import example_slide
 
 
 def test_another_file_is_refused(tmp_path):
