@@ -21,16 +21,26 @@ help:  ## show this list
 
 setup: .venv/.ready  ## create the environment in .venv
 
+# Two locks: what a user needs, and what developers need on top (one of its packages is built from C).
 .venv/.ready: requirements.lock.txt pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
 	  { echo "sarcnet needs Python 3.11.5 or newer; found '$(PYTHON)'. Name another one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Creating the environment in .venv (about 2 GB; one to four minutes, once)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.12.20,<0.13'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(UVINDEX) -r requirements.lock.txt || \
-	  { echo "uv could not install the pins; pip tries"; $(BIN)/python -m pip install --quiet $(INDEX) -r requirements.lock.txt; }
+	$(call install,requirements.lock.txt)
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
+
+.venv/.ready-dev: .venv/.ready requirements-dev.lock.txt
+	@echo "Adding what tests and studies need"
+	$(call install,requirements-dev.lock.txt)
+	@touch $@
+
+define install
+$(BIN)/uv pip install --quiet --python $(BIN)/python $(UVINDEX) -r $(1) || \
+  { echo "uv could not install the pins; pip tries"; $(BIN)/python -m pip install --quiet $(INDEX) -r $(1); }
+endef
 
 reproduce: .venv/.ready  ## run the whole study: PROFILE=demo|smoke|study; FROM= ONLY= UPTO= name a stage, FORCE=1
 	@$(BIN)/sarcnet run $(PROFILE) $(RUNARGS)
@@ -41,8 +51,8 @@ status: .venv/.ready  ## say which stages are up to date, and why not, without r
 test: lint  ## all checks and tests, the smoke study among them
 	@$(BIN)/python -m pytest -n 2
 
-lint: .venv/.ready
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: .venv/.ready-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo --no-cache
 
 lab: .venv/.ready  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter labextension disable "@jupyterlab/apputils-extension:announcements" 2>/dev/null || true
@@ -57,66 +67,66 @@ from-notebooks: .venv/.ready  ## write notebooks/src/*.py from notebooks edited 
 figures: .venv/.ready  ## copy the demo run's figures and numbers to figures/ and renew the README's table
 	@$(BIN)/sarcnet publish demo
 
-bench: .venv/.ready  ## time a slide, and whole profiles from nothing (PROFILES="smoke demo study")
+bench: .venv/.ready-dev  ## time a slide, and whole profiles from nothing (PROFILES="smoke demo study")
 	@$(BIN)/python -m studies.benchmarks.rendering $(ARGS)
 	@$(BIN)/python -m studies.benchmarks.profiles $(PROFILES)
 
-bench-model: .venv/.ready  ## time the study's cross-validation, and the paired bootstrap against loops over scikit-survival
+bench-model: .venv/.ready-dev  ## time the study's cross-validation, and the paired bootstrap against loops over scikit-survival
 	@$(BIN)/python -m studies.benchmarks.crossval
 	@$(BIN)/python -m studies.benchmarks.bootstrap
 
-bench-federation: .venv/.ready  ## time federated against pooled training, of a finished run (ARGS="--run runs/demo")
+bench-federation: .venv/.ready-dev  ## time federated against pooled training, of a finished run (ARGS="--run runs/demo")
 	@$(BIN)/python -m studies.benchmarks.federation $(ARGS)
 
-bench-slides: .venv/.ready  ## time slides to features beside other tools, in docs/benchmark-slides.md (REAL=slide FOLDER=data/bench)
+bench-slides: .venv/.ready-dev  ## time slides to features beside other tools, in docs/benchmark-slides.md (REAL=slide FOLDER=data/bench)
 	@$(BIN)/python -m studies.benchmarks.slides.run $(if $(REAL),--real $(REAL)) $(if $(FOLDER),--folder $(FOLDER))
 
-bench-readers: .venv/.ready  ## time the direct reader against OpenSlide, every tile compared (SLIDES="a.svs b.tif")
+bench-readers: .venv/.ready-dev  ## time the direct reader against OpenSlide, every tile compared (SLIDES="a.svs b.tif")
 	@$(BIN)/python -m studies.benchmarks.slides.readers $(SLIDES) $(ARGS)
 
-bench-memory: .venv/.ready  ## peak memory of reading 10,000 and 100,000 tiles
+bench-memory: .venv/.ready-dev  ## peak memory of reading 10,000 and 100,000 tiles
 	@$(BIN)/python -m studies.benchmarks.slides.memory $(ARGS)
 
-bench-interpret: .venv/.ready  ## time morphometry, a heat map of 100,000 tiles and the viewer's first picture
+bench-interpret: .venv/.ready-dev  ## time morphometry, a heat map of 100,000 tiles and the viewer's first picture
 	@$(BIN)/python -m studies.benchmarks.interpret
 
-bench-compare: .venv/.ready  ## time another checkout against this one, in turns (BASE=folder of the other checkout)
+bench-compare: .venv/.ready-dev  ## time another checkout against this one, in turns (BASE=folder of the other checkout)
 	@$(BIN)/python -m studies.benchmarks.compare $(BASE) $(ARGS)
 
 # Studies of the methods: `make studies` says what each asks. ARGS passes options on: make heterogeneity ARGS=--help
-studies: .venv/.ready  ## list the studies of the methods, what each asks and where its answer stands
+studies: .venv/.ready-dev  ## list the studies of the methods, what each asks and where its answer stands
 	@$(BIN)/python -m studies
 
-calibration: .venv/.ready
+calibration: .venv/.ready-dev
 	@$(BIN)/python -m studies.cohort_calibration --report docs/calibration.md $(ARGS)
 
-realism: .venv/.ready
+realism: .venv/.ready-dev
 	@$(BIN)/python -m studies.realism $(ARGS)
 
-interval-coverage: .venv/.ready
+interval-coverage: .venv/.ready-dev
 	@$(BIN)/python -m studies.interval_coverage $(ARGS)
 
-training-length: .venv/.ready
+training-length: .venv/.ready-dev
 	@$(BIN)/python -m studies.training_length $(ARGS)
 
-heterogeneity: .venv/.ready
+heterogeneity: .venv/.ready-dev
 	@$(BIN)/python -m studies.heterogeneity $(ARGS)
 
-privacy-tradeoff: .venv/.ready
+privacy-tradeoff: .venv/.ready-dev
 	@$(BIN)/python -m studies.privacy_tradeoff $(ARGS)
 
-morphometry-validation: .venv/.ready
+morphometry-validation: .venv/.ready-dev
 	@$(BIN)/python -m studies.morphometry_validation.run $(ARGS)
 
-federation: .venv/.ready  ## train over real programs (SuperLink, two SuperNodes, TLS, keys); the smoke model must come out
+federation: .venv/.ready-dev  ## train over real programs (SuperLink, two SuperNodes, TLS, keys); the smoke model must come out
 	@$(BIN)/sarcnet run smoke --upto 04_federation
 	@$(BIN)/python -m studies.local_federation.run --run runs/smoke $(ARGS)
 
-fault-injection: .venv/.ready
+fault-injection: .venv/.ready-dev
 	@$(BIN)/sarcnet run smoke --upto 04_federation
 	@$(BIN)/python -m studies.fault_injection.two_hospitals --run runs/smoke $(ARGS)
 
-fault-injection-three: .venv/.ready
+fault-injection-three: .venv/.ready-dev
 	@$(BIN)/python -m studies.fault_injection.three_hospitals $(ARGS)
 
 giant-slide: .venv/.ready  ## paint a whole virtual slide, 80,000 × 60,000 px (OUT=giant.svs ARGS="--width-px 8000 --height-px 6000")
@@ -132,9 +142,19 @@ real-slide: .venv/.ready  ## fetch one real, public Aperio slide and run noteboo
 	@$(BIN)/python -m studies.example_slide
 	@$(BIN)/sarcnet run real_slide --upto 02_features
 
-lock: .venv/.ready  ## renew the pins from the ranges in pyproject.toml
-	@{ sed -n '/^#/p' requirements.lock.txt; $(BIN)/uv pip compile -q pyproject.toml --extra dev --python-version 3.11.7 \
-	  --no-annotate --no-header --no-emit-find-links | sed 's/+cpu//'; } > requirements.lock.tmp && mv requirements.lock.tmp requirements.lock.txt
+lock: .venv/.ready  ## bring the pins in line with pyproject.toml; what is pinned stays, unless UPGRADE=1
+	@$(call compile,requirements.lock.txt,,/dev/null)
+	@$(call compile,requirements-dev.lock.txt,--extra dev -c requirements.lock.txt,requirements.lock.txt)
+
+# $(1): lock to write; $(2): options of uv; $(3): lock whose lines are left out. The CPU build of torch is taken, and pinned
+# without the build's name; uv drops the marker of the one package that is not made for every processor.
+define compile
+{ sed -n '/^#/p' $(1); grep -hv '^#' $(1) $(3) | sed 's/^torch==.*/&+cpu/' > .lock.pins; \
+  $(BIN)/uv pip compile -q pyproject.toml $(2) $(if $(UPGRADE),--upgrade) $(UVINDEX) --python-version 3.11.7 --no-annotate --no-header \
+  --no-emit-find-links --no-emit-index-url -o .lock.pins > /dev/null && \
+  sed "s/+cpu//; s/^cykooz-resizer==[^ ]*$$/& ; platform_machine != 'aarch64'/" .lock.pins | grep -vxFf $(3); } > .lock.new && \
+  mv .lock.new $(1); rm -f .lock.pins .lock.new
+endef
 
 clean:  ## remove runs and rendered cohorts (not the environment)
 	rm -rf runs data/virtual_*

@@ -23,21 +23,28 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock.txt").read_text().splitlines()
-    return {
-        normal(name): version
-        for name, version in (line.split(";")[0].strip().split("==") for line in lines if "==" in line)
-    }
+def pins(*locks: str) -> dict[str, str]:
+    lines = [line for lock in locks for line in (ROOT / lock).read_text().splitlines() if "==" in line]
+    pairs = [line.split(";")[0].strip().split("==") for line in lines]
+    return {normal(name): version for name, version in pairs}
+
+
+USERS, DEVELOPERS = "requirements.lock.txt", "requirements-dev.lock.txt"
 
 
 def test_every_dependency_is_pinned_inside_its_range():
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
-        requirement = Requirement(text)
-        assert requirement.specifier.contains(pins()[normal(requirement.name)], prereleases=True), text
+    dev = project["optional-dependencies"]["dev"]
+    for texts, pinned in ((project["dependencies"], pins(USERS)), (dev, pins(USERS, DEVELOPERS))):
+        for requirement in map(Requirement, texts):
+            assert requirement.specifier.contains(pinned[normal(requirement.name)], prereleases=True), requirement
+
+
+def test_what_only_developers_need_is_not_installed_for_users():
+    assert not pins(USERS).keys() & pins(DEVELOPERS).keys()
+    assert {"pytest", "ruff", "mypy", "scikit-survival", "ecos", "import-linter"} <= pins(DEVELOPERS).keys()
 
 
 def test_conda_environment_parses_and_installs_the_pins():
