@@ -48,21 +48,18 @@ interval_level: float = 0.95  # coverage of the intervals
 jobs: int = 2  # processes that paint and measure
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage
-from virtual_cohort.experiments import ground_truth
-from sarcnet.interpret import figures
+from sarcnet.interpret import PRODUCERS, InterpretabilitySettings, draw_tiles, explain, extreme_tiles
 from sarcnet.interpret.export import page_frame, patient_heatmaps, show_viewer, write_patient_reports, write_slide_exports
-from sarcnet.interpret.attribution.contributions import PRODUCERS, explain
-from sarcnet.morphometry.geometry import tile_geometry
-from sarcnet.interpret.settings import InterpretabilitySettings
-from sarcnet.interpret.attribution.tiles import extreme_tiles, see_tiles
-from sarcnet.model.bags import read_bags
-from sarcnet.model.patients import assemble_patients
-from sarcnet.model.store import load_stack
+from sarcnet.model import assemble_patients, fold_matrix, load_stack, read_bags
+from sarcnet.model.names import label, variable_words
+from sarcnet.morphometry import count_status, measure_tiles, tile_geometry
 
 stage = Stage.open("06_interpretability", InterpretabilitySettings, vars())
 
@@ -88,8 +85,8 @@ features = {path.stem: path for path in stage.inputs("02_features/features/*.h5"
 # Bags and clinical values are put together exactly as for training.
 
 # %%
-own = set(slides.loc[slides["patient_id"].isin(known["patient_id"]), "slide_id"])
-feature_files = {slide_id: path for slide_id, path in features.items() if slide_id in own}
+slide_ids = set(slides.loc[slides["patient_id"].isin(known["patient_id"]), "slide_id"])
+feature_files = {slide_id: path for slide_id, path in features.items() if slide_id in slide_ids}
 bags = read_bags(feature_files.values(), slides=slides, patient_ids=list(known["patient_id"]))
 patients = assemble_patients(
     known, bags=bags, clinical_variables=model.protocol.clinical_variables,
@@ -102,7 +99,7 @@ patients = assemble_patients(
 # The score of a patient is a sum: each tile adds its attention times its value, each clinical variable its weight
 # times its value, in units of log-odds. No approximation is needed. (With TransMIL or early fusion there is no such sum:
 # then the parts are *integrated gradients*, Sundararajan et al. 2017, and their error is stated.) For each patient we take
-# only the networks that were *not* trained on this patient, those whose risks notebook 05 judged, and compare: do the
+# only the networks that were *not* trained on this patient, those whose risks notebook 05 evaluated, and compare: do the
 # parts sum to the score, and does the score give the risk that was evaluated? A heat map that shows another model than
 # the evaluated one is a common and well-hidden mistake.
 
@@ -125,17 +122,14 @@ display(Markdown(
 # tile, so the two need not agree. In small bags all orders can be counted out.
 
 # %%
-from sarcnet.model.names import label
-from sarcnet.interpret import figures_response
-from sarcnet.interpret.attribution import nomogram, response, sanity, shapley
-from sarcnet.model.crossval import fold_matrix
+from sarcnet.interpret.attribution import compare_with_shapley, map_similarity, nomogram_of, points_per_log_odds, respond
 
-judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
-strangers = (fold_matrix(folds, patient_ids=judged.patient_ids, members=model.members) == 1).astype(float)
-some = slice(None, None, max(1, len(judged) // 10))
-counted = shapley.compare_with_shapley(model, judged.select(some), use=strangers[some], tiles=8)
+evaluated = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
+held_out = (fold_matrix(folds, patient_ids=evaluated.patient_ids, members=model.members) == 1).astype(float)
+every_tenth = slice(None, None, max(1, len(evaluated) // 10))
+counted = compare_with_shapley(model, evaluated.select(every_tenth), use=held_out[every_tenth], tiles=8)
 stage.write_table("shapley.parquet", counted.table)
-display(Markdown(shapley.sentence(counted)))
+display(Markdown(counted.sentence))
 
 # %% [markdown]
 # ## 3 · Heat maps
@@ -156,8 +150,10 @@ shown, maps = patient_heatmaps(
 # Above each map stand the patient, the evaluated risk, and what image and clinic added to the score.
 
 # %%
-worth = response.points_per_log_odds(model, judged, use=strangers)
-figure = figures.draw_heatmaps(list(maps.values()), horizon_months=horizon_months, points_per_log_odds=worth)
+from sarcnet.interpret.figures import draw_concepts, draw_heatmaps, draw_measured, draw_nomogram, draw_response
+
+worth = points_per_log_odds(model, evaluated, use=held_out)
+figure = draw_heatmaps(list(maps.values()), horizon_months=horizon_months, points_per_log_odds=worth)
 stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each tile to the score of {label(explained_model)}, "
              "for the patients of each hospital with the highest and lowest image score.")
 
@@ -170,9 +166,9 @@ stage.figure("F10_heatmaps", figure, data=shown, caption=f"Contribution of each 
 # the map.
 
 # %%
-alike = sanity.similarity(model, judged, use=strangers, repeats=3, rng=stage.rng("interpret", "sanity"))
-stage.write_table("sanity.parquet", alike)
-display(sanity.summary(alike).round(2), Markdown(sanity.sentence(alike)))
+similarity = map_similarity(model, evaluated, use=held_out, repeats=3, rng=stage.rng("interpret", "sanity"))
+stage.write_table("sanity.parquet", similarity.table)
+display(similarity.summary.round(2), Markdown(similarity.sentence))
 
 # %% [markdown]
 # 1 is the same map, 0 another one, −1 the same map with red and blue exchanged. A map that is turned over when only the
@@ -192,8 +188,7 @@ ends = {
     )
     for way in ("top", "bottom")
 }
-seen = {way: see_tiles(chosen, files=files, geometry=geometry) for way, chosen in ends.items()}
-figure = figures.draw_tiles(seen["top"], seen["bottom"])
+figure = draw_tiles(ends, files=files, geometry=geometry)
 stage.figure("F11_tiles", figure, data=ends, caption="The tiles that raised (left) and lowered (right) the score most.")
 
 # %% [markdown]
@@ -210,10 +205,21 @@ by_centre.rename_axis(index="centre", columns="tiles at this end")
 # ## 5 · The clinical half
 
 # %%
-figure = figures.draw_clinical(explained.clinical)
-stage.figure("F12_clinical", figure, data=explained.clinical, caption="What each clinical variable added to the scores.")
+by_variable = explained.clinical.groupby("variable")["contribution"]
+order = by_variable.std().sort_values().index
+figure, ax = plt.subplots(figsize=(7.0, 0.42 * len(order) + 1.2))
+for place, name in enumerate(order):
+    parts = by_variable.get_group(name)
+    heights = np.roll(np.linspace(-0.28, 0.28, len(parts)), 7)  # a fixed spread: nothing is drawn by chance
+    ax.scatter(parts, place + heights, s=7, alpha=0.35, linewidths=0, color="C0")
+ax.axvline(0, color="0.6", linewidth=1)
+ax.set_yticks(range(len(order)), [variable_words(name) for name in order])
+ax.set_xlabel(f"contribution to the score (log-odds), n = {len(explained.patients)} patients")
+stage.figure(
+    "F12_clinical", figure, data=explained.clinical, caption="What each clinical variable added to the scores."
+)
 spread = explained.patients[["image", "clinical"]].std()
-display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}, clinic {spread['clinical']:.2f} log-odds."))
+display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}, clinical variables {spread['clinical']:.2f} log-odds."))
 
 # %% [markdown]
 # A dot is a patient. A variable whose dots lie all near zero hardly matters to the model, given the others and the
@@ -224,16 +230,23 @@ display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}
 # network was trained without one fold. Where patients are simulated, the true risk answers too.
 
 # %%
+from virtual_cohort.experiments import compare_with_truth, risks_in_truth, simulate_review, true_effects, turn_knobs
+
 variables = model.protocol.clinical_variables
-clinic = known.set_index("patient_id", drop=False).loc[list(judged.patient_ids)].reset_index(drop=True)
-curves = response.respond(model, judged, clinic, variables=variables, level=interval_level)
+clinic = known.set_index("patient_id", drop=False).loc[list(evaluated.patient_ids)].reset_index(drop=True)
+curves = respond(model, evaluated, clinic, variables=variables, level=interval_level)
 has_truth = stage.produced("00_cohort/truth/patients.parquet")
-true_curves = None
+true_curves = true_risks = None
 if has_truth:
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
-    true_curves = response.true_response(clinic, truth, variables=variables, horizon_months=horizon_months,
-                                         outcome=endpoint.name)
-figure = figures_response.draw_response(curves, true_curves, level=interval_level, horizon_months=horizon_months)
+    in_truth = risks_in_truth(clinic, truth, variables=variables, horizon_months=horizon_months, outcome=endpoint.name)
+    true_curves, true_risks = in_truth.curves, in_truth.risks
+
+# %% [markdown]
+# Dashed is the truth.
+
+# %%
+figure = draw_response(curves, true_curves, level=interval_level, horizon_months=horizon_months)
 truth_shown = ", and the true one of those variables that are in the hazard" if has_truth else ""
 stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}, caption="Mean risk when everybody has the "
              f"same value of one clinical variable: the model's{truth_shown}.")
@@ -245,9 +258,9 @@ stage.figure("F12_response", figure, data={"model": curves, "true": true_curves}
 
 # %%
 if model.network.shape.fusion == "late":
-    points = nomogram.nomogram(model, judged, clinic, variables=variables)
+    points = nomogram_of(model, evaluated, clinic, variables=variables)
     axes = pd.concat(points.axes, names=["row"]).reset_index("row")
-    figure = figures_response.draw_nomogram(points, endpoint=endpoint, horizon_months=horizon_months)
+    figure = draw_nomogram(points, endpoint=endpoint, horizon_months=horizon_months)
     stage.figure("F12_nomogram", figure, data={"axes": axes, "risks": points.risks}, caption="The model as a nomogram: mean "
                  "of all its networks. Not for clinical use.")
 else:
@@ -268,41 +281,30 @@ else:
 # whose weights were shuffled and which therefore know nothing: what they show too is no finding.
 
 # %%
+from sarcnet.interpret.patterns import end_tiles, measured_effects, probe_features, shuffled_contributions, verdicts
+
+interval = {"samples": bootstrap_samples, "level": interval_level}
+shuffled = shuffled_contributions(
+    model, evaluated, folds=folds, networks=random_networks, rng=stage.rng("interpret", "shuffled")
+)
 if has_truth:
     nuclei = {path.stem: path for path in stage.inputs("00_cohort/truth/slides/*.parquet").values()}
     regions = {path.name.split(".")[0]: path for path in stage.inputs("00_cohort/truth/slides/*.png").values()}
-    tiles = ground_truth.tile_pathology(
-        explained.tiles, nuclei=nuclei, regions=regions, geometry=geometry, nuclei_min=nuclei_per_tile_min
-    )
-    gaps = ground_truth.gaps_by_patient(tiles, share=tile_share_compared)
 else:
     display(Markdown("These patients are not simulated, so the true nuclei are unknown and this section is skipped."))
 
 # %% [markdown]
-# The mean over patients, with intervals from resampling them: all together, and hospital by hospital.
+# The mean over patients, with intervals from resampling them: all together, and hospital by hospital. Between patients
+# the question is another: does a tumour with more of a pattern get a higher image score?
 
 # %%
 if has_truth:
-    resampling = {"samples": bootstrap_samples, "level": interval_level}
-    found = ground_truth.effects(gaps, **resampling, rng=stage.rng("interpret", "effects"))
-    where = ground_truth.effects_by_centre(
-        gaps, explained.patients, **resampling, rng=stage.rng("interpret", "by centre")
+    against_truth = compare_with_truth(
+        explained, truth, shuffled=shuffled, nuclei=nuclei, regions=regions, geometry=geometry,
+        nuclei_min=nuclei_per_tile_min, share=tile_share_compared, **interval,
+        rng=lambda name: stage.rng("interpret", name),
     )
-
-# %% [markdown]
-# Between patients the question is another: does a tumour with more of a pattern get a higher image score?
-
-# %%
-judged = patients.select([name in set(explained.patients["patient_id"]) for name in patients.patient_ids])
-shuffled = ground_truth.shuffled_contributions(
-    model, judged, folds=folds, networks=random_networks, rng=stage.rng("interpret", "shuffled")
-)
-if has_truth:
-    reference = ground_truth.random_effects(shuffled, tiles, share=tile_share_compared)
-    between = ground_truth.score_against_truth(
-        explained.patients, truth, **resampling, rng=stage.rng("interpret", "between")
-    )
-    display(*(ground_truth.readable(table) for table in (found, where, between)))
+    display(*against_truth.tables)
 
 # %% [markdown]
 # The first table is about tiles within patients, the second the same in each hospital: a pattern that counts in one of
@@ -312,10 +314,11 @@ if has_truth:
 
 # %%
 if has_truth:
-    figure = figures.draw_pathology(found, reference, between, level=interval_level)
-    stage.figure("F13_pathology", figure, data={"within": found, "shuffled": reference, "between": between},
+    within, between = against_truth.within, against_truth.between
+    figure = against_truth.draw(level=interval_level)
+    stage.figure("F13_pathology", figure, data={"within": within, "shuffled": against_truth.shuffled, "between": between},
                  caption="True patterns: tiles that raise against tiles that lower the score, and whole tumours.")
-    for row in found.itertuples():
+    for row in within.itertuples():
         stage.number(f"effect_{row.pattern}", row.effect, low=row.low, high=row.high, n=row.n, unit="standard deviations")
     for row in between.itertuples():
         stage.number(f"rho_{row.pattern}", row.rho, low=row.low, high=row.high, n=row.n, unit="rank correlation")
@@ -330,11 +333,7 @@ if has_truth:
 # Measuring takes longer than predicting, so only the two ends of each patient are measured.
 
 # %%
-from sarcnet.interpret.attribution import concepts
-from sarcnet.interpret import figures_measured, effects
-from sarcnet.morphometry.measure import MEASURES, count_status, measure_tiles
-
-ends_of_patients = effects.end_tiles(explained.tiles, per_end=measured_tiles_per_end)
+ends_of_patients = end_tiles(explained.tiles, per_end=measured_tiles_per_end)
 morphometry = measure_tiles(
     ends_of_patients, files=files, geometry=geometry, nuclei_min=nuclei_per_tile_min, jobs=jobs
 )
@@ -346,26 +345,23 @@ display(Markdown(count_status(morphometry)))
 # too, and could pose as a pattern of nuclei.
 
 # %%
-interval = {"samples": bootstrap_samples, "level": interval_level}
-seen_effects = effects.measured_effects(
-    morphometry, explained.patients, **interval, rng=stage.rng("interpret", "measured")
+measured = measured_effects(
+    morphometry, explained.patients, **interval, shuffled=shuffled, rng=stage.rng("interpret", "measured")
 )
-seen_shuffled = ground_truth.random_effects(shuffled, morphometry, share=effects.BOTH_ENDS, patterns=tuple(MEASURES))
-seen_truth = None
+truth_of_ends = None
 if has_truth:
-    true_ends = tiles.loc[ends_of_patients.index]
-    true_gaps = ground_truth.gaps_by_patient(true_ends, share=effects.BOTH_ENDS)
-    seen_truth = ground_truth.effects(true_gaps, **interval, rng=stage.rng("interpret", "true ends"))
+    true_ends = against_truth.tiles.loc[ends_of_patients.index]
+    truth_of_ends = true_effects(true_ends, **interval, rng=stage.rng("interpret", "true ends"))
 
 # %% [markdown]
 # Filled is what was measured, hollow what remains without necrosis and stroma, blue the truth of the very same tiles,
 # where it is known.
 
 # %%
-figure = figures_measured.draw_measured(seen_effects, shuffled=seen_shuffled, true=seen_truth, level=interval_level)
-stage.figure("F16_measured", figure, data={**vars(seen_effects), "shuffled": seen_shuffled, "true": seen_truth},
+figure = draw_measured(measured, shuffled=measured.shuffled, true=truth_of_ends, level=interval_level)
+stage.figure("F16_measured", figure, data={**vars(measured), "true": truth_of_ends},
              caption="Measured patterns: tiles that raise against tiles that lower the score.")
-for row in seen_effects.plain.itertuples():
+for row in measured.plain.itertuples():
     stage.number(f"measured_{row.pattern}", row.effect, low=row.low, high=row.high, n=row.n, unit="standard deviations")
 
 # %% [markdown]
@@ -378,14 +374,11 @@ for row in seen_effects.plain.itertuples():
 # fitted on some patients and judged on others.
 
 # %%
-inputs = concepts.features_of(morphometry, bags)
-known_measures = concepts.probe(
-    inputs, morphometry, patterns=concepts.PROBED, **interval, rng=stage.rng("interpret", "probe"), jobs=jobs
-)
+known_measures = probe_features(bags, morphometry, **interval, rng=stage.rng("interpret", "probe"), jobs=jobs)
 known_truth = None
 if has_truth:
-    known_truth = concepts.probe(
-        inputs, true_ends, patterns=tuple(ground_truth.PATTERNS), **interval, rng=stage.rng("interpret", "true probe"),
+    known_truth = probe_features(
+        bags, true_ends, patterns=list(truth_of_ends["pattern"]), **interval, rng=stage.rng("interpret", "true probe"),
         jobs=jobs,
     )
 
@@ -393,8 +386,8 @@ if has_truth:
 # Left what could be read from the features of a tile, right what goes with a tile's contribution.
 
 # %%
-figure = figures_measured.draw_concepts(known_measures, used=seen_effects, true=known_truth, level=interval_level)
-stage.figure("F17_concepts", figure, data={"known": known_measures, "known_truth": known_truth, "used": seen_effects.plain},
+figure = draw_concepts(known_measures, used=measured, true=known_truth, level=interval_level)
+stage.figure("F17_concepts", figure, data={"known": known_measures, "known_truth": known_truth, "used": measured.plain},
              caption="What a linear probe reads from the features of a tile, beside what the model uses.")
 for row in known_measures.itertuples():
     stage.number(f"probe_{row.pattern}", row.r2, low=row.low, high=row.high, n=row.n_patients, unit="R²")
@@ -417,31 +410,14 @@ for row in known_measures.itertuples():
 # tumour was cut.
 
 # %%
-from sarcnet.compendium import track
-from virtual_cohort.experiments import counterfactual, rerender
-from sarcnet.slides import TileRules
-
 if has_truth:
-    tiling, encoder = stage.parameters_of("01_tiling"), stage.parameters_of("02_features")["encoder"]
-    rules = TileRules(**{name: tiling[name] for name in TileRules.__dataclass_fields__})
-    painter = rerender.Rerenderer(seed=stage.parameters_of("00_cohort")["seed"], rules=rules, encoder=encoder)
-    repainted = rerender.chosen_patients(explained.patients, count=tumours_repainted)
-    made = rerender.variants(truth, patients=repainted, steps=(-1.5, 1.5))
-    pictures = rerender.paint_and_encode(painter, made, jobs=jobs)
-    painted = list(track(pictures, total=len(made), what="slides painted again"))
-
-# %% [markdown]
-# What the networks answer, and what the hazard by which the fates were drawn would answer.
-
-# %%
-if has_truth:
-    answers = counterfactual.respond(
-        model, patients, made, painted, folds=folds, truth=truth, ages=known.set_index("patient_id")["age_years"],
-        horizon_months=horizon_months,
+    knobs = turn_knobs(
+        model, patients, image_scores=explained.patients, registry=known, truth=truth, folds=folds,
+        count=tumours_repainted, seed=stage.parameters_of("00_cohort")["seed"], tiling=stage.parameters_of("01_tiling"),
+        encoder=stage.parameters_of("02_features")["encoder"], horizon_months=horizon_months, **interval, jobs=jobs,
+        rng=lambda name: stage.rng("interpret", name),
     )
-    responses = counterfactual.responses(answers, **resampling, rng=stage.rng("interpret", "counterfactual"))
-    slopes = counterfactual.slopes(answers, **resampling, rng=stage.rng("interpret", "slopes"))
-    stage.write_table("counterfactual.parquet", answers)
+    stage.write_table("counterfactual.parquet", knobs.answers)
 
 # %% [markdown]
 # The mean over the tumours of how much the predicted risk changes, with intervals from resampling tumours; dashed, how
@@ -449,12 +425,12 @@ if has_truth:
 
 # %%
 if has_truth:
-    figure = figures_response.draw_counterfactual(responses, level=interval_level, horizon_months=horizon_months)
-    stage.figure("F15_counterfactual", figure, data={"responses": responses, "slopes": slopes},
+    figure = knobs.draw(level=interval_level, horizon_months=horizon_months)
+    stage.figure("F15_counterfactual", figure, data={"responses": knobs.responses, "slopes": knobs.slopes},
                  caption="Change of the risk when one knob of the same tumour is turned: the model's and the true one.")
-    for row in slopes.itertuples():
+    for row in knobs.slopes.itertuples():
         stage.number(f"knob_{row.knob}", row.slope, low=row.low, high=row.high, n=row.n, unit="log-odds a standard unit")
-    display(Markdown("\n".join(f"- {line}" for line in counterfactual.verdicts(slopes))))
+    display(Markdown("\n".join(f"- {line}" for line in knobs.sentences)))
 
 # %% [markdown]
 # A flat line under a steep dashed one is a pattern that decides fates and that the model does not see. A steep line over
@@ -469,9 +445,6 @@ if has_truth:
 # patients with heat maps are in `reports`; open one in a browser, or print it.
 
 # %%
-true_risks = None
-if has_truth:
-    true_risks = response.true_risks(clinic, truth, horizon_months=horizon_months, outcome=endpoint.name)
 pages = write_patient_reports(
     stage.dir / "reports", explained, list(shown["patient_id"]), registry=clinic, maps=maps, files=files,
     geometry=geometry, true_risks=true_risks, data_kind=stage.data_kind, model=explained_model,
@@ -494,9 +467,7 @@ page_frame(pages[0], title="a patient's page", height_px=900) if pages else HTML
 # one HTML file that works without a network; the key stays here.
 
 # %%
-from virtual_cohort.experiments import simulated_readers
-from sarcnet.interpret.review import analyse_answers, read_answers, write_review
-from sarcnet.interpret.review.figures import draw_review
+from sarcnet.interpret.review import analyse_answers, draw_review, read_answers, write_review
 
 drawing = stage.rng("interpret", "review")
 review = write_review(
@@ -517,12 +488,12 @@ display(Markdown(f"{len(review.key)} pictures of {asked} patients; hand on `revi
 # %%
 if has_truth:
     chances = {"A": 0.8, "B": 0.7, "C": 0.6}  # of the right answer
-    team = [simulated_readers.SimulatedReader(name, right) for name, right in chances.items()]
-    categories = simulated_readers.truth_of_items(review.key, tiles, nuclei=nuclei, geometry=geometry)
-    filled = stage.dir / "review" / "filled"
-    sheets = simulated_readers.simulate_sheets(team, review.key, categories, folder=filled, rng=drawing)
-    answers = read_answers(sheets, key=stage.dir / "review" / "key.csv")
-    results = analyse_answers(answers, **resampling, rng=lambda name: stage.rng("interpret", name))
+    filled = simulate_review(
+        chances, review.key, against_truth.tiles, nuclei=nuclei, geometry=geometry,
+        folder=stage.dir / "review" / "filled", rng=drawing,
+    )
+    answers = read_answers(filled.sheets, key=stage.dir / "review" / "key.csv")
+    results = analyse_answers(answers, **interval, rng=lambda name: stage.rng("interpret", name))
     checks = results.checks.rename(columns={"reader": "pathologist", "failed_items": "failed on"}).replace("", "–")
     display(Markdown(answers.summary_text()), checks.set_index("pathologist"))
 
@@ -533,9 +504,8 @@ if has_truth:
 
 # %%
 if has_truth:
-    twice = review.key.loc[review.key["kind"] == "repeat", "first_item_id"]
-    agreed = simulated_readers.with_implied(results.agreement, team, categories, repeated=twice)
-    figure = draw_review(agreed, results.association, level=interval_level, readers=f"{len(team)} simulated readers")
+    agreed = filled.with_implied(results.agreement)
+    figure = draw_review(agreed, results.association, level=interval_level, readers=f"{len(chances)} simulated readers")
     stage.figure("F14_review", figure, data={"agreement": agreed, "association": results.association},
                  caption="Review of tiles by simulated readers: agreement, and correlation with the contributions.")
 
@@ -554,8 +524,6 @@ if has_truth:
 # `sarcnet qupath` does it for any slide.
 
 # %%
-from sarcnet.morphometry.measure import count_status
-
 highest = shown[shown["end"] == "high"].drop_duplicates("centre")["patient_id"]
 exported = write_slide_exports(
     stage.dir / "qupath", [maps[patient_id] for patient_id in highest], tiles=explained.tiles, files=files,
@@ -584,40 +552,42 @@ show_viewer(stage.output("viewer.html"), exported[0], note=f"Data: {stage.data_k
 # without colour beside them that look alike? Those were not drawn for the network.
 
 # %% [markdown]
-# ## 14 · Kept
+# ## 14 · Tables of this run
 
 # %%
-kept = {
+tables = {
     "contributions": explained.tiles, "clinical_contributions": explained.clinical, "patients": explained.patients,
     "morphometry": morphometry,
 }
-for name, table in kept.items():
+for name, table in tables.items():
     stage.write_table(f"{name}.parquet", table)
 
 # %% [markdown]
 # ## What we found
 
 # %%
-sentences = ground_truth.verdicts(found, reference) if has_truth else ["Without truth, pathologists must judge the tiles."]
+sentences = against_truth.sentences if has_truth else ["Without truth, pathologists must judge the tiles."]
 display(Markdown("\n".join([f"{label(explained_model)}, {stage.data_kind} data.\n", *(f"- {line}" for line in sentences)])))
 
 # %% [markdown]
 # And what would have been said without the truth, as on real slides:
 
 # %%
-said = effects.verdicts(seen_effects, shuffled=seen_shuffled, true=seen_truth, known=known_measures)
-for verdict in said:
+answers_by_pattern = verdicts(measured, shuffled=measured.shuffled, true=truth_of_ends, known=known_measures)
+for verdict in answers_by_pattern:
     display(Markdown(f"- {verdict.sentence}"))
 
 # %% [markdown]
 # **Which of the three patterns does this model really use?** Tiles say what goes along with a high score; only the
-# experiment says what the score hangs on.
+# experiment says what the score depends on.
 
 # %%
 if has_truth:
-    seen = {verdict.pattern: verdict.effect for verdict in said}
-    asked_for = {"nuclear_area": seen["atypia"], "cellularity": seen["cellularity"], "anisokaryosis": seen["anisokaryosis"]}
-    display(Markdown("\n".join(f"- {line}" for line in counterfactual.conclusions(slopes, associated=asked_for))))
+    associated = {verdict.pattern: verdict.effect for verdict in answers_by_pattern}
+    associated["nuclear_area"] = associated.pop("atypia")
+    names = ("nuclear_area", "cellularity", "anisokaryosis")
+    sentences = knobs.conclusions({name: associated[name] for name in names})
+    display(Markdown("\n".join(f"- {line}" for line in sentences)))
 else:
     display(Markdown("Real tumours cannot be painted again: here it stays with what goes along with the score."))
 

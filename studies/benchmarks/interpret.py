@@ -28,7 +28,7 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.interpret.export.heatmap import make_heatmap
 from sarcnet.interpret.export.pages import write_page
 from sarcnet.interpret.export.viewer import make_page
-from sarcnet.interpret.figures import draw_heatmaps
+from sarcnet.interpret.figures.tiles import draw_heatmaps
 from sarcnet.model.crossval import make_members
 from sarcnet.model.patients import Patients, assemble_patients
 from sarcnet.model.predict import TrainedStack, contributions

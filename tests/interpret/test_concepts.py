@@ -7,9 +7,18 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.interpret.attribution import concepts
-from sarcnet.interpret.attribution.concepts import _fitted, features_of, probe
+from sarcnet.interpret.patterns import probe as probing
+from sarcnet.interpret.patterns.probe import _fitted, features_of, probe_features
+from sarcnet.model.bags import Bags
 from studies.bags import make_bags
+
+
+def probe(features: np.ndarray, tiles: pd.DataFrame, **options) -> pd.DataFrame:
+    """The probe on tiles whose features are these, row by row."""
+    tiles = tiles.assign(slide_id=tiles["patient_id"], tile=np.arange(len(tiles)))
+    bags = Bags(("all",), features, np.array([0, len(tiles)]), tiles[["slide_id", "tile"]])
+    return probe_features(bags, tiles, **options)
+
 
 SETTINGS = {"folds": 3, "samples": 200, "level": 0.95}
 
@@ -47,7 +56,7 @@ def test_patients_that_can_be_told_apart_do_not_leak():
 
 
 def test_the_same_seed_gives_the_same_and_processes_change_nothing(monkeypatch):
-    monkeypatch.setattr(concepts, "TILES_PER_JOB", 1)
+    monkeypatch.setattr(probing, "TILES_PER_JOB", 1)
     features, tiles = made(patients=16)
     one, two = (
         probe(features, tiles, patterns=["known", "unknown"], **SETTINGS, rng=np.random.default_rng(4), jobs=jobs)

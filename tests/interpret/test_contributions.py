@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,8 @@ from sarcnet.evaluation.metrics.multiple_testing import holm
 from sarcnet.interpret.attribution.contributions import by_variable, explain
 from sarcnet.interpret.attribution.tiles import extreme_tiles
 from sarcnet.interpret.export.heatmap import ends_of_image_score, main_slide, place_values
+from sarcnet.interpret.patterns import effects as on_tiles
+from sarcnet.interpret.patterns.effects import effects, effects_by_centre, shuffled_contributions
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.protocol import Protocol
@@ -18,19 +22,16 @@ from sarcnet.model.training.experiment import Variant, cross_validate
 from sarcnet.morphometry.geometry import TileGeometry
 from studies.bags import make_bags
 from virtual_cohort.experiments.ground_truth import (
-    effects,
-    effects_by_centre,
-    gaps_by_patient,
-    random_effects,
+    PATTERNS,
     readable,
     score_against_truth,
-    shuffled_contributions,
     tile_pathology,
     verdicts,
 )
 from virtual_cohort.rendering.layout import NECROSIS, TUMOUR
 from virtual_cohort.rendering.regions import write_regions
 
+gaps_by_patient = partial(on_tiles.gaps_by_patient, patterns=tuple(PATTERNS))
 VARIABLES = ("age_years", "size_mm", "histotype")
 EDGES = (12.0, 24.0, 60.0)
 
@@ -335,9 +336,9 @@ def test_shuffled_networks_are_drawn_from_the_generator_and_leave_the_trained_on
         shuffled_contributions(result.trained, patients, folds=folds, networks=2, rng=np.random.default_rng(5))
         for _ in range(2)
     ]
-    one, two = (random_effects(shown, tiles, share=0.5) for shown in shuffled)
+    one, two = (on_tiles.random_effects(shown, tiles, share=0.5, patterns=tuple(PATTERNS)) for shown in shuffled)
     patterns = ["cellularity_per_mm2"]
-    alone = random_effects(shuffled[0], tiles[["slide_id", "tile", *patterns]], share=0.5, patterns=patterns)
+    alone = on_tiles.random_effects(shuffled[0], tiles[["slide_id", "tile", *patterns]], share=0.5, patterns=patterns)
     assert alone["cellularity_per_mm2"].equals(one["cellularity_per_mm2"])
     assert one.equals(two)
     assert one["cellularity_per_mm2"].nunique() == 2

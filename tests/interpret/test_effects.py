@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.interpret.effects import (
+from sarcnet.interpret.patterns.effects import (
     CONFOUNDERS,
     NAMED,
     MeasuredEffects,

@@ -13,7 +13,7 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.interpret.attribution import gradients, sanity
 from sarcnet.interpret.attribution.contributions import explain
 from sarcnet.interpret.attribution.gradients import TOLERANCE, integrated_gradients, parts_of, sentence
-from sarcnet.interpret.attribution.nomogram import nomogram
+from sarcnet.interpret.attribution.nomogram import nomogram_of
 from sarcnet.interpret.attribution.response import respond
 from sarcnet.interpret.attribution.shapley import compare_with_shapley
 from sarcnet.model.bags import Bags
@@ -164,10 +164,10 @@ def test_sanity_checks_shuffle_the_fusion_too_and_a_nomogram_is_refused(patients
         "transmil_first_query",
         "tile_weight",
     }
-    found = sanity.similarity(model, patients, use=np.ones((4, 2)), repeats=1, rng=np.random.default_rng(0))
+    found = sanity.map_similarity(model, patients, use=np.ones((4, 2)), repeats=1, rng=np.random.default_rng(0))
     assert found["correlation"].between(-1, 1).all()
     with pytest.raises(SarcnetError, match="no nomogram of a model with gated fusion"):
-        nomogram(model, replace(patients), pd.DataFrame(), variables=VARIABLES)
+        nomogram_of(model, replace(patients), pd.DataFrame(), variables=VARIABLES)
 
 
 def test_a_response_of_fused_branches_asks_the_whole_network(patients, dealt):

@@ -9,14 +9,16 @@ import torch
 
 from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.interpret.attribution import response
-from sarcnet.interpret.attribution.nomogram import IMAGE, IMAGE_QUANTILES, nomogram
-from sarcnet.interpret.figures_response import draw_counterfactual, draw_nomogram, draw_response
+from sarcnet.interpret.attribution.nomogram import IMAGE, IMAGE_QUANTILES, nomogram_of
+from sarcnet.interpret.figures.response import draw_nomogram, draw_response
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member
 from sarcnet.model.network import StackedNetwork, StackShape
 from sarcnet.model.patients import assemble_patients
 from sarcnet.model.predict import TrainedStack, predict_risks, predict_scores
 from sarcnet.model.protocol import Protocol
+from virtual_cohort.experiments import true_risk_curves
+from virtual_cohort.experiments.counterfactual import draw_counterfactual
 from virtual_cohort.patients.centres import CENTRES
 from virtual_cohort.patients.simulate import virtual_patients
 
@@ -111,7 +113,9 @@ def test_a_log_odds_is_worth_at_most_what_the_logistic_curve_allows(model, patie
 
 
 def test_truth_moves_only_with_what_is_in_the_hazard(cohort, table):
-    found = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis")
+    found = true_risk_curves.true_response(
+        table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis"
+    )
     assert set(found["variable"]) == {"age_years", "size_mm", "depth"}  # the grade is a reading
     size = found[found["variable"] == "size_mm"]["risk"].to_numpy()
     assert (np.diff(size) > 0).all()
@@ -120,16 +124,17 @@ def test_truth_moves_only_with_what_is_in_the_hazard(cohort, table):
 def test_the_true_risk_is_that_of_the_horizon(cohort, table):
     known = cohort.truth.set_index("patient_id")["risk_5y_true"]
     five, three = (
-        response.true_risks(table, cohort.truth, horizon_months=months, outcome="metastasis") for months in (60.0, 36.0)
+        true_risk_curves.true_risks(table, cohort.truth, horizon_months=months, outcome="metastasis")
+        for months in (60.0, 36.0)
     )
     assert five.to_numpy() == pytest.approx(known.loc[five.index].to_numpy(), abs=1e-3)
     assert (three < five).all()
-    assert (response.true_risks(table, cohort.truth, horizon_months=60.0, outcome="mfs") > five).all()
+    assert (true_risk_curves.true_risks(table, cohort.truth, horizon_months=60.0, outcome="mfs") > five).all()
 
 
 def test_figures_name_the_horizon_of_the_model(model, patients, table):
     curves = response.respond(model, patients, table, variables=["depth"], level=0.95)
-    points = nomogram(model, patients, table, variables=VARIABLES)
+    points = nomogram_of(model, patients, table, variables=VARIABLES)
     found = pd.DataFrame({"knob": "mitoses", "step": [-1.5, 1.5], "n": 4, "model": 0.0, "low": -0.1, "high": 0.1})
     for months, said in ((36.0, "3-year risk"), (60.0, "5-year risk"), (18.0, "1.5-year risk")):
         drawn = (
@@ -141,7 +146,7 @@ def test_figures_name_the_horizon_of_the_model(model, patients, table):
 
 
 def test_points_of_the_nomogram_add_up_to_the_score(model, patients, table):
-    found = nomogram(model, patients, table, variables=VARIABLES)
+    found = nomogram_of(model, patients, table, variables=VARIABLES)
     assert max(axis["points"].max() for axis in found.axes.values()) == pytest.approx(100)
     someone = 3
     row = table.iloc[[someone]].assign(age_years=60, size_mm=100, depth="deep", fnclcc_grade=3)
@@ -163,9 +168,11 @@ def test_points_of_the_nomogram_add_up_to_the_score(model, patients, table):
 
 def test_figures_are_drawn(model, patients, table, cohort):
     curves = response.respond(model, patients, table, variables=VARIABLES, level=0.95)
-    true = response.true_response(table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis")
+    true = true_risk_curves.true_response(
+        table, cohort.truth, variables=VARIABLES, horizon_months=60.0, outcome="metastasis"
+    )
     assert len(draw_response(curves, true, level=0.95, horizon_months=60.0).axes) == 4
     assert len(draw_response(curves, None, level=0.95, horizon_months=60.0).legends[0].get_texts()) == 1
-    points = nomogram(model, patients, table, variables=VARIABLES)
+    points = nomogram_of(model, patients, table, variables=VARIABLES)
     texts = [t.get_text() for t in draw_nomogram(points, endpoint=METASTASIS, horizon_months=60.0).axes[0].texts]
     assert "deep" in texts

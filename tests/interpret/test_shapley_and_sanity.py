@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sarcnet.interpret.attribution import sanity, shapley
-from sarcnet.interpret.attribution.shapley import Compared, compare_with_shapley, sentence, shapley_values
+from sarcnet.interpret.attribution.shapley import Compared, compare_with_shapley, shapley_values
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import Member
 from sarcnet.model.hazard import intervals
@@ -65,7 +65,7 @@ def test_parts_and_values_both_sum_to_the_score(patients):
     assert found.parts.shape == (N - 1, 6)  # the last patient has too few tiles
     assert found.values.sum(axis=1) == pytest.approx(found.score, abs=1e-5)
     assert not np.allclose(found.parts, found.values)  # attention is shared out anew
-    assert "5 bags of 6 tiles" in sentence(found)
+    assert "5 bags of 6 tiles" in found.sentence
     with pytest.raises(ValueError, match="must be 2 to"):
         compare_with_shapley(stack("abmil"), patients, use=use, tiles=20)
 
@@ -81,13 +81,13 @@ def test_whether_parts_may_be_read_as_shapley_values_follows_the_numbers():
     values = np.arange(16.0).reshape(2, 8)
     same = shapley.Compared(values * 2, values, values.sum(axis=1))
     turned = shapley.Compared(-values, values, values.sum(axis=1))
-    assert "0.9 or more: in 2 of 2 bags" in shapley.sentence(same)
-    assert "0.9 or more: in 0 of 2 bags" in shapley.sentence(turned)
+    assert "0.9 or more: in 2 of 2 bags" in same.sentence
+    assert "0.9 or more: in 0 of 2 bags" in turned.sentence
 
 
 def test_nobody_with_enough_tiles_is_said():
     nobody = Compared(np.zeros((0, 5)), np.zeros((0, 5)), np.zeros(0))
-    assert sentence(nobody).startswith("No patient has enough tiles")
+    assert nobody.sentence.startswith("No patient has enough tiles")
 
 
 def test_cascade_reaches_every_array_of_the_image():
@@ -111,16 +111,17 @@ def test_shuffling_keeps_the_numbers_and_members_apart():
 
 def test_maps_follow_the_features_and_are_lost_with_the_weights(patients):
     model, use = stack("abmil"), np.ones((N, 2))
-    found = sanity.similarity(model, patients, use=use, repeats=8, rng=np.random.default_rng(0))
+    result = sanity.map_similarity(model, patients, use=use, repeats=8, rng=np.random.default_rng(0))
+    found = result.table
     assert found["n"].unique().tolist() == [N - 1]
-    table = sanity.summary(found)["likeness of the map"]
+    table = result.summary["likeness of the map"]
     assert table.abs().max() < 0.5
     assert sanity._alike(*[sanity._map(model, patients, use=use)] * 2) == (pytest.approx(1.0), N - 1)
-    assert "show what was learnt" in sanity.sentence(found)
-    assert "read them with care" in sanity.sentence(found.assign(correlation=0.9))
-    assert "the map moves with the features" in sanity.sentence(found)
+    assert "show what was learnt" in result.sentence
+    assert "read them with care" in sanity.MapSimilarity(found.assign(correlation=0.9)).sentence
+    assert "the map moves with the features" in result.sentence
     stays = found["correlation"].where(found["check"] != sanity.SWAPPED, 0.8)
-    assert "the map hardly moves" in sanity.sentence(found.assign(correlation=stays))
+    assert "the map hardly moves" in sanity.MapSimilarity(found.assign(correlation=stays)).sentence
     swapped = sanity.swapped_tiles(patients, rng=np.random.default_rng(5))
     for k in range(N):  # the same features, in other places
         assert np.array_equal(np.sort(patients.bags.of(k), axis=0), np.sort(swapped.bags.of(k), axis=0))

@@ -11,21 +11,41 @@ alone moves the risk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from sarcnet.cohort.endpoint import endpoint_named
+from sarcnet.compendium.figures import PALETTE
+from sarcnet.compendium.progress import track
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import fold_matrix, mean_over
 from sarcnet.model.hazard import Intervals
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
-from virtual_cohort.experiments.rerender import BASE, KNOBS, STAIN, Variant
+from sarcnet.slides.tiling import TileRules
+from virtual_cohort.experiments.rerender import (
+    BASE,
+    CONTROLS,
+    ELSEWHERE,
+    KNOBS,
+    STAIN,
+    Rerenderer,
+    Variant,
+    chosen_patients,
+    paint_and_encode,
+    variants,
+)
 from virtual_cohort.patients.outcome import LOG_HR, true_risk
 
 TUMOURS_MIN = 5  # painted again, before anything is said of a knob
+MODEL, TRUTH, PER_ROW = PALETTE[0], "black", 4  # of the figure
+TITLES = {**KNOBS, STAIN: "stain strength (control)", ELSEWHERE: "another part (control)"}
 HARDLY = 0.1  # of the true effect: below it a pattern is hardly used
 
 
@@ -187,3 +207,116 @@ def conclusions(found: pd.DataFrame, *, associated: Mapping[str, float | None]) 
                 why += f"; tiles that raise the score show {way} of it, so something that goes along with it may count"
         said.append(f"**{KNOBS[knob]}: {answer}**, {why}.")
     return said
+
+
+def draw_counterfactual(found: pd.DataFrame, *, level: float, horizon_months: float) -> Figure:
+    """Mean change of the risk at the horizon when one knob is turned: the model's with its interval, and the true one.
+
+    found: from :func:`responses`.
+    """
+    names = [name for name in (*KNOBS, *CONTROLS) if name in set(found["knob"])]
+    rows = -(-len(names) // PER_ROW)
+    figure, axes = plt.subplots(rows, PER_ROW, figsize=(11.0, 2.7 * rows), sharex=True, sharey=True, squeeze=False)
+    for ax in axes.ravel()[len(names) :]:
+        ax.axis("off")
+    for ax, name in zip(axes.ravel(), names, strict=False):
+        own = found[found["knob"] == name].sort_values("step")
+        step = np.append(own["step"], 0.0)
+        order = np.argsort(step)
+        model, truth = (100 * np.append(own[column], 0.0)[order] for column in ("model", "truth"))
+        ax.axhline(0, color="0.8", linewidth=1)
+        ax.plot(step[order], truth, "--", color=TRUTH, linewidth=1.2, label="true risk")
+        ax.plot(step[order], model, color=MODEL, linewidth=1.8, label="model")
+        ax.errorbar(
+            own["step"], 100 * own["model"], color=MODEL, fmt="o", markersize=4,
+            yerr=100 * np.abs(own[["low", "high"]].to_numpy().T - own["model"].to_numpy()),
+        )  # fmt: skip
+        ax.set_title(TITLES[name], fontsize="small")
+        ax.grid(axis="y", alpha=0.3)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"change of {horizon_months / 12:g}-year risk\n(percentage points)")
+    for ax in axes[-1]:
+        ax.set_xlabel("turned by (standard units)")
+    axes[0][0].legend(fontsize="x-small", loc="upper left")
+    figure.suptitle(f"{int(found['n'].max())} tumours painted again, {level:.0%} intervals", fontsize="medium")
+    return figure
+
+
+@dataclass(frozen=True)
+class KnobExperiment:
+    """answers: of :func:`respond`; responses: of :func:`responses`; slopes: of :func:`slopes`."""
+
+    answers: pd.DataFrame
+    responses: pd.DataFrame
+    slopes: pd.DataFrame
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence for each knob."""
+        return verdicts(self.slopes)
+
+    def conclusions(self, associated: Mapping[str, float | None]) -> list[str]:
+        """Whether the model really uses each pattern; see :func:`conclusions`."""
+        return conclusions(self.slopes, associated=associated)
+
+    def draw(self, *, level: float, horizon_months: float) -> Figure:
+        """The figure of :func:`draw_counterfactual`."""
+        return draw_counterfactual(self.responses, level=level, horizon_months=horizon_months)
+
+
+def turn_knobs(
+    model: TrainedStack,
+    patients: Patients,
+    *,
+    image_scores: pd.DataFrame,
+    registry: pd.DataFrame,
+    truth: pd.DataFrame,
+    folds: pd.DataFrame,
+    count: int,
+    seed: int,
+    tiling: Mapping[str, Any],
+    encoder: str,
+    horizon_months: float,
+    samples: int,
+    level: float,
+    rng: Callable[[str], np.random.Generator],
+    jobs: int,
+    steps: Sequence[float] = (-1.5, 1.5),
+) -> KnobExperiment:
+    """Paint tumours again with one knob turned at a time, and ask the model and the hazard.
+
+    Args:
+        model: the explained stack.
+        patients: training series.
+        image_scores: patient_id, image, n_tiles; tumours are chosen evenly over the image score.
+        registry: patient_id, age_years.
+        truth: one row per patient: latents and linear_predictor.
+        folds: patient_id, repeat, fold.
+        count: tumours painted again.
+        seed: of the cohort.
+        tiling: parameters of notebook 01.
+        encoder: name of the encoder of notebook 02.
+        horizon_months: of the risks.
+        samples: resamples of the tumours.
+        level: coverage of the intervals.
+        rng: a name ("counterfactual", "slopes") to the generator of its resamples.
+        jobs: processes that paint and encode.
+        steps: by how many standard units each knob is turned.
+
+    Returns:
+        Tables, a figure and sentences.
+    """
+    rules = TileRules(**{name: tiling[name] for name in TileRules.__dataclass_fields__})
+    painter = Rerenderer(seed=seed, rules=rules, encoder=encoder)
+    variations = variants(truth, patients=chosen_patients(image_scores, count=count), steps=steps)
+    pictures = paint_and_encode(painter, variations, jobs=jobs)
+    features = list(track(pictures, total=len(variations), what="slides painted again"))
+    answers = respond(
+        model, patients, variations, features, folds=folds, truth=truth, horizon_months=horizon_months,
+        ages=registry.set_index("patient_id")["age_years"],
+    )  # fmt: skip
+    return KnobExperiment(
+        answers,
+        responses(answers, samples=samples, level=level, rng=rng("counterfactual")),
+        slopes(answers, samples=samples, level=level, rng=rng("slopes")),
+    )

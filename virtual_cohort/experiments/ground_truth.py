@@ -9,19 +9,28 @@ patients (stage, stain, hospital) cannot pose as differences between tiles, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.metrics.correlation import spearman
-from sarcnet.evaluation.metrics.multiple_testing import holm
-from sarcnet.interpret.attribution.gradients import FEW_POINTS, parts_of
-from sarcnet.interpret.attribution.sanity import shuffled_network
-from sarcnet.model.crossval import fold_matrix
-from sarcnet.model.patients import Patients
-from sarcnet.model.predict import TrainedStack
+from sarcnet.interpret.attribution.contributions import Explanation
+from sarcnet.interpret.patterns.effects import (
+    BOTH_ENDS,
+    P_MAX,
+    PATIENTS_MIN,
+    effects,
+    effects_by_centre,
+    gaps_by_patient,
+    p_text,
+    random_effects,
+)
 from sarcnet.morphometry.geometry import TileGeometry
 from virtual_cohort.rendering.layout import GRID_UM, MYXOID, NECROSIS, TUMOUR
 from virtual_cohort.rendering.regions import read_regions
@@ -34,7 +43,6 @@ PATTERNS = {
     "necrosis_fraction": ("necrosis", "share of the tile"),
 }
 WORDS = {name: f"{pattern} ({unit})" for name, (pattern, unit) in PATTERNS.items()}
-P_MAX, PATIENTS_MIN = 0.05, 10
 LIVING = (TUMOUR, MYXOID)
 LIVING_SHARE_MIN = 0.3  # of a tile: below it, cellularity would hang on a strip of tissue
 TUMOUR_CLASSES = ("tumour", "mitosis")
@@ -98,101 +106,6 @@ def _count(
     }
 
 
-def gaps_by_patient(tiles: pd.DataFrame, *, share: float, patterns: Sequence[str] = tuple(PATTERNS)) -> pd.DataFrame:
-    """For each patient and pattern: mean over the tiles of highest minus mean over those of lowest contribution.
-
-    In units of the pattern's standard deviation over all tiles given, so that patterns compare; a pattern that is the same
-    everywhere has none (NaN). Patients with fewer than two tiles at an end, or without the pattern there, are NaN.
-
-    Args:
-        tiles: patient_id, slide_id, tile, contribution and the patterns.
-        share: of a patient's tiles that count as high, and as low.
-        patterns: columns to compare.
-    """
-    rows = {}
-    names = list(patterns)
-    spread = tiles[names].std().replace(0, np.nan)
-    for patient_id, own in tiles.groupby("patient_id", sort=True):
-        count = int(len(own) * share)
-        ordered = own.sort_values(["contribution", "slide_id", "tile"])
-        ends = ordered.tail(count), ordered.head(count)
-        high, low = (end[names].mean() if count >= 2 else pd.Series(np.nan, index=names) for end in ends)
-        rows[patient_id] = (high - low) / spread
-    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
-
-
-def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Mean gap over patients, with an interval and a P from resampling patients: pattern, effect, low, high, p, n.
-
-    low, high: percentile interval. p: how often a resampled mean lies on the other side of zero, two-sided, then
-    raised by Holm's rule for the number of patterns looked at.
-    """
-    rows = []
-    for name in gaps:
-        values = gaps[name].dropna().to_numpy()
-        low = high = p = np.nan
-        if len(values) >= 2:
-            means = values[rng.integers(len(values), size=(samples, len(values)))].mean(axis=1)
-            low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-            p = min(1.0, 2 * (min((means <= 0).sum(), (means >= 0).sum()) + 1) / (samples + 1))
-        effect = values.mean() if len(values) else np.nan
-        rows.append({"pattern": name, "effect": effect, "low": low, "high": high, "p": p, "n": len(values)})
-    found = pd.DataFrame(rows)
-    return found.assign(p=holm(found["p"].to_numpy()))
-
-
-def effects_by_centre(
-    gaps: pd.DataFrame, patients: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator
-) -> pd.DataFrame:
-    """:func:`effects` in each hospital: centre before its columns. patients: patient_id and centre."""
-    centre = patients.set_index("patient_id")["centre"].reindex(gaps.index)
-    tables = []
-    for name, own in gaps.groupby(centre, sort=True):
-        found = effects(own, samples=samples, level=level, rng=rng)
-        found.insert(0, "centre", name)
-        tables.append(found)
-    return pd.concat(tables, ignore_index=True)
-
-
-def shuffled_contributions(
-    model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, networks: int, rng: np.random.Generator
-) -> list[pd.DataFrame]:
-    """Contributions of tiles in networks that have learnt nothing: the trained weights, shuffled within each array.
-
-    One table a network: patient_id, slide_id, tile, contribution, of the members that left the patient out.
-    """
-    left_out = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members) == 1
-    shown = []
-    for _ in range(networks):
-        random = shuffled_network(model, names=tuple(model.network.parameter_arrays()), rng=rng)
-        found = parts_of(random, patients, use=left_out, points=FEW_POINTS).found.tiles
-        shown.append(found[["patient_id", "slide_id", "tile", "contribution"]])
-    return shown
-
-
-def random_effects(
-    shuffled: Sequence[pd.DataFrame], tiles: pd.DataFrame, *, share: float, patterns: Sequence[str] = tuple(PATTERNS)
-) -> pd.DataFrame:
-    """Effects that networks show which have learnt nothing.
-
-    A pattern that such networks "react to" as strongly as the trained one is a property of the pictures and the encoder,
-    not of what was learnt (the sanity check of Adebayo et al., NeurIPS 2018).
-
-    Args:
-        shuffled: of :func:`shuffled_contributions`.
-        tiles: slide_id, tile and the patterns; only these tiles are compared, ordered by the shuffled networks.
-
-    Returns:
-        (networks, patterns) mean gaps, one row a network.
-    """
-    pathology = tiles[["slide_id", "tile", *patterns]]
-    rows = [
-        gaps_by_patient(shown.merge(pathology, on=["slide_id", "tile"]), share=share, patterns=patterns).mean()
-        for shown in shuffled
-    ]
-    return pd.DataFrame(rows).reset_index(drop=True)
-
-
 def score_against_truth(
     patients: pd.DataFrame, truth: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator
 ) -> pd.DataFrame:
@@ -211,10 +124,6 @@ def score_against_truth(
     return pd.DataFrame(rows)
 
 
-def _spoken(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
-
-
 def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
     """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?
 
@@ -231,13 +140,13 @@ def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
         elif row.low <= 0 <= row.high:
             said.append(f"**{name}** ({what}): {size}; the interval includes zero, so no reaction is shown.")
         elif row.p >= P_MAX:
-            corrected = f"P {_spoken(row.p)} for {len(found)} patterns"
+            corrected = f"P {p_text(row.p)} for {len(found)} patterns"
             said.append(f"**{name}** ({what}): {size}; {corrected}, so no reaction is shown.")
         else:
             way = "more" if row.effect > 0 else "less"
             meaning = "a reaction" if beyond <= P_MAX else "so it says nothing of what was learnt"
             said.append(
-                f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; P {_spoken(row.p)} for "
+                f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; P {p_text(row.p)} for "
                 f"{len(found)} patterns; {beyond:.0%} of {len(reference)} networks with shuffled weights do so as strongly, "
                 f"{meaning}."
             )
@@ -248,3 +157,122 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of effects as a reader sees it: patterns in words with their units, at the head of each row, rounded."""
     heads = [name for name in ("centre", "pattern") if name in table]
     return table.assign(pattern=table["pattern"].map(WORDS)).set_index(heads).round(3)
+
+
+def draw_pathology(found: pd.DataFrame, reference: pd.DataFrame, correlations: pd.DataFrame, *, level: float) -> Figure:
+    """Left: true pattern of high against low tiles, beside networks that learnt nothing. Right: whole tumours."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.8), sharey=True)
+    names = [f"{PATTERNS[name][0]}\n({PATTERNS[name][1]})" for name in found["pattern"]]
+    for place, row in enumerate(found.itertuples()):
+        shuffled = reference[row.pattern].dropna()
+        if len(shuffled):
+            left.scatter(shuffled, np.full(len(shuffled), place + 0.25), s=10, color="0.6", alpha=0.6, linewidths=0)
+        left.plot([row.low, row.high], [place, place], color=PALETTE[1], linewidth=2.5)
+        left.plot(row.effect, place, "o", color=PALETTE[1])
+    for place, row in enumerate(correlations.itertuples()):
+        right.plot([row.low, row.high], [place, place], color=PALETTE[0], linewidth=2.5)
+        right.plot(row.rho, place, "o", color=PALETTE[0])
+    for ax in (left, right):
+        ax.axvline(0, color="0.6", linewidth=1, linestyle=":")
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    left.set_xlabel(f"tiles that raise minus tiles that lower\n(standard deviations, {level:.0%} interval)")
+    right.set_xlabel(f"rank correlation of image score\nand true pattern ({level:.0%} interval)")
+    left.set_title(f"Within patients, n = {int(found['n'].max())}")
+    right.set_title(f"Between patients, n = {int(correlations['n'].max())}")
+    handles = [
+        plt.Line2D([], [], color=PALETTE[1], marker="o", label="trained"),
+        plt.Line2D([], [], color="0.6", marker="o", linestyle="", markersize=4, label="weights shuffled"),
+    ]
+    left.legend(handles=handles, fontsize="x-small", loc="best")
+    return figure
+
+
+@dataclass(frozen=True)
+class TruthComparison:
+    """True patterns beside contributions.
+
+    tiles: the explained tiles with their true patterns. within: effects on tiles within patients, by_centre the same in
+    each hospital, shuffled the same in networks with shuffled weights (networks, patterns). between: rank correlation of
+    the image score with the pattern of the whole tumour.
+    """
+
+    tiles: pd.DataFrame
+    within: pd.DataFrame
+    by_centre: pd.DataFrame
+    shuffled: pd.DataFrame
+    between: pd.DataFrame
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, ...]:
+        """Within patients, in each hospital, and between patients, in words."""
+        return tuple(readable(table) for table in (self.within, self.by_centre, self.between))
+
+    @property
+    def sentences(self) -> list[str]:
+        """A verdict for each pattern."""
+        return verdicts(self.within, self.shuffled)
+
+    def draw(self, *, level: float) -> Figure:
+        """The figure of :func:`draw_pathology`."""
+        return draw_pathology(self.within, self.shuffled, self.between, level=level)
+
+
+def compare_with_truth(
+    explained: Explanation,
+    truth: pd.DataFrame,
+    *,
+    shuffled: Sequence[pd.DataFrame],
+    nuclei: Mapping[str, Path],
+    regions: Mapping[str, Path],
+    geometry: Mapping[str, TileGeometry],
+    nuclei_min: int,
+    share: float,
+    samples: int,
+    level: float,
+    rng: Callable[[str], np.random.Generator],
+) -> TruthComparison:
+    """Do the tiles that raise the score look different, in truth, and do tumours of a high image score?
+
+    Args:
+        explained: of `sarcnet.interpret.explain`.
+        truth: one row per patient, with the patterns of the whole tumour.
+        shuffled: of `shuffled_contributions`.
+        nuclei: by slide_id, tables of the true nuclei.
+        regions: by slide_id, maps of the true regions.
+        geometry: by slide_id.
+        nuclei_min: nuclei that a tile needs for their mean size and its variation.
+        share: of a patient's tiles that count as high, and as low.
+        samples: resamples of the patients.
+        level: coverage of the intervals.
+        rng: a name ("effects", "by centre", "between") to the generator of its resamples.
+
+    Returns:
+        Tables, a figure and sentences.
+    """
+    names = tuple(PATTERNS)
+    tiles = tile_pathology(explained.tiles, nuclei=nuclei, regions=regions, geometry=geometry, nuclei_min=nuclei_min)
+    gaps = gaps_by_patient(tiles, share=share, patterns=names)
+    return TruthComparison(
+        tiles=tiles,
+        within=effects(gaps, samples=samples, level=level, rng=rng("effects")),
+        by_centre=effects_by_centre(gaps, explained.patients, samples=samples, level=level, rng=rng("by centre")),
+        shuffled=random_effects(shuffled, tiles, share=share, patterns=names),
+        between=score_against_truth(explained.patients, truth, samples=samples, level=level, rng=rng("between")),
+    )
+
+
+def true_effects(tiles: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Effects of the true patterns on tiles of both ends, to stand beside those of the measured ones.
+
+    Args:
+        tiles: rows of `TruthComparison.tiles` that `end_tiles` chose.
+        samples: resamples of the patients.
+        level: coverage of the intervals.
+        rng: draws the resamples.
+
+    Returns:
+        pattern, effect, low, high, p, n.
+    """
+    gaps = gaps_by_patient(tiles, share=BOTH_ENDS, patterns=tuple(PATTERNS))
+    return effects(gaps, samples=samples, level=level, rng=rng)

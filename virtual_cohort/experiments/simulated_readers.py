@@ -197,3 +197,48 @@ def simulate_sheets(
     for reader, path in zip(readers, paths, strict=True):
         fill_sheet(reader, key, categories, path=path, rng=rng)
     return paths
+
+
+@dataclass(frozen=True)
+class SimulatedReview:
+    """Who read, the true category of each tile by item_id, which tiles were shown twice, and the files of the answers."""
+
+    readers: Sequence[SimulatedReader]
+    categories: pd.DataFrame
+    repeated: Sequence[str]
+    sheets: list[Path]
+
+    def with_implied(self, agreement: pd.DataFrame) -> pd.DataFrame:
+        """`agreement` with the κ that the readers' error implies; see :func:`with_implied`."""
+        return with_implied(agreement, self.readers, self.categories, repeated=self.repeated)
+
+
+def simulate_review(
+    chances: Mapping[str, float],
+    key: pd.DataFrame,
+    tiles: pd.DataFrame,
+    *,
+    nuclei: Mapping[str, Path],
+    geometry: Mapping[str, TileGeometry],
+    folder: Path,
+    rng: np.random.Generator,
+) -> SimulatedReview:
+    """Let simulated pathologists fill in a review sheet, with errors of a known size.
+
+    Args:
+        chances: by name, the probability of the right answer.
+        key: of the review.
+        tiles: true patterns of all tiles of the cohort.
+        nuclei: by slide_id, tables of the true nuclei.
+        geometry: by slide_id.
+        folder: where the filled tables are written.
+        rng: draws the errors.
+
+    Returns:
+        Files as pathologists would send them back, and what they ought to show.
+    """
+    readers = [SimulatedReader(name, right) for name, right in chances.items()]
+    categories = truth_of_items(key, tiles, nuclei=nuclei, geometry=geometry)
+    sheets = simulate_sheets(readers, key, categories, folder=folder, rng=rng)
+    twice = key.loc[key["kind"] == "repeat", "first_item_id"]
+    return SimulatedReview(readers, categories, list(twice), sheets)

@@ -64,6 +64,9 @@ def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof
         folds: patient_id, repeat, fold.
         oof: the evaluated risks of this model: patient_id, repeat, fold, risk.
 
+    Returns:
+        Parts of the scores, of n patients in the order of `patients`.
+
     Raises:
         SarcnetError: naming patients whose contributions do not add up to their score, whose risk is not the evaluated
             one, or who lack an evaluated risk.

@@ -42,7 +42,7 @@ class Nomogram:
         return (score - self.floor) / self.per_point
 
 
-def nomogram(model: TrainedStack, patients: Patients, table: pd.DataFrame, *, variables: Sequence[str]) -> Nomogram:
+def nomogram_of(model: TrainedStack, patients: Patients, table: pd.DataFrame, *, variables: Sequence[str]) -> Nomogram:
     """Read the points off the mean network.
 
     Args:
@@ -50,6 +50,9 @@ def nomogram(model: TrainedStack, patients: Patients, table: pd.DataFrame, *, va
         patients: those whose range of image scores is shown.
         table: their rows of patients.csv, in the same order.
         variables: clinical variables of the model, all of them.
+
+    Returns:
+        Points of every row, and the risks that their sums stand for.
 
     Raises:
         SarcnetError: slide and clinic are not added, so there are no points to add either.

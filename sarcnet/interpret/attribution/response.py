@@ -5,9 +5,6 @@ variable, keeps slide and all other variables, and the mean risk is taken. The i
 have come out differently with other *training* patients. They are had for nothing, since each network was trained
 without one fold: the grouped jackknife (Quenouille 1956; Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
 chapter 11) takes K networks, each without one of K groups, and gives the variance (K - 1) / K Σ_k (θ_k - mean)².
-
-On a virtual cohort the true curve can be drawn beside it, for the variables that are in the hazard. The grade is not:
-it is a pathologist's reading of what is.
 """
 
 from __future__ import annotations
@@ -21,23 +18,29 @@ import torch
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from sarcnet.cohort.endpoint import OutcomeName
-from sarcnet.cohort.schema import HISTOTYPES, PATIENTS
+from sarcnet.cohort.schema import PATIENTS
 from sarcnet.model.clinical import CATEGORIES, clinical_values
 from sarcnet.model.crossval import Member, mean_over
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
-from virtual_cohort.patients.outcome import HISTOTYPE_LOG_HR, LOG_HR, true_risk
 
 GRID = 15  # values of a numeric variable
 SHOWN_QUANTILES = (0.05, 0.95)  # of a numeric variable: no curve where hardly anybody is
 HALF_STEP = 0.05  # log-odds, for the slope of the risk
 WHOLE = {column.name: column for column in PATIENTS if column.whole}
-TRUE = ("age_years", "size_mm", "depth", "histotype")  # variables that are in the hazard of virtual patients
 
 
 def points_per_log_odds(model: TrainedStack, patients: Patients, *, use: np.ndarray) -> float:
-    """Percentage points of risk that one log-odds is worth near the patients' own scores, mean over patients."""
+    """Percentage points of risk that one log-odds is worth near the patients' own scores.
+
+    Args:
+        model: the explained stack.
+        patients: n patients.
+        use: (n, E) 1 for the members that are asked for each patient.
+
+    Returns:
+        The mean over patients.
+    """
     scores = predict_scores(model.network, patients)
     up, down = (
         mean_over(scores_to_risks(model, scores + way, clinical=patients.clinical), use)
@@ -112,43 +115,3 @@ def jackknife_error(values: np.ndarray, members: Sequence[Member]) -> float:
         lambda own: (len(own) - 1) / len(own) * ((own - own.mean()) ** 2).sum() if len(own) > 1 else np.nan
     )
     return float(np.sqrt(variance.mean()))
-
-
-def true_response(
-    table: pd.DataFrame, truth: pd.DataFrame, *, variables: Sequence[str], horizon_months: float, outcome: OutcomeName
-) -> pd.DataFrame:
-    """The same curves of the true risk, for those variables that are in the hazard: variable, value, risk.
-
-    Patients who lack a value enter with the risk that they have: what is not recorded is not turned.
-    """
-    aligned = truth.set_index("patient_id").loc[table["patient_id"]]
-    eta = aligned["linear_predictor"].to_numpy(float)
-    age = table["age_years"].to_numpy(float)
-    rows = []
-    for variable in (name for name in variables if name in TRUE):
-        now = _term(variable, table[variable])
-        for value in grid_of(table, variable):
-            shift = np.nan_to_num(_term(variable, pd.Series([value] * len(table))) - now)
-            years = np.full(len(age), float(value)) if variable == "age_years" else age  # type: ignore[arg-type]
-            risk = true_risk(eta + shift, age_years=years, horizon_years=horizon_months / 12, outcome=outcome)
-            rows.append({"variable": variable, "value": value, "risk": risk.mean()})
-    return pd.DataFrame(rows, columns=["variable", "value", "risk"])
-
-
-def true_risks(table: pd.DataFrame, truth: pd.DataFrame, *, horizon_months: float, outcome: OutcomeName) -> pd.Series:
-    """True risk of the outcome by the horizon, by patient_id; table: patient_id and age_years."""
-    eta = truth.set_index("patient_id").loc[table["patient_id"], "linear_predictor"].to_numpy(float)
-    years = table["age_years"].to_numpy(float)
-    risk = true_risk(eta, age_years=years, horizon_years=horizon_months / 12, outcome=outcome)
-    return pd.Series(risk, index=table["patient_id"].to_numpy())
-
-
-def _term(variable: str, values: pd.Series) -> np.ndarray:
-    """(n,) log hazard ratio that a variable has in the truth; NaN where it is not recorded."""
-    if variable == "age_years":
-        return LOG_HR["age"] * values.to_numpy(float) / 10
-    if variable == "size_mm":
-        return LOG_HR["sqrt_size"] * np.sqrt(values.to_numpy(float) / 10)
-    if variable == "depth":
-        return values.map({"deep": LOG_HR["deep"], "superficial": 0.0}).to_numpy(float)
-    return values.map(dict(zip(HISTOTYPES, HISTOTYPE_LOG_HR, strict=True))).to_numpy(float)

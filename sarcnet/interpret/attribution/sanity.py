@@ -9,17 +9,19 @@ features to their new places and resemble the old one no more.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from sarcnet.evaluation.metrics.correlation import spearman
 from sarcnet.interpret.attribution.gradients import FEW_POINTS, parts_of
 from sarcnet.model.network import StackedNetwork
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
 
 TILES_MIN = 5  # for a rank correlation within a patient
+ALIKE = 0.3  # rank correlation from which two maps resemble each other
 SWAPPED = "features swapped among the patient's tiles"
 
 
@@ -56,9 +58,47 @@ def swapped_tiles(patients: Patients, *, rng: np.random.Generator) -> Patients:
     return replace(patients, bags=replace(bags, features=bags.features[order]))
 
 
-def similarity(
+@dataclass(frozen=True)
+class MapSimilarity:
+    """table: one row per check and repeat: check, repeat, correlation, n (patients with at least TILES_MIN tiles)."""
+
+    table: pd.DataFrame
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per check: mean correlation over the repeats, and the lowest and highest."""
+        table = self.table.groupby("check", sort=False)["correlation"].agg(["mean", "min", "max"])
+        return table.rename(columns={"mean": "likeness of the map", "min": "lowest", "max": "highest"})
+
+    @property
+    def sentence(self) -> str:
+        """Whether maps of networks all of whose weights were shuffled resemble the trained one's, and whether the map moves
+        when tiles swap their features.
+        """
+        last = [check for check in self.table["check"].unique() if check != SWAPPED][-1]
+        likeness = self.table.loc[self.table["check"] == last, "correlation"].mean()
+        if np.isnan(likeness):
+            return "No patient has enough tiles for this check."
+        verdict = (
+            "the maps show what was learnt and not merely the picture"
+            if abs(likeness) < ALIKE
+            else "part of what the maps show would be there without any learning: read them with care"
+        )
+        swapped = self.table.loc[self.table["check"] == SWAPPED, "correlation"].mean()
+        moves = (
+            "the map moves with the features"
+            if abs(swapped) < ALIKE
+            else "the map hardly moves, so it shows little of them"
+        )
+        return (
+            f"With all weights shuffled, maps resemble the trained one's by {likeness:+.2f} (rank correlation): {verdict}. "
+            f"With the features of a patient's tiles swapped, by {swapped:+.2f}: {moves}."
+        )
+
+
+def map_similarity(
     model: TrainedStack, patients: Patients, *, use: np.ndarray, repeats: int, rng: np.random.Generator
-) -> pd.DataFrame:
+) -> MapSimilarity:
     """How alike maps are before and after: Spearman's correlation over the tiles of a patient, mean over patients.
 
     Args:
@@ -69,7 +109,7 @@ def similarity(
         rng: draws them.
 
     Returns:
-        One row a check and repeat: check, repeat, correlation, n (patients with at least TILES_MIN tiles).
+        The correlations, their summary and a sentence.
     """
     before = _map(model, patients, use=use)
     rows = []
@@ -79,7 +119,7 @@ def similarity(
             rows.append((check, repeat, *_alike(before, _map(random, patients, use=use))))
         swapped = _map(model, swapped_tiles(patients, rng=rng), use=use)
         rows.append((SWAPPED, repeat, *_alike(before, swapped)))
-    return pd.DataFrame(rows, columns=["check", "repeat", "correlation", "n"])
+    return MapSimilarity(pd.DataFrame(rows, columns=["check", "repeat", "correlation", "n"]))
 
 
 def _map(model: TrainedStack, patients: Patients, *, use: np.ndarray) -> pd.DataFrame:
@@ -87,41 +127,8 @@ def _map(model: TrainedStack, patients: Patients, *, use: np.ndarray) -> pd.Data
 
 
 def _alike(before: pd.DataFrame, after: pd.DataFrame) -> tuple[float, int]:
-    both = pd.DataFrame(
-        {"who": before["patient_id"], "one": before["contribution"], "other": after["contribution"].to_numpy()}
-    )
-    enough = both.groupby("who")["one"].transform("size") >= TILES_MIN
-    ranks = both[enough].groupby("who")[["one", "other"]].rank().assign(who=both["who"])
-    found = [own["one"].corr(own["other"]) for _, own in ranks.groupby("who") if own["other"].nunique() > 1]
-    return (float(np.mean(found)) if found else float("nan"), len(found))
-
-
-def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a check: mean correlation over the repeats, and the lowest and highest."""
-    table = found.groupby("check", sort=False)["correlation"].agg(["mean", "min", "max"])
-    return table.rename(columns={"mean": "likeness of the map", "min": "lowest", "max": "highest"})
-
-
-def sentence(found: pd.DataFrame, *, alike: float = 0.3) -> str:
-    """Whether maps of networks all of whose weights were shuffled resemble the trained one's, and whether the map moves
-    when tiles swap their features.
-    """
-    last = [check for check in found["check"].unique() if check != SWAPPED][-1]
-    likeness = found.loc[found["check"] == last, "correlation"].mean()
-    if np.isnan(likeness):
-        return "No patient has enough tiles for this check."
-    verdict = (
-        "the maps show what was learnt and not merely the picture"
-        if abs(likeness) < alike
-        else "part of what the maps show would be there without any learning: read them with care"
-    )
-    swapped = found.loc[found["check"] == SWAPPED, "correlation"].mean()
-    moves = (
-        "the map moves with the features"
-        if abs(swapped) < alike
-        else "the map hardly moves, so it shows little of them"
-    )
-    return (
-        f"With all weights shuffled, maps resemble the trained one's by {likeness:+.2f} (rank correlation): {verdict}. "
-        f"With the features of a patient's tiles swapped, by {swapped:+.2f}: {moves}."
-    )
+    pairs = np.column_stack([before["contribution"], after["contribution"]])
+    rows_of = before.reset_index(drop=True).groupby("patient_id").indices
+    rhos = np.array([spearman(pairs[rows]) for rows in rows_of.values() if len(rows) >= TILES_MIN])
+    rhos = rhos[np.isfinite(rhos)]
+    return (float(np.mean(rhos)) if len(rhos) else float("nan"), len(rhos))

@@ -16,11 +16,18 @@ from sarcnet.slides.reader.units import Level0Px
 
 
 def extreme_tiles(tiles: pd.DataFrame, *, count: int, per_patient_max: int, highest: bool) -> pd.DataFrame:
-    """The `count` tiles that raise (or lower) the score most, at most `per_patient_max` of one patient, strongest first.
+    """The tiles that raise (or lower) the score most, strongest first.
 
     Fewer where fewer do: a tile that lowers the score is not shown among those that raise it.
 
-    tiles: patient_id, slide_id, tile, strength, … (`Explanation.tiles`). Ties go by patient, slide and tile.
+    Args:
+        tiles: patient_id, slide_id, tile, strength, … (`Explanation.tiles`). Ties go by patient, slide and tile.
+        count: tiles wanted.
+        per_patient_max: tiles of one patient among them.
+        highest: those that raise the score, else those that lower it.
+
+    Returns:
+        Rows of `tiles`, numbered anew.
     """
     pushing = tiles[(tiles["strength"] > 0) if highest else (tiles["strength"] < 0)]
     ordered = pushing.sort_values(

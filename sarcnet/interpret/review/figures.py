@@ -27,6 +27,9 @@ def draw_review(agreement: pd.DataFrame, association: pd.DataFrame, *, level: fl
         association: of `association_table`.
         level: of the intervals.
         readers: who read, for example "3 simulated readers".
+
+    Returns:
+        The figure.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.4), sharey=True, width_ratios=[1.25, 1])
     order = {question: row for row, question in enumerate(reversed(QUESTIONS))}

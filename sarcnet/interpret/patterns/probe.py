@@ -21,10 +21,8 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.model.bags import Bags
 
-PENALTIES, SMALLEST_PENALTY = (
-    12,
-    0.03,
-)  # tried, evenly on a log scale down to this part of the one that leaves no feature
+PENALTIES = 12  # tried, evenly on a log scale
+SMALLEST_PENALTY = 0.03  # of the one that leaves no feature
 INNER_SHARE = 0.25  # of the training patients, on whom the penalty is chosen
 TILES_MIN, PATIENTS_MIN = 60, 15
 #: Measures that are worth a probe: those that the paper names, and what could pose as them.
@@ -40,11 +38,11 @@ FOLDS = 4
 TILES_PER_JOB = 200  # that are worth another process
 
 
-def probe(
-    features: np.ndarray,
+def probe_features(
+    bags: Bags,
     tiles: pd.DataFrame,
     *,
-    patterns: Sequence[str],
+    patterns: Sequence[str] = PROBED,
     samples: int,
     level: float,
     rng: np.random.Generator,
@@ -54,17 +52,23 @@ def probe(
     """R² of each pattern of tiles that the probe has not seen, of patients that it has not seen.
 
     Args:
-        features: (n, d), row by row those of `tiles`.
-        tiles: patient_id and the patterns; a tile without a pattern (NaN) takes no part in its probe.
-        folds: parts that the patients are dealt into.
-        samples, level: bootstrap over patients for the interval.
+        bags: features (d numbers) of all tiles of the cohort.
+        tiles: patient_id, slide_id, tile and the patterns; a tile without a pattern (NaN) takes no part in its probe.
+        patterns: columns of `tiles`.
+        samples: resamples of the patients.
+        level: coverage of the intervals.
+        folds: parts that the patients are split into.
         rng: for the folds and the bootstrap.
         jobs: processes, at most one for TILES_PER_JOB tiles; the result does not depend on it.
 
     Returns:
         pattern, r2 (1 - squared error over squared distance from the training mean; may be negative), low, high, n_tiles,
         n_patients, n_features (median number that the probes use). Too few tiles or patients: NaN.
+
+    Raises:
+        SarcnetError: a tile has no features in `bags`.
     """
+    features = features_of(tiles, bags)
     seeds = rng.integers(2**31, size=len(patterns))
     draws = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(patterns))]
     groups = tiles["patient_id"].to_numpy()

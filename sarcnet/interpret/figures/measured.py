@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sarcnet.compendium.figures import PALETTE, hospital_colours
-from sarcnet.interpret.effects import MeasuredEffects
+from sarcnet.interpret.patterns.effects import MeasuredEffects
 from sarcnet.morphometry.measure import MEASURES
 
 PLAIN, TRUE, GREY = PALETTE[1], PALETTE[0], "0.6"
@@ -18,7 +18,17 @@ ROW_INCHES = 0.52
 
 
 def draw_measured(found: MeasuredEffects, *, shuffled: pd.DataFrame, true: pd.DataFrame | None, level: float) -> Figure:
-    """Left: each pattern, plain, adjusted, true where known, and in shuffled networks. Right: plain in each hospital."""
+    """Left: each pattern, plain, adjusted, true where known, and in shuffled networks. Right: plain in each hospital.
+
+    Args:
+        found: of `measured_effects`.
+        shuffled: (networks, patterns) effects of networks with shuffled weights.
+        true: effects of the true patterns of the same tiles, where they are known.
+        level: of the intervals.
+
+    Returns:
+        The figure.
+    """
     names = found.plain["pattern"].tolist()
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11.0, ROW_INCHES * len(names) + 1.7), sharey=True, width_ratios=(1.6, 1)
@@ -51,7 +61,14 @@ def draw_measured(found: MeasuredEffects, *, shuffled: pd.DataFrame, true: pd.Da
 def draw_concepts(known: pd.DataFrame, *, used: MeasuredEffects, true: pd.DataFrame | None, level: float) -> Figure:
     """Left: R² of a probe on patients it has not seen. Right: the measured effect of the same pattern, plain.
 
-    known, true: of `concepts.probe` for measured and for true patterns.
+    Args:
+        known: of `probe_features` for measured patterns.
+        used: of `measured_effects`.
+        true: of `probe_features` for true patterns, where they are known.
+        level: of the intervals.
+
+    Returns:
+        The figure.
     """
     names = known["pattern"].tolist()
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, ROW_INCHES * len(names) + 1.7), sharey=True)

@@ -1,8 +1,9 @@
 """Do the tiles that raise the score look different, by measures that a real slide allows too?
 
-The same comparison within patients as in :mod:`virtual_cohort.experiments.ground_truth`, with the measures of
-:mod:`sarcnet.morphometry.measure` in place of the truth, on the two ends of each patient's tiles only, since measuring
-takes longer than predicting.
+Tiles are compared within each patient, those of highest contribution against those of lowest, and the patient is the
+unit: differences between patients (stage, stain, hospital) cannot pose as differences between tiles, and patients with
+many tiles count once. Patterns are the measures of :mod:`sarcnet.morphometry.measure`, taken on the two ends of each
+patient's tiles only, since measuring takes longer than predicting; or, where patients are simulated, the truth.
 
 Two things could pose as a pattern of nuclei. Dead tissue: a necrotic tile has fewer and smaller nuclei, so a model that
 looks for necrosis would seem to look at nuclei. Stroma: a tile half of which is collagen has fewer tumour nuclei. Each
@@ -13,13 +14,18 @@ What is taken out may have been a true effect that runs through necrosis, so bot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from sarcnet.evaluation.metrics.multiple_testing import holm
+from sarcnet.interpret.attribution.gradients import FEW_POINTS, parts_of
+from sarcnet.interpret.attribution.sanity import shuffled_network
+from sarcnet.model.crossval import fold_matrix
+from sarcnet.model.patients import Patients
+from sarcnet.model.predict import TrainedStack
 from sarcnet.morphometry.measure import MEASURES
-from virtual_cohort.experiments.ground_truth import P_MAX, PATIENTS_MIN, effects, effects_by_centre, gaps_by_patient
 
 CONFOUNDERS = ("necrosis_fraction", "stroma_fraction")
 #: What the paper's abstract names: name, measure that stands for it, whether a virtual cohort knows its truth.
@@ -35,14 +41,124 @@ ANSWERS = {
     (False, True): "shown only with necrosis and stroma taken out",
     (False, False): "not shown",
 }
+P_MAX, PATIENTS_MIN = 0.05, 10  # of a verdict: largest corrected P, fewest patients
 BOTH_ENDS = 0.5  # share of the chosen tiles at either end: all of them
 
 
-def end_tiles(tiles: pd.DataFrame, *, per_end: int) -> pd.DataFrame:
-    """Of each patient the `per_end` tiles of highest and of lowest contribution; fewer, but as many at both ends, when the
-    patient has less than twice as many tiles. Patients with one tile have none.
+def gaps_by_patient(tiles: pd.DataFrame, *, share: float, patterns: Sequence[str]) -> pd.DataFrame:
+    """For each patient and pattern: mean over the tiles of highest minus mean over those of lowest contribution.
 
-    tiles: patient_id, slide_id, tile, contribution, …; ties go by slide and tile. The rows keep their index and order.
+    In units of the pattern's standard deviation over all tiles given, so that patterns compare; a pattern that is the same
+    everywhere has none (NaN). Patients with fewer than two tiles at an end, or without the pattern there, are NaN.
+
+    Args:
+        tiles: patient_id, slide_id, tile, contribution and the patterns.
+        share: of a patient's tiles that count as high, and as low.
+        patterns: columns to compare.
+    """
+    rows = {}
+    names = list(patterns)
+    spread = tiles[names].std().replace(0, np.nan)
+    for patient_id, own in tiles.groupby("patient_id", sort=True):
+        count = int(len(own) * share)
+        ordered = own.sort_values(["contribution", "slide_id", "tile"])
+        ends = ordered.tail(count), ordered.head(count)
+        high, low = (end[names].mean() if count >= 2 else pd.Series(np.nan, index=names) for end in ends)
+        rows[patient_id] = (high - low) / spread
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
+
+
+def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Mean gap over patients, with an interval and a P from resampling patients: pattern, effect, low, high, p, n.
+
+    low, high: percentile interval. p: how often a resampled mean lies on the other side of zero, two-sided, then
+    raised by Holm's rule for the number of patterns looked at.
+    """
+    rows = []
+    for name in gaps:
+        values = gaps[name].dropna().to_numpy()
+        low = high = p = np.nan
+        if len(values) >= 2:
+            means = values[rng.integers(len(values), size=(samples, len(values)))].mean(axis=1)
+            low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+            p = min(1.0, 2 * (min((means <= 0).sum(), (means >= 0).sum()) + 1) / (samples + 1))
+        effect = values.mean() if len(values) else np.nan
+        rows.append({"pattern": name, "effect": effect, "low": low, "high": high, "p": p, "n": len(values)})
+    found = pd.DataFrame(rows)
+    return found.assign(p=holm(found["p"].to_numpy()))
+
+
+def effects_by_centre(
+    gaps: pd.DataFrame, patients: pd.DataFrame, *, samples: int, level: float, rng: np.random.Generator
+) -> pd.DataFrame:
+    """:func:`effects` in each hospital: centre before its columns. patients: patient_id and centre."""
+    centre = patients.set_index("patient_id")["centre"].reindex(gaps.index)
+    tables = []
+    for name, own in gaps.groupby(centre, sort=True):
+        found = effects(own, samples=samples, level=level, rng=rng)
+        found.insert(0, "centre", name)
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def shuffled_contributions(
+    model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, networks: int, rng: np.random.Generator
+) -> list[pd.DataFrame]:
+    """Contributions of tiles in networks that have learnt nothing: the trained weights, shuffled within each array.
+
+    Args:
+        model: the explained stack.
+        patients: n patients.
+        folds: patient_id, repeat, fold; only members that left the patient out are asked.
+        networks: how many are shuffled.
+        rng: shuffles.
+
+    Returns:
+        One table per network: patient_id, slide_id, tile, contribution.
+    """
+    left_out = fold_matrix(folds, patient_ids=patients.patient_ids, members=model.members) == 1
+    shown = []
+    for _ in range(networks):
+        random = shuffled_network(model, names=tuple(model.network.parameter_arrays()), rng=rng)
+        found = parts_of(random, patients, use=left_out, points=FEW_POINTS).found.tiles
+        shown.append(found[["patient_id", "slide_id", "tile", "contribution"]])
+    return shown
+
+
+def random_effects(
+    shuffled: Sequence[pd.DataFrame], tiles: pd.DataFrame, *, share: float, patterns: Sequence[str]
+) -> pd.DataFrame:
+    """Effects that networks show which have learnt nothing.
+
+    A pattern that such networks "react to" as strongly as the trained one is a property of the pictures and the encoder,
+    not of what was learnt (the sanity check of Adebayo et al., NeurIPS 2018).
+
+    Args:
+        shuffled: of :func:`shuffled_contributions`.
+        tiles: slide_id, tile and the patterns; only these tiles are compared, ordered by the shuffled networks.
+        share: of a patient's tiles that count as high, and as low.
+        patterns: columns of `tiles`.
+
+    Returns:
+        (networks, patterns) mean gaps, one row a network.
+    """
+    pathology = tiles[["slide_id", "tile", *patterns]]
+    rows = [
+        gaps_by_patient(shown.merge(pathology, on=["slide_id", "tile"]), share=share, patterns=patterns).mean()
+        for shown in shuffled
+    ]
+    return pd.DataFrame(rows).reset_index(drop=True)
+
+
+def end_tiles(tiles: pd.DataFrame, *, per_end: int) -> pd.DataFrame:
+    """Tiles of highest and of lowest contribution of each patient.
+
+    Args:
+        tiles: patient_id, slide_id, tile, contribution, …; ties go by slide and tile.
+        per_end: tiles at each end; fewer, but as many at both ends, when the patient has less than twice as many tiles.
+
+    Returns:
+        These rows with their index and in their order. Patients with one tile have none.
     """
     ordered = tiles.sort_values(["contribution", "slide_id", "tile"])
     by_patient = ordered.groupby("patient_id", sort=False)
@@ -59,11 +175,13 @@ class MeasuredEffects:
     plain: pattern, effect, low, high, p (Holm over all patterns), n patients.
     adjusted: the same without what goes along with CONFOUNDERS within patients; the confounders themselves are NaN.
     by_centre: `plain` in each hospital, with the column centre.
+    shuffled: (networks, patterns) the plain effects in networks with shuffled weights, without intervals.
     """
 
     plain: pd.DataFrame
     adjusted: pd.DataFrame
     by_centre: pd.DataFrame
+    shuffled: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def measured_effects(
@@ -73,6 +191,7 @@ def measured_effects(
     samples: int,
     level: float,
     rng: np.random.Generator,
+    shuffled: Sequence[pd.DataFrame] = (),
     patterns: Sequence[str] = tuple(MEASURES),
 ) -> MeasuredEffects:
     """Effects of the patterns, plain, adjusted and by hospital.
@@ -80,7 +199,14 @@ def measured_effects(
     Args:
         measured: of `morphometry.measure_tiles` on :func:`end_tiles`: patient_id, slide_id, tile, contribution, patterns.
         patients: patient_id, centre.
-        samples, level: of the bootstrap over patients.
+        samples: resamples of the patients.
+        level: coverage of the intervals.
+        rng: draws the resamples.
+        shuffled: of :func:`shuffled_contributions`.
+        patterns: columns of `measured` to compare.
+
+    Returns:
+        Effects plain, adjusted, in each hospital and in the shuffled networks.
     """
     gaps = gaps_by_patient(measured, share=BOTH_ENDS, patterns=patterns)
     others = [name for name in patterns if name not in CONFOUNDERS]
@@ -89,6 +215,7 @@ def measured_effects(
         plain=effects(gaps, samples=samples, level=level, rng=rng),
         adjusted=effects(cleaned.reindex(columns=list(patterns)), samples=samples, level=level, rng=rng),
         by_centre=effects_by_centre(gaps, patients, samples=samples, level=level, rng=rng),
+        shuffled=random_effects(shuffled, measured, share=BOTH_ENDS, patterns=patterns),
     )
 
 
@@ -133,9 +260,13 @@ def verdicts(
     networks reach, and an interval without zero on the same side after adjustment.
 
     Args:
-        shuffled: (networks, patterns) of `against_truth.random_effects`.
+        found: of :func:`measured_effects`.
+        shuffled: (networks, patterns) of :func:`random_effects`.
         true: effects of the true patterns on the same tiles, where they are known; same columns as `found.plain`.
-        known: of `concepts.probe`, how well the features know the measure.
+        known: of `probe_features`, how well the features know the measure.
+
+    Returns:
+        One verdict per pattern, in the order of NAMED.
     """
     plain, adjusted = found.plain.set_index("pattern"), found.adjusted.set_index("pattern")
     return [
@@ -176,7 +307,7 @@ def _verdict(
     way = "more" if plain["effect"] > 0 else "less"
     sentence = (
         f"**{name}** ({measure[0]}, {measure[1]}): **{answer}**. Tiles that raise the score show {way} of it by "
-        f"{_interval(plain)} standard deviations in {int(plain['n'])} patients, P {_spoken(plain['p'])}; {beyond:.0%} of "
+        f"{_interval(plain)} standard deviations in {int(plain['n'])} patients, P {p_text(plain['p'])}; {beyond:.0%} of "
         f"{len(shuffled)} shuffled networks reach that; with necrosis and stroma taken out {_interval(adjusted)}"
     )
     if true is not None:
@@ -191,5 +322,6 @@ def _interval(row: pd.Series) -> str:
     return f"{row['effect']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
 
 
-def _spoken(p: float) -> str:
+def p_text(p: float) -> str:
+    """A P value as a sentence says it: with its sign of comparison."""
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"

@@ -1,4 +1,4 @@
-"""Figures of notebook 06 on how the risk responds: to a knob of the tumour, to a clinical variable."""
+"""Figures of how the risk responds to a clinical variable, and of the model as a nomogram."""
 
 from __future__ import annotations
 
@@ -12,44 +12,9 @@ from sarcnet.compendium.figures import PALETTE
 from sarcnet.interpret.attribution.nomogram import IMAGE, Nomogram
 from sarcnet.model.clinical import CATEGORIES
 from sarcnet.model.names.words import variable_words
-from virtual_cohort.experiments.rerender import CONTROLS, ELSEWHERE, KNOBS, STAIN
 
 MODEL, TRUTH = PALETTE[0], "black"
-TITLES = {**KNOBS, STAIN: "stain strength (control)", ELSEWHERE: "another part (control)"}
 PER_ROW = 4
-
-
-def draw_counterfactual(found: pd.DataFrame, *, level: float, horizon_months: float) -> Figure:
-    """Mean change of the risk at the horizon when one knob is turned: the model's with its interval, and the true one.
-
-    found: from :func:`virtual_cohort.experiments.counterfactual.responses`.
-    """
-    names = [name for name in (*KNOBS, *CONTROLS) if name in set(found["knob"])]
-    rows = -(-len(names) // PER_ROW)
-    figure, axes = plt.subplots(rows, PER_ROW, figsize=(11.0, 2.7 * rows), sharex=True, sharey=True, squeeze=False)
-    for ax in axes.ravel()[len(names) :]:
-        ax.axis("off")
-    for ax, name in zip(axes.ravel(), names, strict=False):
-        own = found[found["knob"] == name].sort_values("step")
-        step = np.append(own["step"], 0.0)
-        order = np.argsort(step)
-        model, truth = (100 * np.append(own[column], 0.0)[order] for column in ("model", "truth"))
-        ax.axhline(0, color="0.8", linewidth=1)
-        ax.plot(step[order], truth, "--", color=TRUTH, linewidth=1.2, label="true risk")
-        ax.plot(step[order], model, color=MODEL, linewidth=1.8, label="model")
-        ax.errorbar(
-            own["step"], 100 * own["model"], color=MODEL, fmt="o", markersize=4,
-            yerr=100 * np.abs(own[["low", "high"]].to_numpy().T - own["model"].to_numpy()),
-        )  # fmt: skip
-        ax.set_title(TITLES[name], fontsize="small")
-        ax.grid(axis="y", alpha=0.3)
-    for ax in axes[:, 0]:
-        ax.set_ylabel(f"change of {horizon_months / 12:g}-year risk\n(percentage points)")
-    for ax in axes[-1]:
-        ax.set_xlabel("turned by (standard units)")
-    axes[0][0].legend(fontsize="x-small", loc="upper left")
-    figure.suptitle(f"{int(found['n'].max())} tumours painted again, {level:.0%} intervals", fontsize="medium")
-    return figure
 
 
 def _name(variable: str) -> str:
@@ -59,7 +24,14 @@ def _name(variable: str) -> str:
 def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: float, horizon_months: float) -> Figure:
     """Mean predicted risk when everybody has the same value of one variable; the true one beside it, where it is known.
 
-    curves, true: from :mod:`sarcnet.interpret.attribution.response`.
+    Args:
+        curves: of `respond`.
+        true: variable, value, risk on the same grid; None where it is unknown.
+        level: of the intervals.
+        horizon_months: of the risk.
+
+    Returns:
+        The figure, one panel per variable.
     """
     names = list(dict.fromkeys(curves["variable"]))
     rows = -(-len(names) // PER_ROW)
@@ -95,7 +67,16 @@ def draw_response(curves: pd.DataFrame, true: pd.DataFrame | None, *, level: flo
 
 
 def draw_nomogram(found: Nomogram, *, endpoint: Endpoint, horizon_months: float) -> Figure:
-    """Add the points of every row; the sum on the scale below leads to the risk."""
+    """Add the points of every row; the sum on the scale below leads to the risk.
+
+    Args:
+        found: of `nomogram_of`.
+        endpoint: whose risk it is.
+        horizon_months: of the risk.
+
+    Returns:
+        The figure.
+    """
     rows = list(found.axes)
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(10.0, 0.55 * (len(rows) + 1) + 2.4), height_ratios=(len(rows) + 1, 2.2)
