@@ -219,7 +219,9 @@ stage.figure(
     "F12_clinical", figure, data=explained.clinical, caption="What each clinical variable added to the scores."
 )
 spread = explained.patients[["image", "clinical"]].std()
-display(Markdown(f"Standard deviation over patients: image {spread['image']:.2f}, clinical variables {spread['clinical']:.2f} log-odds."))
+display(Markdown(
+    f"Standard deviation over patients: image {spread['image']:.2f}, clinical variables {spread['clinical']:.2f} log-odds."
+))
 
 # %% [markdown]
 # A dot is a patient. A variable whose dots lie all near zero hardly matters to the model, given the others and the

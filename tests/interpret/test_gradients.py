@@ -164,7 +164,7 @@ def test_sanity_checks_shuffle_the_fusion_too_and_a_nomogram_is_refused(patients
         "transmil_first_query",
         "tile_weight",
     }
-    found = sanity.map_similarity(model, patients, use=np.ones((4, 2)), repeats=1, rng=np.random.default_rng(0))
+    found = sanity.map_similarity(model, patients, use=np.ones((4, 2)), repeats=1, rng=np.random.default_rng(0)).table
     assert found["correlation"].between(-1, 1).all()
     with pytest.raises(SarcnetError, match="no nomogram of a model with gated fusion"):
         nomogram_of(model, replace(patients), pd.DataFrame(), variables=VARIABLES)
