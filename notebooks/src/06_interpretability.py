@@ -232,14 +232,14 @@ display(Markdown(
 # network was trained without one fold. Where patients are simulated, the true risk answers too.
 
 # %%
-from virtual_cohort.experiments import compare_with_truth, risks_in_truth, simulate_review, true_effects, turn_knobs
-
 variables = model.protocol.clinical_variables
 clinic = known.set_index("patient_id", drop=False).loc[list(evaluated.patient_ids)].reset_index(drop=True)
 curves = respond(model, evaluated, clinic, variables=variables, level=interval_level)
 has_truth = stage.produced("00_cohort/truth/patients.parquet")
 true_curves = true_risks = None
 if has_truth:
+    from virtual_cohort.experiments import compare_with_truth, risks_in_truth, simulate_review, true_effects, turn_knobs
+
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
     in_truth = risks_in_truth(clinic, truth, variables=variables, horizon_months=horizon_months, outcome=endpoint.name)
     true_curves, true_risks = in_truth.curves, in_truth.risks

@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sarcnet.evaluation.metrics.correlation import spearman
 from sarcnet.interpret.attribution.gradients import parts_of
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
@@ -64,7 +63,7 @@ class Compared:
         """One row a patient: rank_correlation of parts and values, largest_gap, both in log-odds, and their spread."""
         rows = []
         for part, value, score in zip(self.parts, self.values, self.score, strict=True):
-            rho = spearman(np.column_stack([part, value]))
+            rho = pd.DataFrame({"part": part, "value": value}).corr(method="spearman").iloc[0, 1]
             gap, spread = np.abs(part - value).max(), value.std()
             rows.append({"score": score, "sum_of_parts": part.sum(), "rank_correlation": rho, "largest_gap": gap,
                          "spread": spread})  # fmt: skip
