@@ -245,7 +245,7 @@ if has_truth:
     true_curves, true_risks = in_truth.curves, in_truth.risks
 
 # %% [markdown]
-# Dashed is the truth.
+# Dashed, where it is known, is the truth.
 
 # %%
 figure = draw_response(curves, true_curves, level=interval_level, horizon_months=horizon_months)
