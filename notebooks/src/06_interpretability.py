@@ -218,14 +218,19 @@ ax.set_xlabel(f"contribution to the score (log-odds), n = {len(explained.patient
 stage.figure(
     "F12_clinical", figure, data=explained.clinical, caption="What each clinical variable added to the scores."
 )
+
+# %% [markdown]
+# A dot is a patient. A variable whose dots lie all near zero hardly matters to the model, given the others and the
+# image.
+
+# %%
 spread = explained.patients[["image", "clinical"]].std()
 display(Markdown(
     f"Standard deviation over patients: image {spread['image']:.2f}, clinical variables {spread['clinical']:.2f} log-odds."
 ))
 
 # %% [markdown]
-# A dot is a patient. A variable whose dots lie all near zero hardly matters to the model, given the others and the
-# image. The two standard deviations say how the work is shared between slide and clinic.
+# The two standard deviations say how the work is shared between slide and clinical variables.
 #
 # **How does the risk answer to them?** Everybody is given the same age (or size, …), keeps slide and all else, and the
 # mean risk is taken. The bands say how much the curve might have differed with other training patients, since each
