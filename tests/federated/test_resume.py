@@ -89,7 +89,7 @@ def test_rounds_of_other_patients_are_not_taken_up(cohort, make_plan):
         ("model/aggregators/abmil", 0),
         ("model/fusions/gated", 0),
         ("federated/app/strategy", 0),
-        ("federated/analysis/figures", 1),
+        ("federated/analysis/widget", 1),
     ],
 )
 def test_rounds_of_other_code_are_not_taken_up(cohort, make_plan, monkeypatch, module, taken_up):
