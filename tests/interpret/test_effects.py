@@ -15,6 +15,7 @@ from sarcnet.interpret.patterns.effects import (
     verdicts,
     without,
 )
+from sarcnet.interpret.resampling import interval_of, mean_interval
 from sarcnet.morphometry.measure import MEASURES
 
 QUIET = {"samples": 300, "level": 0.95}
@@ -137,3 +138,15 @@ def test_the_truth_stands_in_the_sentence_where_it_is_known():
     assert "probe" not in said[1].sentence + said[2].sentence
     assert "truth" not in said[1].sentence
     assert "more of it by +0.50 (+0.30 to +0.70) standard deviations in 40 patients, P < 0.001" in said[1].sentence
+
+
+def test_means_are_resampled_alike_everywhere_and_one_patient_draws_nothing():
+    generator = np.random.default_rng(4)
+    before = generator.bit_generator.state
+    assert np.isnan(mean_interval(np.array([0.5]), samples=50, level=0.95, rng=generator)).all()
+    assert generator.bit_generator.state == before
+    low, high, p = mean_interval(np.linspace(0.1, 1.0, 30), samples=400, level=0.95, rng=generator)
+    assert 0.1 < low < 0.55 < high < 1.0
+    assert p == pytest.approx(2 / 401)
+    wide = interval_of(np.linspace(-1, 1, 400), level=0.5)
+    assert (wide.low, wide.high, wide.p) == pytest.approx((-0.5, 0.5, 1.0), abs=0.01)

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from sarcnet.cohort.endpoint import endpoint_named
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.compendium.progress import track
+from sarcnet.interpret.resampling import mean_interval
 from sarcnet.model.bags import Bags
 from sarcnet.model.crossval import fold_matrix, mean_over
 from sarcnet.model.hazard import Intervals
@@ -122,10 +123,7 @@ def responses(table: pd.DataFrame, *, samples: int, level: float, rng: np.random
         own = own.set_index("patient_id")
         gap = own[["risk", "score", "true_risk"]] - base.loc[own.index, ["risk", "score", "true_risk"]]
         gap = gap.dropna()
-        low = high = np.nan
-        if len(gap) >= 2:
-            draws = rng.integers(len(gap), size=(samples, len(gap)))
-            low, high = np.quantile(gap["risk"].to_numpy()[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        low, high, _ = mean_interval(gap["risk"].to_numpy(), samples=samples, level=level, rng=rng)
         rows.append({"knob": knob, "step": step, "n": len(gap), "model": gap["risk"].mean(), "low": low, "high": high,
                      "truth": gap["true_risk"].mean(), "score": gap["score"].mean()})  # fmt: skip
     return pd.DataFrame(rows)
@@ -146,10 +144,7 @@ def slopes(table: pd.DataFrame, *, samples: int, level: float, rng: np.random.Ge
         sums = pd.DataFrame({"who": own["patient_id"].to_numpy(), "xy": step * gap, "xx": step**2}).dropna()
         each = sums.groupby("who")[["xy", "xx"]].sum()
         values = (each["xy"] / each["xx"]).to_numpy()
-        low = high = np.nan
-        if len(values) >= 2:
-            draws = rng.integers(len(values), size=(samples, len(values)))
-            low, high = np.quantile(values[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        low, high, _ = mean_interval(values, samples=samples, level=level, rng=rng)
         mean = values.mean() if len(values) else np.nan
         rows.append({"knob": knob, "n": len(values), "slope": mean, "low": low, "high": high,
                      "truth": LOG_HR.get(f"z_{knob}", 0.0)})  # fmt: skip

@@ -24,12 +24,12 @@ from sarcnet.interpret.attribution.contributions import Explanation
 from sarcnet.interpret.patterns.effects import (
     BOTH_ENDS,
     P_MAX,
-    PATIENTS_MIN,
     effects,
     effects_by_centre,
     gaps_by_patient,
-    p_text,
     random_effects,
+    reached_by,
+    verdict_of,
 )
 from sarcnet.morphometry.geometry import TileGeometry
 from virtual_cohort.rendering.layout import GRID_UM, MYXOID, NECROSIS, TUMOUR
@@ -124,33 +124,29 @@ def score_against_truth(
     return pd.DataFrame(rows)
 
 
-def verdicts(found: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
+def verdicts(table: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
     """A sentence for each pattern: does the model react to it, how surely, and more than networks that learnt nothing?
 
     "A reaction" needs PATIENTS_MIN patients, a P below P_MAX after Holm, an interval without zero, and an effect that at
     most P_MAX of the shuffled networks reach.
+
+    Args:
+        table: of `effects`, one row per pattern.
+        reference: (networks, patterns) the same effects in networks with shuffled weights.
+
+    Returns:
+        The sentences, in the order of `table`.
     """
-    said = []
-    for row in found.itertuples():
-        name, what = PATTERNS[row.pattern]
-        size = f"{row.effect:+.2f} standard deviations ({row.low:+.2f} to {row.high:+.2f}, {row.n} patients)"
-        beyond = (reference[row.pattern].abs() >= abs(row.effect)).mean()
-        if np.isnan(row.low) or row.n < PATIENTS_MIN:
-            said.append(f"**{name}** ({what}) cannot be judged: {row.n} patients have enough tiles and nuclei.")
-        elif row.low <= 0 <= row.high:
-            said.append(f"**{name}** ({what}): {size}; the interval includes zero, so no reaction is shown.")
-        elif row.p >= P_MAX:
-            corrected = f"P {p_text(row.p)} for {len(found)} patterns"
-            said.append(f"**{name}** ({what}): {size}; {corrected}, so no reaction is shown.")
+    sentences = []
+    for _, row in table.iterrows():
+        shuffled = reference[row["pattern"]]
+        if row["low"] <= 0 <= row["high"] or row["p"] >= P_MAX:
+            answer = "no reaction is shown"
         else:
-            way = "more" if row.effect > 0 else "less"
-            meaning = "a reaction" if beyond <= P_MAX else "so it says nothing of what was learnt"
-            said.append(
-                f"**{name}** ({what}): tiles that raise the score show {way} of it, {size}; P {p_text(row.p)} for "
-                f"{len(found)} patterns; {beyond:.0%} of {len(reference)} networks with shuffled weights do so as strongly, "
-                f"{meaning}."
-            )
-    return said
+            answer = "a reaction" if reached_by(row, shuffled) <= P_MAX else "says nothing of what was learnt"
+        verdict = verdict_of(*PATTERNS[row["pattern"]], row, shuffled=shuffled, tests=len(table), answer=answer)
+        sentences.append(verdict.sentence)
+    return sentences
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

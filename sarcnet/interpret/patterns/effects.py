@@ -14,14 +14,16 @@ What is taken out may have been a true effect that runs through necrosis, so bot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.evaluation.metrics.multiple_testing import holm
 from sarcnet.interpret.attribution.gradients import FEW_POINTS, parts_of
 from sarcnet.interpret.attribution.sanity import shuffled_network
+from sarcnet.interpret.resampling import mean_interval
 from sarcnet.model.crossval import fold_matrix
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack
@@ -77,15 +79,11 @@ def effects(gaps: pd.DataFrame, *, samples: int, level: float, rng: np.random.Ge
     rows = []
     for name in gaps:
         values = gaps[name].dropna().to_numpy()
-        low = high = p = np.nan
-        if len(values) >= 2:
-            means = values[rng.integers(len(values), size=(samples, len(values)))].mean(axis=1)
-            low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-            p = min(1.0, 2 * (min((means <= 0).sum(), (means >= 0).sum()) + 1) / (samples + 1))
+        interval = mean_interval(values, samples=samples, level=level, rng=rng)
         effect = values.mean() if len(values) else np.nan
-        rows.append({"pattern": name, "effect": effect, "low": low, "high": high, "p": p, "n": len(values)})
-    found = pd.DataFrame(rows)
-    return found.assign(p=holm(found["p"].to_numpy()))
+        rows.append({"pattern": name, "effect": effect, **interval._asdict(), "n": len(values)})
+    table = pd.DataFrame(rows)
+    return table.assign(p=holm(table["p"].to_numpy()))
 
 
 def effects_by_centre(
@@ -269,17 +267,73 @@ def verdicts(
         One verdict per pattern, in the order of NAMED.
     """
     plain, adjusted = found.plain.set_index("pattern"), found.adjusted.set_index("pattern")
-    return [
-        _verdict(
+    verdicts_of_patterns = []
+    for name, measure in NAMED.items():
+        row, cleaned = plain.loc[measure], adjusted.loc[measure]
+        shown = bool(row["p"] < P_MAX and reached_by(row, shuffled[measure]) <= P_MAX)
+        stays = cleaned["low"] * cleaned["high"] > 0 and cleaned["effect"] * row["effect"] > 0
+        answer = ANSWERS[shown, bool(stays) if shown else bool(cleaned["p"] < P_MAX)]
+        more = [f"with necrosis and stroma taken out {_interval(cleaned)}"]
+        if (truth := _row(true, measure)) is not None:
+            more.append(f"by the truth of the same tiles {_interval(truth)}")
+        probe = _row(known, measure)
+        verdict = verdict_of(
             name,
-            plain.loc[measure],
-            adjusted.loc[measure],
-            shuffled[measure],
-            _row(true, measure),
-            _row(known, measure),
+            ", ".join(MEASURES[measure]),
+            row,
+            shuffled=shuffled[measure],
+            tests=len(plain),
+            answer=answer,
+            more=more,
         )
-        for name, measure in NAMED.items()
+        if verdict.answer == answer and probe is not None and not np.isnan(probe["r2"]):
+            reads = f"R² {probe['r2']:.2f} ({probe['low']:.2f} to {probe['high']:.2f})"
+            verdict = replace(verdict, sentence=f"{verdict.sentence} A probe reads it from the features with {reads}.")
+        verdicts_of_patterns.append(verdict if shown else replace(verdict, effect=None))
+    return verdicts_of_patterns
+
+
+def reached_by(row: pd.Series, shuffled: pd.Series) -> float:
+    """Share of the networks with shuffled weights whose effects (networks,) are as large as that of this row."""
+    return float((shuffled.abs() >= abs(row["effect"])).mean())
+
+
+def verdict_of(
+    name: str,
+    what: str,
+    row: pd.Series,
+    *,
+    shuffled: pd.Series,
+    tests: int,
+    answer: str,
+    more: Sequence[str] = (),
+) -> Verdict:
+    """The verdict on one pattern, in the form that measured and true patterns share.
+
+    Args:
+        name: of the pattern, as in the paper.
+        what: is measured or counted.
+        row: effect, low, high, p, n of the pattern.
+        shuffled: (networks,) its effects in networks with shuffled weights.
+        tests: patterns for which P is corrected.
+        answer: by the numbers; replaced where fewer than PATIENTS_MIN patients have the pattern.
+        more: what else the sentence says, in parts.
+
+    Returns:
+        The verdict, with the effect.
+    """
+    if row["n"] < PATIENTS_MIN or np.isnan(row["low"]):
+        answer = "cannot be judged"
+        why = f"{int(row['n'])} patients have enough tiles and nuclei at both ends"
+        return Verdict(name, answer, f"**{name}** ({what}): **{answer}**, {why}.")
+    way = "more" if row["effect"] > 0 else "less"
+    parts = [
+        f"Tiles that raise the score show {way} of it by {_interval(row)} standard deviations in {int(row['n'])} patients, "
+        f"P {p_text(row['p'])} for {tests} patterns",
+        f"{reached_by(row, shuffled):.0%} of {len(shuffled)} networks with shuffled weights reach that",
+        *more,
     ]
+    return Verdict(name, answer, f"**{name}** ({what}): **{answer}**. {'; '.join(parts)}.", float(row["effect"]))
 
 
 def _row(table: pd.DataFrame | None, pattern: str) -> pd.Series | None:
@@ -288,40 +342,5 @@ def _row(table: pd.DataFrame | None, pattern: str) -> pd.Series | None:
     return table[table["pattern"] == pattern].iloc[0]
 
 
-def _verdict(
-    name: str,
-    plain: pd.Series,
-    adjusted: pd.Series,
-    shuffled: pd.Series,
-    true: pd.Series | None,
-    known: pd.Series | None,
-) -> Verdict:
-    measure = MEASURES[str(plain.name)]
-    if plain["n"] < PATIENTS_MIN or np.isnan(plain["low"]):
-        answer = "cannot be judged"
-        return Verdict(name, answer, f"**{name}** {answer}: {int(plain['n'])} patients have it measured at both ends.")
-    beyond = float((shuffled.abs() >= abs(plain["effect"])).mean())
-    shown = bool(plain["p"] < P_MAX and beyond <= P_MAX)
-    stays = adjusted["low"] * adjusted["high"] > 0 and adjusted["effect"] * plain["effect"] > 0
-    answer = ANSWERS[shown, bool(stays) if shown else bool(adjusted["p"] < P_MAX)]
-    way = "more" if plain["effect"] > 0 else "less"
-    sentence = (
-        f"**{name}** ({measure[0]}, {measure[1]}): **{answer}**. Tiles that raise the score show {way} of it by "
-        f"{_interval(plain)} standard deviations in {int(plain['n'])} patients, P {p_text(plain['p'])}; {beyond:.0%} of "
-        f"{len(shuffled)} shuffled networks reach that; with necrosis and stroma taken out {_interval(adjusted)}"
-    )
-    if true is not None:
-        sentence += f"; by the truth of the same tiles {_interval(true)}"
-    if known is not None and not np.isnan(known["r2"]):
-        low, high = known["low"], known["high"]
-        sentence += f". A probe reads it from the features with R² {known['r2']:.2f} ({low:.2f} to {high:.2f})"
-    return Verdict(name, answer, sentence + ".", float(plain["effect"]) if shown else None)
-
-
 def _interval(row: pd.Series) -> str:
     return f"{row['effect']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
-
-
-def p_text(p: float) -> str:
-    """A P value as a sentence says it: with its sign of comparison."""
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"

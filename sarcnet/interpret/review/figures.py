@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sarcnet.compendium.figures import PALETTE
+from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.interpret.review.design import QUESTIONS
 
 NAMES = {
@@ -49,10 +50,11 @@ def draw_review(agreement: pd.DataFrame, association: pd.DataFrame, *, level: fl
         right, association, "rho", y=association["question"].map(order).to_numpy(float), colour=PALETTE[0], label=None
     )
     for row in association.itertuples():
-        said = f"P {_spoken(row.p)}\n{row.tiles} tiles of {row.patients} patients"
+        p = "unknown" if np.isnan(row.p) else p_text(row.p)
         right.text(
-            1.02, order[row.question], said, transform=right.get_yaxis_transform(), va="center", fontsize="x-small"
-        )
+            1.02, order[row.question], f"P {p}\n{row.tiles} tiles of {row.patients} patients",
+            transform=right.get_yaxis_transform(), va="center", fontsize="x-small",
+        )  # fmt: skip
     right.set(xlabel=f"Spearman's ρ with the contribution ({level:.0%} interval)", xlim=(-1, 1),
               xticks=np.linspace(-1, 1, 5), title="Does the model react to what they see?")  # fmt: skip
     for ax in (left, right):
@@ -66,7 +68,3 @@ def _with_bars(ax, table: pd.DataFrame, name: str, *, y: np.ndarray, colour: str
     middle = table[name].to_numpy(float)
     sides = np.abs(table[["low", "high"]].to_numpy(float).T - middle)
     ax.errorbar(middle, y, xerr=np.nan_to_num(sides), fmt="o", color=colour, label=label, markersize=5, linewidth=1.6)
-
-
-def _spoken(p: float) -> str:
-    return "unknown" if np.isnan(p) else "< 0.001" if p < 0.001 else f"= {p:.2g}"

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
+from sarcnet.interpret.resampling import Interval, interval_of
 from sarcnet.interpret.review.design import CATEGORIES
 
 NO_ANSWER = -1
@@ -21,7 +22,7 @@ NO_ANSWER = -1
 class Estimate:
     """A value with the bounds of its interval, and the tiles (and patients) that it rests on; NaN where undefined.
 
-    p: how often a resample lies on the other side of zero, two-sided, as in `against_truth.effects`.
+    p: how often a resample lies on the other side of zero, two-sided.
     """
 
     value: float
@@ -119,8 +120,5 @@ def with_interval(
     value = float(statistic(used.astype(float)[None])[0])
     many = statistic(weights)
     many = many[np.isfinite(many)]
-    low = high = p = np.nan
-    if len(many) >= 0.9 * samples and counted["patients"] > 1:
-        low, high = np.quantile(many, [(1 - level) / 2, (1 + level) / 2])
-        p = min(1.0, 2 * (min((many <= 0).sum(), (many >= 0).sum()) + 1) / (len(many) + 1))
-    return Estimate(value, float(low), float(high), float(p), **counted)
+    enough = len(many) >= 0.9 * samples and counted["patients"] > 1
+    return Estimate(value, *(interval_of(many, level=level) if enough else Interval()), **counted)
