@@ -32,6 +32,7 @@ from sarcnet.evaluation.metrics.bootstrap import Estimate, Method, Resampled, re
 from sarcnet.evaluation.metrics.delong import delong
 from sarcnet.evaluation.model_comparison import fold_mean_auc
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.heterogeneity import judge_subgroups
 from sarcnet.model.crossval import make_folds
 from studies.cohort_calibration import HORIZON_MONTHS, SIZES
@@ -221,7 +222,11 @@ def false_alarms(seed: int, *, studies: int, samples: int, sizes: Sequence[int] 
         grade = comparators.grade_score(table, table)[:, None]
         series = EvaluationSet("cross-validation", table, {"cox": risk, "grade": grade})
         found = judge_subgroups(
-            series, model="cox", other="grade", horizon_months=HORIZON_MONTHS, samples=samples, level=LEVEL, seed=number
+            series,
+            model="cox",
+            other="grade",
+            horizon_months=HORIZON_MONTHS,
+            resampling=Resampling(samples=samples, level=LEVEL, seed=number),
         )
         high = risk[:, 0] >= np.median(risk)
         event = table["mfs_event"].to_numpy() == METASTASIS

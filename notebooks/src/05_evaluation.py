@@ -55,7 +55,7 @@ from IPython.display import Markdown, display
 
 from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage
-from sarcnet.evaluation import EvaluationSettings, FailureLog, compare_models, evaluation_set, merge
+from sarcnet.evaluation import EvaluationSettings, Resampling, compare_models, evaluation_set, merge
 from sarcnet.evaluation.comparators import fitted_comparator, for_new_patients, in_time, out_of_fold
 from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time
 from sarcnet.features.store import count_tiles
@@ -75,7 +75,8 @@ from sarcnet.evaluation.subgroups import cut_off, fates, judge_subgroups, moves_
 from sarcnet.evaluation.tables import PAPER_NOTE, only, readable, threshold_text, with_p
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
-log = FailureLog()  # keeps a sentence for whatever these patients cannot tell
+resampling = Resampling(samples=bootstrap_samples, level=interval_level, seed=seed)
+log = resampling.log  # keeps a sentence for whatever these patients cannot tell
 
 # %% [markdown]
 # ## 1 · Predictions for patients left out
@@ -187,7 +188,7 @@ weight_table({"cross-validation": crossed.followup}, horizon_months=horizon_mont
 # [docs/inference.md](../docs/inference.md) holds what it counted for the sizes of demo and study.
 
 # %%
-setting = {"horizon_months": horizon_months, "samples": bootstrap_samples, "level": interval_level, "seed": seed}
+setting = {"horizon_months": horizon_months, "resampling": resampling}
 model = crossed.primary_model
 centres = [crossed.for_centre(name) for name in sorted(known["centre"].unique())]
 judged = compare_models([crossed], **setting)
@@ -384,8 +385,8 @@ everyone = [item for item in (crossed, held) if len(item)]
 sizes = {"cross-validation": len(crossed), "validation": len(held)}
 compared = [name for name in (model, "sarculator_variables", "fnclcc_grade") if name in crossed.risks]
 months = [month for month in (12.0, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0) if month <= horizon_months + 12]
-few = {"samples": min(bootstrap_samples, 1000), "level": interval_level, "seed": seed, "log": log}
-aucs_in_time = auc_in_time(crossed, compared, months=months, **few)
+few = resampling.at_most(1000)
+aucs_in_time = auc_in_time(crossed, compared, months=months, resampling=few)
 hazard_edges = [month for month in protocol["hazard_edges_months"] if month <= horizon_months]
 own_risks = [
     risks_in_time({name: stacks[name] for name in compared if name in stacks}, later, slides=slides,
@@ -449,7 +450,7 @@ display(numbers.style.format(precision=3, na_rep="–"), weighting.style.format(
 # Concordance and Brier score with their intervals (BCa, patients resampled within hospitals), in each series:
 
 # %%
-accuracy = {item.name: accuracy_intervals(item, horizon_months=horizon_months, **few) for item in everyone}
+accuracy = {item.name: accuracy_intervals(item, horizon_months=horizon_months, resampling=few) for item in everyone}
 display(*(table.replace("", "–") for table in accuracy.values()))
 
 # %% [markdown]
@@ -487,7 +488,7 @@ spread_of_risks.round(3)
 
 # %%
 calibrated = calibration_of(everyone, model=model, horizon_months=horizon_months, endpoint=endpoint,
-                                      groups=calibration_groups, **few)
+                                      groups=calibration_groups, resampling=few)
 if calibrated.lived:
     spread = {item.name: item.with_risk(model) for item in everyone}
     figure = draw_calibration(calibrated, spread, horizon_months=horizon_months, level=interval_level,
@@ -596,9 +597,9 @@ for other, found in moved.items():
 
 # %%
 policies = [name for name in (model, "sarculator_variables") if name in crossed.risks]
-decisions = decisions_of(crossed, policies, horizon_months=horizon_months, **few)
+decisions = decisions_of(crossed, policies, horizon_months=horizon_months, resampling=few)
 at_thresholds = thresholds_of(
-    crossed, model, thresholds=treatment_thresholds, horizon_months=horizon_months, **few
+    crossed, model, thresholds=treatment_thresholds, horizon_months=horizon_months, resampling=few
 )
 if len(decisions):
     figure = draw_decision(decisions, marked=treatment_thresholds, n=len(crossed), name=crossed.name,
@@ -618,7 +619,7 @@ threshold_text(at_thresholds)
 # %%
 others = [name for name in ("sarculator_variables", "fnclcc_grade") if name in crossed.risks]
 gains = benefit_gains_of(everyone, model, others, thresholds=treatment_thresholds,
-                                   horizon_months=horizon_months, **few)
+                                   horizon_months=horizon_months, resampling=few)
 display(gains_readable(gains), Markdown(gains_text(gains, level=interval_level)))
 
 # %% [markdown]

@@ -3,4 +3,5 @@ from .model_comparison import compare_models as compare_models
 from .model_comparison import merge as merge
 from .predictions import EvaluationSet as EvaluationSet
 from .predictions import evaluation_set as evaluation_set
+from .resampling import Resampling as Resampling
 from .settings import EvaluationSettings as EvaluationSettings

@@ -10,7 +10,6 @@ import pandas as pd
 
 from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.metrics.auc import Followup, weighted_auc, weights
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled, resample_auc
 from sarcnet.evaluation.predictions import EvaluationSet
@@ -21,6 +20,7 @@ from sarcnet.evaluation.prespecified import (
     planned_differences,
     statements,
 )
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.tables.text import NO_DIFFERENCES, auc_table, difference_table
 
 
@@ -66,18 +66,14 @@ def compare_models(
     everyone: Sequence[EvaluationSet],
     *,
     horizon_months: float,
-    samples: int,
-    level: float,
-    seed: int,
+    resampling: Resampling,
 ) -> Comparison:
     """Paired bootstrap of every model in each series.
 
     Args:
-        horizon_months: horizon of the outcome, in months.
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
         everyone: the series.
-        seed: root of the named generators, one for each series.
+        horizon_months: horizon of the outcome, in months.
+        resampling: settings of the bootstrap; each series has a generator of its own.
 
     Returns:
         Resampled AUCs of every model in each series.
@@ -90,9 +86,9 @@ def compare_models(
                 series.risks,
                 series.followup,
                 horizon_months=horizon_months,
-                samples=samples,
-                level=level,
-                rng=rng(seed, "bootstrap", series.name),
+                samples=resampling.samples,
+                level=resampling.level,
+                rng=resampling.rng("bootstrap", series.name),
             )
         except SarcnetError as error:
             failures.append(f"{series.name}: {error}")

@@ -26,6 +26,7 @@ from sarcnet.evaluation.clinical_value import decisions as clinical_value
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.figures import risk as figures_risk
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.risk_groups import fates as outcomes_at
 from sarcnet.evaluation.subgroups.risk_groups import survival_of
 from sarcnet.model import figures as model_figures
@@ -142,7 +143,7 @@ def test_figures_of_the_evaluation_name_the_event(patients, endpoint):
     groups = {"model": "sarcnet_fedavg", "cut": 0.4, "months_shown": [0.0, 24.0, 60.0]}
     survival = survival_of([series], **groups, tested=["cross-validation"], endpoint=endpoint, log=log)
     check_words(words(figures_risk.draw_survival(survival, **shared)), endpoint)
-    few = {"samples": 40, "level": 0.95, "seed": 1, "log": log}
+    few = {"resampling": Resampling(samples=40, level=0.95, seed=1, log=log)}
     found = calibration_of([series], model="sarcnet_fedavg", groups=3, **shared, **few)
     assert list(found.table["death"]) == (["competes", "censored"] if endpoint is METASTASIS else ["is an event"])
     spread = {series.name: series.with_risk("sarcnet_fedavg")}

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from oracles import accuracy_index
 
-from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.metrics.over_time import accuracy_intervals
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 
-COMMON = {"horizon_months": 60.0, "samples": 200, "level": 0.95, "seed": 3}
+RESAMPLING = Resampling(samples=200, level=0.95, seed=3)
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ def judged(cohort) -> EvaluationSet:
 
 
 def test_values_are_those_of_the_plain_functions_and_lie_in_their_intervals(judged):
-    log = FailureLog()
-    table = accuracy_intervals(judged, log=log, **COMMON)
+    table = accuracy_intervals(judged, horizon_months=60.0, resampling=RESAMPLING)
     risks, at = judged.risks["sarcnet_fedavg"].T, judged.followup
     expected = {
         "Uno's C": np.mean([concordance(r, at, upto_months=60.0, weighted=True) for r in risks]),
@@ -48,7 +47,7 @@ def test_values_are_those_of_the_plain_functions_and_lie_in_their_intervals(judg
         assert low < point < high
     assert table.iloc[1]["Brier score"] == ""
     assert table.iloc[1]["Uno's C"]
-    assert not log.failures
+    assert not RESAMPLING.log.failures
 
 
 def test_a_resample_of_the_concordance_is_that_of_the_drawn_patients_without_censoring(cohort):

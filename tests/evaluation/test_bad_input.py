@@ -16,6 +16,7 @@ from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.model_comparison import Comparison, compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.sensitivity.alternatives import weightings
 from sarcnet.evaluation.subgroups.heterogeneity import Subgroups, judge_subgroups
 from sarcnet.evaluation.subgroups.risk_groups import moves_of, survival_of
@@ -44,22 +45,20 @@ class Everything:
 
 def evaluate(series: EvaluationSet) -> Everything:
     """All of notebook 05's questions to one series."""
-    log, setting = FailureLog(), {"horizon_months": HORIZON, "level": 0.95, "seed": 1, "samples": 60}
+    log = FailureLog()
+    setting = {"horizon_months": HORIZON, "resampling": Resampling(samples=60, level=0.95, seed=1, log=log)}
     judged = compare_models([series], **setting)
     subgroups = judge_subgroups(series, model=series.primary_model, other=GRADE, **setting)
     log.add(*judged.failures, *subgroups.failures)
-    few = setting | {"log": log}
-    in_time = over_time.auc_in_time(
-        series, [OURS, GRADE], months=[24.0, HORIZON], samples=60, level=0.95, seed=1, log=log
-    )
+    in_time = over_time.auc_in_time(series, [OURS, GRADE], months=[24.0, HORIZON], resampling=setting["resampling"])
     numbers = over_time.metrics_table(series, horizon_months=HORIZON, log=log)
     weighting = weightings([series], model=OURS, horizon_months=HORIZON, training=series.followup)
-    calibrated = calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **few)
+    calibrated = calibration_of([series], model=OURS, endpoint=METASTASIS, groups=3, **setting)
     survival = survival_of(
         [series], model=OURS, cut=0.5, months_shown=[0.0, 60.0], tested=["s"], endpoint=METASTASIS, log=log
     )
-    decisions = clinical_value.decisions_of(series, [OURS, CLINICAL], **few)
-    thresholds = clinical_value.thresholds_of(series, OURS, thresholds=[0.4], **few)
+    decisions = clinical_value.decisions_of(series, [OURS, CLINICAL], **setting)
+    thresholds = clinical_value.thresholds_of(series, OURS, thresholds=[0.4], **setting)
     moved = moves_of(series, OURS, {GRADE: 3.0}, cut=0.5, horizon_months=HORIZON, level=0.95, log=log)
     return Everything(
         judged,
@@ -191,7 +190,7 @@ def test_missing_risks_are_named_by_model_and_number(sound):
 
 def test_a_series_of_nobody_has_empty_tables(sound):
     nobody = EvaluationSet("later", sound.patients.iloc[:0], {})
-    judged = compare_models([nobody], horizon_months=HORIZON, samples=60, level=0.95, seed=1)
+    judged = compare_models([nobody], horizon_months=HORIZON, resampling=Resampling(samples=60, level=0.95, seed=1))
     assert "no patient with a known outcome" in judged.warnings
     assert tables.readable(judged.table).empty
     nothing = pd.DataFrame(columns=["patient_id", "model", "months", "risk"])

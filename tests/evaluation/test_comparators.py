@@ -17,6 +17,7 @@ from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, curves, grouped
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import evaluation_set
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.risk_groups import cut_off
 from sarcnet.evaluation.tables.text import PAPER_NOTE
 from sarcnet.model.names import label
@@ -65,7 +66,7 @@ def folds(patients) -> pd.DataFrame:
 def test_cox_finds_the_signal_and_predicts_probabilities(patients, folds):
     oof = out_of_fold(patients, folds)
     found = compare_models(
-        [evaluation_set("s", patients, oof)], horizon_months=60.0, samples=60, level=0.95, seed=1
+        [evaluation_set("s", patients, oof)], horizon_months=60.0, resampling=Resampling(samples=60, level=0.95, seed=1)
     ).results["s"]
     assert found.point[SARCULATOR_VARIABLES] > 0.65
     assert found.point[FNCLCC] > 0.6
@@ -185,7 +186,7 @@ def test_a_series_without_events_is_told_and_the_others_are_judged(patients, fol
     oof = out_of_fold(patients, folds)
     good = evaluation_set("good", patients, oof)
     bad = evaluation_set("bad", patients.assign(mfs_event=0), oof)
-    judged = compare_models([bad, good], horizon_months=60.0, samples=60, level=0.95, seed=1)
+    judged = compare_models([bad, good], horizon_months=60.0, resampling=Resampling(samples=60, level=0.95, seed=1))
     assert list(judged.results) == ["good"]
     assert "bad: None of 150 patients had the event" in judged.warnings
     assert set(judged.table["series"]) == {"good"}

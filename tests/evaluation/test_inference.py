@@ -14,6 +14,7 @@ from sarcnet.evaluation.metrics.delong import delong, influences
 from sarcnet.evaluation.metrics.reclassification import moves
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.sensitivity.alternatives import delong_table
 from sarcnet.evaluation.subgroups.heterogeneity import heterogeneity, judge_subgroups
 from studies.benchmarks import bootstrap
@@ -144,10 +145,16 @@ def test_subgroups_are_found_counted_and_compared(patients):
     own = np.random.default_rng(1).normal(0, 0.3, 240)
     better_in_large = np.where(table["size_mm"] > 80, risk, own)
     series = EvaluationSet("s", table, {"m": better_in_large[:, None], "other": own[:, None]})
-    found = judge_subgroups(series, model="m", other="other", horizon_months=HORIZON, samples=200, level=0.95, seed=1)
+    found = judge_subgroups(
+        series, model="m", other="other", horizon_months=HORIZON, resampling=Resampling(samples=200, level=0.95, seed=1)
+    )
     rows = found.rows.set_index("level")
     assert rows.loc["all patients", "n"] == 240
-    main = compare_models([series], horizon_months=HORIZON, samples=200, level=0.95, seed=1).results["s"].estimate("m")
+    main = (
+        compare_models([series], horizon_months=HORIZON, resampling=Resampling(samples=200, level=0.95, seed=1))
+        .results["s"]
+        .estimate("m")
+    )
     assert tuple(rows.loc["all patients", ["auc", "low", "high"]]) == pytest.approx((main.value, main.low, main.high))
     assert rows.loc["grade 3", "n"] == int((table["fnclcc_grade"] == 3).sum())
     assert rows.loc["up to 8 cm", "difference"] == 0
@@ -161,7 +168,9 @@ def test_a_subgroup_without_metastasis_is_told_and_the_rest_is_computed(patients
     table, risk = patients
     table.loc[table["sex"] == "female", "mfs_event"] = 0
     series = EvaluationSet("s", table, {"m": risk[:, None], "other": -risk[:, None]})
-    found = judge_subgroups(series, model="m", other="other", horizon_months=HORIZON, samples=100, level=0.95, seed=1)
+    found = judge_subgroups(
+        series, model="m", other="other", horizon_months=HORIZON, resampling=Resampling(samples=100, level=0.95, seed=1)
+    )
     assert any("these have too few: female (0 and" in sentence for sentence in found.failures)
     assert {"male", "CLB", "IB"} <= set(found.rows["level"])
 

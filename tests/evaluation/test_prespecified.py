@@ -20,6 +20,7 @@ from sarcnet.evaluation.prespecified import (
     primary_sentence,
     statements,
 )
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.tables import text as tables
 from sarcnet.evaluation.tables.text import CLINICAL_COMPARATOR, FEDERATED, POOLED
 
@@ -192,7 +193,7 @@ def test_the_mean_over_folds_stands_in_the_table_of_cross_validated_aucs(cohort)
     predictions = pd.DataFrame(
         {"patient_id": ids, "model": FEDERATED, "repeat": 0, "fold": np.arange(160) % 4, "risk": risk}
     )
-    setting = {"horizon_months": HORIZON, "samples": 60, "level": 0.95, "seed": 1}
+    setting = {"horizon_months": HORIZON, "resampling": Resampling(samples=60, level=0.95, seed=1)}
     crossed = evaluation_set("cross-validation", patients, predictions)
     found = compare_models(
         [crossed, crossed.for_centre("IB"), evaluation_set("validation", patients, predictions.drop(columns="fold"))],

@@ -12,10 +12,10 @@ import pytest
 from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.calibration.by_series import Calibrations, calibration_of
-from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.bootstrap import resample_auc
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.report import write as report
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.tables import text as tables
 
 FOR_AUTHORS = "To be stated by the authors of the study."
@@ -87,8 +87,8 @@ def test_tripod_has_its_27_items_in_order():
 
 
 def test_another_run_gives_another_report(training, tmp_path):
-    counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
-    made = calibration_of([training], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, log=FailureLog(), **counts)
+    counts = {"horizon_months": 60.0, "resampling": Resampling(samples=60, level=0.95, seed=1)}
+    made = calibration_of([training], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, **counts)
     found = resample_auc(
         training.risks, training.followup, horizon_months=60.0, samples=60, level=0.95, rng=np.random.default_rng(1)
     )
@@ -192,12 +192,10 @@ def test_the_sample_size_for_development_counts_the_columns_of_the_clinical_bran
 
 
 def test_each_series_has_its_own_calibration_in_the_report(training, tmp_path):
-    counts = {"samples": 60, "level": 0.95, "seed": 1, "horizon_months": 60.0}
+    counts = {"horizon_months": 60.0, "resampling": Resampling(samples=60, level=0.95, seed=1)}
     bold = {"sarcnet_fedavg": np.clip(1.6 * (training.risks["sarcnet_fedavg"] - 0.5) + 0.5, 0.01, 0.99)}
     later = EvaluationSet("validation", training.patients, bold)
-    made = calibration_of(
-        [training, later], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, log=FailureLog(), **counts
-    )
+    made = calibration_of([training, later], model="sarcnet_fedavg", endpoint=METASTASIS, groups=3, **counts)
     slopes = [str(made.lived[name].slope) for name in ("cross-validation", "validation")]
     assert slopes[0] != slopes[1]
     paths = report.write_report(tmp_path, known(training, calibrations=made, validation=later))

@@ -12,6 +12,7 @@ from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.features.store import write_features
 from virtual_cohort.experiments import oracle_ablation
 from virtual_cohort.experiments.headroom import best_without_slide, headroom_text
@@ -55,7 +56,9 @@ def test_each_rung_is_as_high_as_what_it_knows(study):
     )
     risks = pd.concat([risks, rivals])
     found = compare_models(
-        [evaluation_set("s", study["known"], risks)], horizon_months=60.0, samples=200, level=0.95, seed=1
+        [evaluation_set("s", study["known"], risks)],
+        horizon_months=60.0,
+        resampling=Resampling(samples=200, level=0.95, seed=1),
     ).results["s"]
     clinical, read, true = (
         found.point[name] for name in (comparators.CLINICAL, oracle_ablation.READ, oracle_ablation.TRUE)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sarcnet.cohort.endpoint import Endpoint
-from sarcnet.compendium.seeds import rng
-from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.bootstrap import resample_counts
 from sarcnet.evaluation.metrics.calibration import Calibration, by_group, calibrate
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,9 @@ def calibration_of(
     horizon_months: float,
     endpoint: Endpoint,
     groups: int,
-    samples: int,
-    level: float,
-    seed: int,
-    log: FailureLog,
+    resampling: Resampling,
 ) -> Calibrations:
-    """Calibration of `model` (its mean risk over the repeats) in each series; `log` gets a sentence for what is not.
+    """Calibration of `model` (its mean risk over the repeats) in each series.
 
     Args:
         everyone: the series.
@@ -56,10 +51,7 @@ def calibration_of(
         horizon_months: horizon of the outcome, in months.
         endpoint: what counts as the event, and its words.
         groups: number of groups of equal size by predicted risk.
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
 
     Returns:
         Calibrations by series.
@@ -68,21 +60,21 @@ def calibration_of(
     ways = [(True, found.lived), (False, found.net)] if endpoint.competing else [(True, found.lived)]
     for series in (item for item in everyone if model in item.risks and len(item)):
         risk, followup = series.with_risk(model)["risk"].to_numpy(float), series.followup
-        counts = resample_counts(followup.centre, samples=samples, rng=rng(seed, "calibration", series.name))
+        counts = resampling.counts("calibration", series)
         for competing, kept in ways:
-            made = log(
+            made = resampling.log(
                 f"{series.name}, calibration",
                 calibrate,
                 risk,
                 followup,
                 horizon_months=horizon_months,
                 competing=competing,
-                level=level,
+                level=resampling.level,
                 counts=counts,
             )
             if made is not None:
                 kept[series.name] = made
-        table = log(
+        table = resampling.log(
             f"{series.name}, groups of risk",
             by_group,
             risk,
@@ -90,7 +82,7 @@ def calibration_of(
             horizon_months=horizon_months,
             groups=groups,
             competing=True,
-            level=level,
+            level=resampling.level,
         )
         if table is not None:
             found.groups[series.name] = table

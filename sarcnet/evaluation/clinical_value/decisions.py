@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.comparators.cox import FNCLCC
-from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.bootstrap import Estimate, resample_counts
+from sarcnet.evaluation.metrics.bootstrap import Estimate
 from sarcnet.evaluation.metrics.net_benefit import (
     THRESHOLD_COLUMNS,
     benefit_differences,
@@ -18,6 +16,7 @@ from sarcnet.evaluation.metrics.net_benefit import (
     threshold_table,
 )
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.model.names.words import label
 
 HIGH_GRADE = 3.0
@@ -29,10 +28,7 @@ def decisions_of(
     models: Sequence[str],
     *,
     horizon_months: float,
-    samples: int,
-    level: float,
-    seed: int,
-    log: FailureLog,
+    resampling: Resampling,
 ) -> pd.DataFrame:
     """Decision curve of the models' mean risks, and of treating whoever has grade 3; empty where there is none.
 
@@ -40,24 +36,20 @@ def decisions_of(
         series: the patients with the risks of every model.
         models: names of the models.
         horizon_months: horizon of the outcome, in months.
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
 
     Returns:
         model, threshold, benefit, low, high.
     """
-    counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "decision", series.name))
-    found = log(
+    found = resampling.log(
         f"{series.name}, decision curve",
         decision_curve,
         policies(series, models),
         series.followup,
         horizon_months=horizon_months,
         thresholds=CURVE_THRESHOLDS,
-        counts=counts,
-        level=level,
+        counts=resampling.counts("decision", series),
+        level=resampling.level,
     )
     return pd.DataFrame(columns=["model", "threshold", "benefit", "low", "high"]) if found is None else found
 
@@ -77,10 +69,7 @@ def benefit_gains_of(
     *,
     horizon_months: float,
     thresholds: Sequence[float],
-    samples: int,
-    level: float,
-    seed: int,
-    log: FailureLog,
+    resampling: Resampling,
 ) -> pd.DataFrame:
     """Net benefit of `model` minus that of each other policy, in each series.
 
@@ -90,17 +79,14 @@ def benefit_gains_of(
         others: names of the other models or policies.
         horizon_months: horizon of the outcome, in months.
         thresholds: predicted risks at which treatment might be offered, each in (0, 1).
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
 
     Returns:
         series, threshold, model, other, difference, low, high, note; empty where nothing could be computed.
     """
     frames = []
     for series in (item for item in everyone if model in item.risks and len(item)):
-        found = log(
+        found = resampling.log(
             f"{series.name}, net benefit",
             benefit_differences,
             policies(series, [model, *others]),
@@ -108,8 +94,8 @@ def benefit_gains_of(
             pairs=[(model, other) for other in others],
             horizon_months=horizon_months,
             thresholds=thresholds,
-            counts=resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "net benefit", series.name)),
-            level=level,
+            counts=resampling.counts("net benefit", series),
+            level=resampling.level,
         )
         if found is not None:
             frames.append(found.assign(series=series.name))
@@ -123,10 +109,7 @@ def thresholds_of(
     *,
     horizon_months: float,
     thresholds: Sequence[float],
-    samples: int,
-    level: float,
-    seed: int,
-    log: FailureLog,
+    resampling: Resampling,
 ) -> pd.DataFrame:
     """Sensitivity, specificity, predictive values and net benefit of `model` at stated risks; empty where there are none.
 
@@ -135,24 +118,20 @@ def thresholds_of(
         model: name of the model in question.
         horizon_months: horizon of the outcome, in months.
         thresholds: predicted risks at which treatment might be offered, each in (0, 1).
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
 
     Returns:
         threshold, measure, value, low, high, note.
     """
-    counts = resample_counts(series.followup.centre, samples=samples, rng=rng(seed, "thresholds", series.name))
-    found = log(
+    found = resampling.log(
         f"{series.name}, thresholds",
         threshold_table,
         series.with_risk(model)["risk"].to_numpy(float),
         series.followup,
         horizon_months=horizon_months,
         thresholds=thresholds,
-        counts=counts,
-        level=level,
+        counts=resampling.counts("thresholds", series),
+        level=resampling.level,
     )
     return pd.DataFrame(columns=THRESHOLD_COLUMNS) if found is None else found
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.comparators.cox import FNCLCC
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup, auc, check, check_probability, effective_number, naive_auc, weights
-from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc, resample_counts
+from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc
 from sarcnet.evaluation.metrics.brier import brier_and_null, integrated, weighted_brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 from sarcnet.model.names.words import in_order, label
 
 
@@ -78,9 +78,7 @@ def metrics_table(series: EvaluationSet, *, horizon_months: float, log: FailureL
     return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis(index=series.name)
 
 
-def accuracy_intervals(
-    series: EvaluationSet, *, horizon_months: float, samples: int, level: float, seed: int, log: FailureLog
-) -> pd.DataFrame:
+def accuracy_intervals(series: EvaluationSet, *, horizon_months: float, resampling: Resampling) -> pd.DataFrame:
     """Uno's C, Brier score and index of prediction accuracy of every model with bootstrap intervals (BCa).
 
     Patients are resampled within hospitals; weights for censoring are estimated again in each resample, but for Uno's C
@@ -89,17 +87,13 @@ def accuracy_intervals(
     Args:
         series: the patients with the risks of every model.
         horizon_months: horizon of the outcome, in months.
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
 
     Returns:
         One row per model, columns "Uno's C", "Brier score", "prediction accuracy": text, value with interval.
     """
     at = series.followup
-    strata = at.centre
-    drawn = resample_counts(strata, samples=samples, rng=rng(seed, "accuracy", series.name))
+    drawn = resampling.counts("accuracy", series)
     each_left_out = np.ones((len(at), len(at))) - np.eye(len(at))
     rows = {}
     for model in in_order(list(series.risks)):
@@ -109,14 +103,18 @@ def accuracy_intervals(
         found = {}
         for name, way in ways.items():
             sets = [
-                log(f"{series.name}, {name}", way, series.risks[model], at, counts=c, horizon_months=horizon_months)
+                resampling.log(
+                    f"{series.name}, {name}", way, series.risks[model], at, counts=c, horizon_months=horizon_months
+                )
                 for c in (np.ones((1, len(at))), drawn, each_left_out)
             ]
             made = [values for values in sets if values is not None]
             if len(made) == len(sets):
                 point, draws, without = made
                 sizes = int(at.is_case(horizon_months).sum()), int(at.is_control(horizon_months).sum())
-                spread = Resampled({name: float(point[0])}, {name: draws}, level, {name: without}, strata, *sizes)
+                spread = Resampled(
+                    {name: float(point[0])}, {name: draws}, resampling.level, {name: without}, at.centre, *sizes
+                )
                 found[name] = str(spread.estimate(name))
         rows[label(model)] = found
     return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis(index=series.name)
@@ -145,39 +143,33 @@ def auc_in_time(
     models: Sequence[str],
     *,
     months: Sequence[float],
-    samples: int,
-    level: float,
-    seed: int,
-    log: FailureLog,
+    resampling: Resampling,
 ) -> pd.DataFrame:
     """AUC of each model at each horizon with its pointwise interval: model, months, auc, low, high, events (so far).
 
     The risk is the same throughout: that of the study's horizon. Horizons at which no AUC exists are left out, with a
-    sentence in `log`.
+    sentence in the log.
 
     Args:
         series: the patients with the risks of every model.
         models: names of the models.
         months: horizons, in months.
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
 
     Returns:
         One row per model and horizon.
     """
     rows = []
     for t in months:
-        found = log(
+        found = resampling.log(
             series.name,
             resample_auc,
             {model: series.risks[model] for model in models if model in series.risks},
             series.followup,
             horizon_months=t,
-            samples=samples,
-            level=level,
-            rng=rng(seed, "auc in time", series.name, f"{t:g}"),
+            samples=resampling.samples,
+            level=resampling.level,
+            rng=resampling.rng("auc in time", series.name, f"{t:g}"),
         )
         if found is not None:
             early = int(series.followup.is_case(t).sum())

@@ -15,9 +15,9 @@ import pandas as pd
 from scipy.stats import chi2
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.compendium.seeds import rng
 from sarcnet.evaluation.metrics.bootstrap import LEAST, resample_auc
 from sarcnet.evaluation.predictions import EvaluationSet
+from sarcnet.evaluation.resampling import Resampling
 
 LARGE_MM, OLD_YEARS = 80.0, 65.0  # the hazard flattens above 8 cm (study.md, section 4)
 COMMON = ("UPS", "leiomyosarcoma", "myxofibrosarcoma")
@@ -57,7 +57,7 @@ def levels(patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_subgroups(
-    series: EvaluationSet, *, model: str, other: str, horizon_months: float, samples: int, level: float, seed: int
+    series: EvaluationSet, *, model: str, other: str, horizon_months: float, resampling: Resampling
 ) -> Subgroups:
     """AUC of `model` and its difference from `other` in all patients, in each hospital and in each subgroup.
 
@@ -66,9 +66,7 @@ def judge_subgroups(
         model: name of the model in question.
         other: name of the model that it is compared with.
         horizon_months: horizon of the outcome, in months.
-        samples: number of resamples of the patients.
-        level: coverage of the intervals, for example 0.95.
-        seed: root of the named generators.
+        resampling: settings of the bootstrap.
 
     Returns:
         Rows of the forest, tests of heterogeneity, and a sentence for what could not be computed.
@@ -92,10 +90,14 @@ def judge_subgroups(
         risks = {key: series.risks[key][own] for key in (model, other)}
         # All patients get the very resamples of the main table, so that both say the same.
         names = ("bootstrap", series.name) if variable == "all" else ("subgroups", variable, name)
-        generator = rng(seed, *names)
         try:
             found = resample_auc(
-                risks, followup, horizon_months=horizon_months, samples=samples, level=level, rng=generator
+                risks,
+                followup,
+                horizon_months=horizon_months,
+                samples=resampling.samples,
+                level=resampling.level,
+                rng=resampling.rng(*names),
             )
         except SarcnetError as reason:
             failures.append(f"{variable}, {name}: {reason}")
