@@ -17,5 +17,6 @@ make federation              Do separate programs with TLS and keys train the si
 make fault-injection         What happens when a node or the server of two hospitals fails? What was promised, 10 minutes long.
 make fault-injection-three   The same for three hospitals, privacy and poison: as promised, 25 minutes. docs/federation.md
 make sample-size             How many patients does the statistical analysis plan need? docs/statistical-analysis-plan.md
+make real-slide              Does the chain read a real Aperio slide? Fetches one (CC0) and runs notebooks 00 to 02 on it.
 make bench…                  How fast, in how much memory? `make help` lists the benchmarks. docs/benchmark-slides.md
 """
