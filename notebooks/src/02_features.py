@@ -34,24 +34,24 @@
 # %% tags=["parameters"]
 run_dir: str = "runs/demo"  # folder of the run
 seed: int = 2025  # seed of the choice of tiles
-encoder: str = "mobilenetv2_imagenet"  # name in sarcnet.features.encoders.lookup
+encoder: str = "mobilenetv2_imagenet"  # name in docs/encoders.md
 tiles_per_slide_max: int = 32  # at most so many tiles of a slide are encoded
 batch_tiles: int = 8  # tiles in one call of the encoder
 jobs: int = 2  # threads, each reads and encodes
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown, display
 
-from sarcnet.compendium import Stage, track
-from sarcnet.features import figures, worklist
-from sarcnet.features.encoders.lookup import encoder_named, resolution_notes
-from sarcnet.features.extraction import Extraction, extract_cohort
-from sarcnet.features.projection import two_axes
-from sarcnet.features.encoders.runtime import runtime_for
-from sarcnet.features.settings import FeaturesSettings
-from sarcnet.features.batch_effect import centre_share, classify_site
+from sarcnet.compendium import Stage, hospital_colours, track
+from sarcnet.features import Extraction, FeaturesSettings, extract_cohort, read_features, slides_to_encode
+from sarcnet.features.encoders import encoder_named, resolution_notes, runtime_for
+from sarcnet.features.site_effect import centre_share, classify_site, place_tiles, sample_features, two_axes
 from sarcnet.slides import failed_table, known_failures, record_failures
+from sarcnet.slides.reader import TileReader, open_slide, plan
 
 stage = Stage.open("02_features", FeaturesSettings, vars())
 
@@ -101,8 +101,9 @@ Markdown("\n\n".join(notes) or f"{network.name} suits tiles of {tile['tile_px']:
 # %%
 files = stage.inputs("00_cohort/slides/*/*")
 extraction = Extraction.of(stage.settings, tile_um=tile["tile_um"], tile_px=int(tile["tile_px"]))
+worklist = slides_to_encode(report, tiles, slides, recorded=files)
 rows = extract_cohort(
-    worklist.slides_to_encode(report, tiles, slides, recorded=files),
+    worklist,
     encoder=runtime,
     extraction=extraction,
     generator=lambda slide_id: stage.rng("tiles", slide_id),
@@ -113,13 +114,32 @@ outcome = pd.DataFrame(list(track(rows, total=len(report), what="slides")))
 
 # %% [markdown]
 # Each slide is now a small file, `features/<slide_id>.h5`, with the features and the place of each tile on the slide.
-# Any tool that opens HDF5 can read it.
+# Any tool that opens HDF5 can read it. That is all there is to it: we read a handful of tiles of one slide again, call
+# the encoder on them, and hold its answer against the file, which keeps 16 bits of each number.
 
 # %%
 done = outcome[outcome["status"] == "ok"]
+slide = next(slide for slide in worklist if slide.slide_id == done["slide_id"].iloc[0])
+stored = read_features(stage.dir / "features" / f"{slide.slide_id}.h5")
+handle, info = open_slide(slide.path, mpp_override=slide.mpp)
+with TileReader(handle, info, plan(info, tile_um=tile["tile_um"], tile_px=int(tile["tile_px"]))) as reader:
+    batch = np.stack([reader.tile(x_px, y_px) for x_px, y_px in stored.coords[:4]])  # (n, 224, 224, 3) uint8, RGB
+vectors = runtime.encode(batch)  # (n, 1280) float32
+assert np.allclose(vectors.astype(np.float16), stored.features[:4], rtol=2e-3, atol=1e-3)
+print(f"{slide.slide_id}: tiles {batch.shape} {batch.dtype} -> features {vectors.shape} {vectors.dtype}")
+
+# %% [markdown]
+# Now all slides. How long did it take, and what took it?
+
+# %%
 new = done[done["n_encoded"] > done["n_resumed"]]
 kept = int(done["n_resumed"].sum())
-display(figures.time_table(new).rename(index={"read": "read and decode"}))
+steps = new.filter(like="seconds_").rename(columns=lambda name: name.removeprefix("seconds_"))
+steps = steps.rename(columns={"read": "read and decode"})
+spent = steps.sum().to_frame("seconds")
+n_new = int((new["n_encoded"] - new["n_resumed"]).sum())
+spent["share"], spent["ms per tile"] = spent / max(spent["seconds"].sum(), 1e-9), 1000 * spent / max(n_new, 1)
+display(spent.round(2))
 Markdown(
     f"{len(done)} of {len(report)} slides, {done['n_encoded'].sum():,} tiles of {network.dim:,} numbers; "
     f"{done['n_encoded'].sum() - kept:,} tiles were encoded now, on {len(new)} slides; {kept:,} had been before. "
@@ -136,8 +156,7 @@ Markdown(
 # stand in `report.parquet`.
 
 # %%
-steps = new.filter(like="seconds_").rename(columns=lambda name: name.removeprefix("seconds_"))
-steps.rename(columns={"read": "read and decode"}).agg(["min", "median", "max"]).round(3)
+steps.agg(["min", "median", "max"]).round(3)
 
 # %% [markdown]
 # Where one slide takes far longer than the median, look at that slide: more tiles, another compression, or a bad copy.
@@ -148,11 +167,28 @@ steps.rename(columns={"read": "read and decode"}).agg(["min", "median", "max"]).
 # components). Each point is a tile.
 
 # %%
-table, features = figures.sample_features(stage.dir / "features", done, report, per_slide=max(12, 500 // len(done)))
+table, features = sample_features(stage.dir / "features", done, report, per_slide=max(12, 500 // len(done)))
 plane = two_axes(features)
+table["axis_1"], table["axis_2"] = plane.scores.T
 files_of = {name.rsplit("/", 1)[-1]: path for name, path in files.items()}
-figure, shown = figures.draw_plane(table, plane, files=files_of, extraction=extraction)
-stage.figure("F4_features", figure, data=shown, caption=f"{len(table):,} tiles on the two main axes of their features.")
+
+# %% [markdown]
+# On the left each hospital has its colour, on the right a tile stands in each part of the plane that has one.
+
+# %%
+counts = table["centre"].value_counts()
+hospital = table["centre"] + table["centre"].map(counts).map(" (n = {:,} tiles)".format)
+palette = dict(zip(sorted(hospital.unique()), hospital_colours(table["centre"]).values(), strict=False))
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), sharex=True, sharey=True)
+groups = {"hue": hospital, "hue_order": palette, "style": hospital, "style_order": palette, "palette": palette}
+sns.scatterplot(table, x="axis_1", y="axis_2", **groups, s=14, alpha=0.5, linewidth=0, ax=left)
+left.legend(title=None, markerscale=2)
+place_tiles(right, table, plane.scores, files=files_of, extraction=extraction)
+left.set(title="each point a tile", ylabel=f"second axis ({plane.explained[1]:.0%} of variance)")
+right.set_title("tiles at their places")
+plt.setp([left, right], xlabel=f"first axis ({plane.explained[0]:.0%} of variance)")
+stage.figure("F4_features", figure, data=table[["centre", "slide_id", "axis_1", "axis_2"]],
+             caption=f"{len(table):,} tiles on the two main axes of their features.")
 
 # %% [markdown]
 # On the right, tiles are drawn at the place of the points they stand for. Walk along each axis and say what changes:
@@ -179,8 +215,22 @@ Markdown(
 
 # %%
 told = classify_site(features, table, rng=stage.rng("hospitals"))
-figure, margins = figures.draw_hospitals(told)
-stage.figure("hospitals", figure, data=margins, caption="A linear rule names the hospital of slides it has not seen.")
+slides_of = told["centre"].value_counts().map(" (n = {} slides)".format)
+hospital = (told["centre"] + told["centre"].map(slides_of)).rename(None)
+palette = dict(zip(sorted(hospital.unique()), hospital_colours(told["centre"]).values(), strict=False))
+figure, axis = plt.subplots(figsize=(8, 3))
+if len(told):
+    edge = 1.05 * told["margin"].abs().max()
+    sns.histplot(x=told["margin"], hue=hospital, hue_order=palette, palette=palette, bins=30, binrange=(-edge, edge),
+                 element="step", fill=False, linewidth=2, ax=axis)
+    axis.axvline(0, color="0.4", linestyle="--")
+    axis.set(xlabel="score of the true hospital minus the other (right of 0: named correctly)", ylabel="slides")
+else:
+    axis.text(0.5, 0.5, "one centre only: nothing to tell apart", ha="center", va="center")
+    axis.set_axis_off()
+
+# %%
+stage.figure("hospitals", figure, data=told, caption="A linear rule names the hospital of slides it has not seen.")
 
 # %%
 right = (told["said"] == told["centre"]).mean() if len(told) else float("nan")

@@ -145,9 +145,12 @@ def extract_cohort(
         slides: what to encode.
         encoder: the network.
         extraction: the parameters.
-        generator: slide_id -> the generator that draws its tiles where there are more than `tiles_max`.
+        generator: slide_id -> the random generator that draws its tiles where there are more than `tiles_max`.
         folder: where the files go; those with the right key are left as they are. Unfinished work lies beside it.
         jobs: threads.
+
+    Yields:
+        slide_id, status, cause, advice, numbers of tiles, seconds of each of `STEPS`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pending: deque[_Job] = deque()

@@ -90,6 +90,12 @@ def write_features(
 def read_features(path: Path) -> FeatureFile:
     """Read one slide's features.
 
+    Args:
+        path: `<slide_id>.h5`.
+
+    Returns:
+        Features, places and attributes.
+
     Raises:
         SarcnetError: not a feature file, or its contents are not what was written.
     """
@@ -135,7 +141,14 @@ def kept_tiles(path: Path, *, tile_key: str) -> Kept | None:
 
 
 def count_tiles(path: Path) -> int:
-    """Number of tiles in a feature file."""
+    """Count the tiles of a feature file, without reading their features.
+
+    Args:
+        path: `<slide_id>.h5`.
+
+    Returns:
+        Number of tiles.
+    """
     with h5py.File(path, "r") as file:
         return len(file["coords"])
 

@@ -20,7 +20,10 @@ def slides_to_encode(
         report: notebook 01's slide report (slide_id, status, mpp, mpp_source).
         tiles: notebook 01's tiles.
         slides: notebook 00's slides (slide_id, file).
-        recorded: the slide files that notebook 00 vouches for.
+        recorded: path in the run -> slide file that notebook 00 vouches for.
+
+    Returns:
+        One per slide, in the report's order: slide_id, file, µm/px and who said so, tiles.
     """
     files = slide_files(slides, recorded=recorded)
     by_slide = {slide_id: part.reset_index(drop=True) for slide_id, part in tiles.groupby("slide_id")}

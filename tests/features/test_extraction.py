@@ -21,8 +21,8 @@ from sarcnet.compendium.seeds import rng
 from sarcnet.features import extraction
 from sarcnet.features.encoders.lookup import Encoder
 from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key, tile_key
-from sarcnet.features.projection import two_axes
 from sarcnet.features.sampling import choose_tiles
+from sarcnet.features.site_effect.projection import two_axes
 from sarcnet.features.store import kept_tiles, read_features, write_features
 from sarcnet.slides.reader import resampling
 from sarcnet.slides.reader.opening import open_slide

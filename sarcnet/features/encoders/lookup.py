@@ -14,7 +14,17 @@ MPP_TOLERANCE = 0.05  # relative; encoders are trained on scanners that differ b
 
 
 def encoder_named(name: str) -> Encoder:
-    """Look `name` up; a name that is not there is answered with the nearest one."""
+    """Look an encoder up.
+
+    Args:
+        name: as in docs/encoders.md.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        SarcnetError: there is none of this name; the message names the nearest.
+    """
     if name in ENCODERS:
         return ENCODERS[name]
     near = difflib.get_close_matches(name, ENCODERS, n=1, cutoff=0.4)
@@ -24,6 +34,14 @@ def encoder_named(name: str) -> Encoder:
 
 def resolution_notes(encoder: Encoder, *, tile_px: int, mpp: float) -> list[str]:
     """Sentences about tiles that the encoder was not made for; empty where all is well.
+
+    Args:
+        encoder: the encoder.
+        tile_px: side of a tile, px.
+        mpp: resolution of the tiles, µm/px.
+
+    Returns:
+        At most one sentence per doubt.
 
     Raises:
         SarcnetError: the tile has another number of pixels than the network takes.

@@ -34,7 +34,13 @@ class EncoderRuntime(Protocol):
 
 
 def runtime_for(encoder: Encoder) -> EncoderRuntime:
-    """The encoder, ready to encode.
+    """Load an encoder's weights, ready to encode.
+
+    Args:
+        encoder: built in, or of the Hub.
+
+    Returns:
+        ONNX Runtime's or torch's; `encode` takes (n, tile_px, tile_px, 3) uint8 RGB and gives (n, dim) float32.
 
     Raises:
         SarcnetError: its files or a library are missing; the message says how to get them.

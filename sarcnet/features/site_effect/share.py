@@ -12,6 +12,9 @@ def centre_share(features: np.ndarray, centres: np.ndarray) -> float:
     Args:
         features: (n, d).
         centres: (n,) name of each row's centre.
+
+    Returns:
+        The share.
     """
     x = features.astype(np.float64)
     grand = x.mean(axis=0)  # (d,)
@@ -31,11 +34,11 @@ def classify_site(
     Args:
         features: (n, d) of tiles.
         table: n rows aligned with them: slide_id, patient_id, centre.
-        rng: deals patients into folds.
+        rng: splits patients into folds.
         folds: number of folds.
 
     Returns:
-        One row a slide: slide_id, centre, said (the centre with the highest score), margin (score of the true
+        One row per slide: slide_id, centre, said (the centre with the highest score), margin (score of the true
         centre minus the best other; positive when right). Empty when there is one centre only.
     """
     slides = table.groupby("slide_id", sort=True)[["patient_id", "centre"]].first().reset_index()

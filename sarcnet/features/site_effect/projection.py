@@ -20,6 +20,12 @@ def two_axes(features: np.ndarray) -> Plane:
 
     For looking only: it is fitted on whatever is passed, so nothing downstream may use it. The sign of each axis is
     fixed by its largest loading, so the same features give the same picture.
+
+    Args:
+        features: (n, d).
+
+    Returns:
+        Place of each row on the plane, and the share of the variance along each axis.
     """
     x = features.astype(np.float64)
     x = x - x.mean(axis=0)  # (n, d)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.features.batch_effect import centre_share, classify_site
+from sarcnet.features.site_effect.share import centre_share, classify_site
 
 SLIDES, TILES, D = 60, 5, 40
 
