@@ -228,8 +228,6 @@ if len(told):
 else:
     axis.text(0.5, 0.5, "one centre only: nothing to tell apart", ha="center", va="center")
     axis.set_axis_off()
-
-# %%
 stage.figure("hospitals", figure, data=told, caption="A linear rule names the hospital of slides it has not seen.")
 
 # %%
