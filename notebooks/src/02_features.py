@@ -182,7 +182,7 @@ palette = dict(zip(sorted(hospital.unique()), hospital_colours(table["centre"]).
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), sharex=True, sharey=True)
 groups = {"hue": hospital, "hue_order": palette, "style": hospital, "style_order": palette, "palette": palette}
 sns.scatterplot(table, x="axis_1", y="axis_2", **groups, s=14, alpha=0.5, linewidth=0, ax=left)
-left.legend(title=None, markerscale=2)
+left.legend(title="hospital", markerscale=2)
 place_tiles(right, table, plane.scores, files=files_of, extraction=extraction)
 left.set(title="each point a tile", ylabel=f"second axis ({plane.explained[1]:.0%} of variance)")
 right.set_title("tiles at their places")
@@ -216,7 +216,7 @@ Markdown(
 # %%
 told = classify_site(features, table, rng=stage.rng("hospitals"))
 slides_of = told["centre"].value_counts().map(" (n = {} slides)".format)
-hospital = (told["centre"] + told["centre"].map(slides_of)).rename(None)
+hospital = (told["centre"] + told["centre"].map(slides_of)).rename("hospital")
 palette = dict(zip(sorted(hospital.unique()), hospital_colours(told["centre"]).values(), strict=False))
 figure, axis = plt.subplots(figsize=(8, 3))
 if len(told):

@@ -48,26 +48,27 @@ learning_rate: float = 0.003  # step length of AdamW
 weight_decay: list[float] = [2.0]  # pull of the weights towards 0, per step times learning_rate; several: tuned
 
 # %%
+import inspect
+import logging
+
+import lightning
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
+import seaborn as sns
+import torch
+from IPython.display import Code, Markdown, display
 
 from sarcnet.cohort import Followup, describe_outcomes, read_endpoint
 from sarcnet.compendium import Stage
 from sarcnet.evaluation import FailureLog
 from sarcnet.evaluation.metrics import auc_of, effective_number, weights
-from sarcnet.model.names import label
+from sarcnet.model.names import column_words, label
 
 # %%
-from sarcnet.model import figures
-from sarcnet.model.bags import read_bags
-from sarcnet.model.crossval import fold_matrix, make_folds, make_members
-from sarcnet.model.training.experiment import cross_validate, study_variants
-from sarcnet.model.hazard import hazard_table
-from sarcnet.model.patients import assemble_patients
-from sarcnet.model.predict import contributions, predict_scores
-from sarcnet.model.protocol import Protocol, build_stack
-from sarcnet.model.settings import ModelSettings
-from sarcnet.model.store import save_stack
+from sarcnet.model import ModelSettings, assemble_patients, cross_validate, read_bags, save_stack
+from sarcnet.model.figures import clinical_weights, draw_risk_by_outcome, risk_table, stopping_text
+from sarcnet.model.training import Protocol, learning_curves_to_the_end, make_folds, prepare_training, study_variants
 
 stage = Stage.open("03_model", ModelSettings, vars())
 endpoint = read_endpoint(stage.input("00_cohort/outcome.json"))
@@ -152,7 +153,12 @@ protocol = Protocol.of(
 patients = assemble_patients(
     known, bags=bags, clinical_variables=clinical_variables, hazard_edges_months=hazard_edges_months
 )
-hazard_table(patients.outcome, edges_months=hazard_edges_months).round(3)
+at_risk, events, deaths = (np.asarray(getattr(patients.outcome, name)) for name in ("at_risk", "event", "death"))
+hazard_table = pd.DataFrame({"to_months": hazard_edges_months, "at_risk": at_risk.sum(axis=0).astype(int),
+                             "events": events.sum(axis=0).astype(int)})
+hazard_table["hazard"] = hazard_table["events"] / hazard_table["at_risk"].where(hazard_table["at_risk"] > 0)
+hazard_table.insert(0, "from_months", [0.0, *hazard_edges_months[:-1]])
+hazard_table.assign(competing_deaths=deaths.sum(axis=0).astype(int)).round(3)
 
 # %% [markdown]
 # Read a row as: so many patients were watched through this interval, so many of them had a metastasis in it, and so
@@ -202,16 +208,6 @@ first.pivot_table(index=["centre", endpoint.event], columns="fold", values="pati
 # decay), a fresh handful of tiles shown in every epoch. The network starts from equal attention and zero effect, so
 # it has to *earn* any departure from the average risk.
 
-# %%
-members = make_members("sarcnet_pooled", folds=folds, repeats=repeats)
-start = build_stack(protocol, members=members).parameter_arrays()
-weights_each = {name: array[0].size for name, array in start.items()}
-display(Markdown(
-    f"One network has {sum(weights_each.values()):,} weights, {weights_each['tile_weight']:,} of them in the embedding "
-    f"$W$ of the tiles; "
-    f"{folds} folds × {repeats} repeats make {len(members)} networks for each model."
-))
-
 # %% [markdown]
 # ## 5 · All folds trained together
 #
@@ -250,15 +246,58 @@ oof.groupby("model", sort=False)["risk"].describe().rename(index=label).round(3)
 # %% [markdown]
 # For each model the out-of-fold risks: one for each patient and repeat. Their mean should lie near the share of
 # patients with a metastasis by the horizon; how widely they spread says how far the model dares to depart from it.
-#
+
+# %%
+members, sizes = results["sarcnet_pooled"].trained.members, {}
+for name, array in results["sarcnet_pooled"].trained.network.parameter_arrays().items():
+    sizes[name] = array[0].size
+display(Markdown(
+    f"One network has {sum(sizes.values()):,} weights, {sizes['tile_weight']:,} of them in the embedding $W$ of the tiles; "
+    f"{folds} folds × {repeats} repeats make {len(members)} networks for each model."
+))
+
+# %% [markdown]
+# **What trains.** PyTorch Lightning runs the loop; we tell it in a `LightningModule` what a step is, what the loss is and
+# how fast each weight may move. This is its whole source, as it ran above.
+
+# %%
+module, batches = prepare_training(results["sarcnet_pooled"], patients, folds=fold_table)
+Code(inspect.getsource(type(module)), language="python")
+
+# %% [markdown]
+# The first network of *SarcNet, pooled* once more, alone, with Lightning's own `Trainer`. The notebook stops here unless it
+# learns the weights that it learnt in the stack. Only the baseline $\alpha_k$ is left out of this: after training the image's
+# mean $r$ is taken off the score and added to it.
+
+# %%
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+torch.set_num_threads(1)
+trainer = lightning.Trainer(accelerator="cpu", max_epochs=module.protocol.epochs, logger=False, enable_checkpointing=False,
+                            enable_progress_bar=False, enable_model_summary=False)
+trainer.fit(module, batches)
+alone, stacked = module.stack.parameter_arrays(), results["sarcnet_pooled"].trained.network.parameter_arrays()
+gaps = {name: float(abs(alone[name][0] - stacked[name][0]).max()) for name in alone if name != "log_odds"}
+assert max(gaps.values()) < 1e-3, gaps
+print(f"Largest difference of a weight, alone and in the stack: {max(gaps.values()):.1e}")
+
+# %% [markdown]
 # A learning curve shows the loss, the mean of $-\log$ of the probability the network gave to what happened, on the
 # patients trained on and, watched but never used, on those left out: 0 would be a seer, and a model that knows only the
 # average hazard starts where the curves start. While both fall the network learns something general; where the second
 # turns up it has begun to learn by heart.
 
 # %%
-fig = figures.draw_learning_curves(curves, models=models)
-stage.figure("F5_learning_curves", fig, data=figures.learning_curves(curves),
+curve = learning_curves_to_the_end(curves)
+colours = {"training patients": "#0072B2", "stopping patients": "#009E73", "held-out patients": "#D55E00"}
+grid = sns.relplot(curve.assign(epoch=curve["epoch"] + 1), kind="line", x="epoch", y="loss", hue="patients", palette=colours,
+                   col="model", col_order=models, errorbar=("pi", 100), height=2.8, aspect=0.9, facet_kws={"sharex": False})
+for name, axis in grid.axes_dict.items():
+    axis.set_title(label(name), fontsize="medium")
+    if curves["stopping_loss"].notna().any():
+        sns.rugplot(curves.query("kept and model == @name")["epoch"] + 1, ax=axis, color="0.2", height=0.05)
+grid.set_ylabels("loss per patient\n(negative log-likelihood)").tight_layout()
+summary = curve.groupby(["model", "epoch", "patients"], sort=False)["loss"].agg(loss="mean", low="min", high="max")
+stage.figure("F5_learning_curves", grid.figure, data=summary.reset_index(),
              caption=f"Learning curves of {len(models)} models: mean and range over {len(members)} networks each, "
                      f"n = {len(known)} patients.")
 
@@ -269,7 +308,7 @@ best, last = by_epoch.min(), by_epoch.iloc[-1]
 display(Markdown(
     f"Held-out loss of {label('sarcnet_pooled')}: {by_epoch.iloc[0]:.3f} in the first epoch, "
     f"{last:.3f} in the last, at its lowest {best:.3f} in epoch {by_epoch.idxmin() + 1}. "
-    + figures.say_when_stopped(curves[curves["model"] == "sarcnet_pooled"], tuning=results["sarcnet_pooled"].tuning)
+    + stopping_text(curves[curves["model"] == "sarcnet_pooled"], tuning=results["sarcnet_pooled"].tuning)
 ))
 
 # %% [markdown]
@@ -284,14 +323,14 @@ display(Markdown(
 
 # %%
 named = {"patients": known, "horizon_months": horizon_months, "endpoint": endpoint}
-risks = figures.risk_table(oof, **named).merge(known, on=["patient_id", "centre"])
+risks = risk_table(oof, **named).merge(known, on=["patient_id", "centre"])
 aucs = {
     name: auc_of(rows, horizon_months=horizon_months, log=log) for name, rows in risks.groupby("model", sort=False)
 }
 
 # %%
 notes = {name: f"AUC {value:.2f}" for name, value in aucs.items()}
-fig = figures.draw_risk_by_outcome(oof, **named, models=models, notes=notes)
+fig = draw_risk_by_outcome(oof, **named, models=models, notes=notes)
 stage.figure("F5_risk_by_outcome", fig, data=risks[["patient_id", "model", "risk", "outcome"]],
              caption=f"Out-of-fold risk of {endpoint.event} by outcome at {horizon_months:g} months, mean over "
                      f"{repeats} repeats, n = {len(known)} patients, of whom those watched too short are not drawn.")
@@ -318,8 +357,18 @@ display(Markdown(log.summary_text()))
 # together mean that the folds agree.
 
 # %%
-clinical = figures.clinical_weights(results["sarcnet_pooled"].trained)
-stage.figure("F5_clinical_weights", figures.draw_clinical_weights(clinical), data=clinical,
+clinical = clinical_weights(results["sarcnet_pooled"].trained)
+order = clinical.groupby("column")["weight"].mean().sort_values(ascending=False).index
+fig, ax = plt.subplots(figsize=(6.0, 0.28 * len(order) + 1.6), layout="constrained")
+if len(clinical):
+    sns.stripplot(clinical.assign(column=clinical["column"].map(column_words)), x="weight", y="column", hue="member",
+                  order=[column_words(name) for name in order], palette=["#0072B2"] * clinical["member"].nunique(),
+                  dodge=True, jitter=False, size=3, alpha=0.6, legend=False, ax=ax)
+    ax.axvline(0, color="0.5", linewidth=0.8)
+else:
+    ax.text(0.5, 0.5, "hidden fusion: no variable has a weight of its own", ha="center", transform=ax.transAxes)
+ax.set(xlabel="log-odds of the hazard\nper standard deviation", ylabel="")
+stage.figure("F5_clinical_weights", fig, data=clinical,
              caption=f"Clinical weights of the {len(members)} networks of {label('sarcnet_pooled')}, "
                      f"n = {len(known)} patients.")
 
@@ -333,12 +382,9 @@ stage.figure("F5_clinical_weights", figures.draw_clinical_weights(clinical), dat
 # it, for each patient under the networks not trained on that patient.
 
 # %%
-pooled = results["sarcnet_pooled"].trained
-additive = pooled.network.additive
-left_out = fold_matrix(fold_table, patient_ids=patients.patient_ids, members=pooled.members) == 1
-score = (predict_scores(pooled.network, patients) * left_out).sum(axis=1) / left_out.sum(axis=1)
-parts = contributions(pooled, patients, use=left_out).scores if additive else pd.DataFrame({"score": score})
-gap = abs(parts["score"] - score).max()
+parts = results["sarcnet_pooled"].parts(patients)
+additive = "sum" in parts
+gap = abs(parts["sum"] - parts["score"]).max() if additive else float("nan")
 spread = parts.std(numeric_only=True)
 display(Markdown(
     f"Largest gap between a score and the sum of its parts: {gap:.1e}. Over the patients the image's part varies by "

@@ -29,7 +29,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -138,23 +137,6 @@ def _watched(
     happened = hit[:, None] & inside
     survived = known[:, None] & np.where(hit[:, None], upper < t, (lower + upper) / 2 <= t)
     return (survived | happened).astype(np.float32), happened.astype(np.float32)
-
-
-def hazard_table(outcome: Intervals, *, edges_months: Sequence[float]) -> pd.DataFrame:
-    """What the data say interval by interval: from_months, to_months, at_risk, events, hazard (their ratio),
-    competing_deaths (none where death is an event)."""
-    at_risk, events = outcome.at_risk.sum(axis=0), outcome.event.sum(axis=0)
-    lower = [0.0, *list(edges_months)[:-1]]
-    return pd.DataFrame(
-        {
-            "from_months": lower,
-            "to_months": list(edges_months),
-            "at_risk": at_risk.astype(int),
-            "events": events.astype(int),
-            "hazard": np.divide(events, at_risk, out=np.full(len(lower), np.nan), where=at_risk > 0),
-            "competing_deaths": np.asarray(outcome.death).sum(axis=0).astype(int),
-        }
-    )
 
 
 def hazard_counts(outcome: Intervals, weights: np.ndarray) -> HazardCounts:

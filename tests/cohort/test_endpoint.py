@@ -29,7 +29,7 @@ from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.risk_groups import fates as outcomes_at
 from sarcnet.evaluation.subgroups.risk_groups import survival_of
-from sarcnet.model import figures as model_figures
+from sarcnet.model.figures import outcome as model_figures
 from sarcnet.model.protocol import Protocol
 from sarcnet.model.settings import ModelSettings
 

@@ -103,7 +103,7 @@ OUTSIDE = {
             "sarcnet/federated/analysis/widget",
             "sarcnet/federated/app/client_app",
         ),
-        *("sarcnet/evaluation/metrics/auc", "sarcnet/federated/engines/simulation", "sarcnet/model/figures"),
+        *("sarcnet/evaluation/metrics/auc", "sarcnet/federated/engines/simulation", "sarcnet/model/figures/outcome"),
     ),
     "calibration": (
         "virtual_cohort/rendering/render",
