@@ -635,7 +635,7 @@ hospitals = sorted(known["centre"].unique())
 differences = judged.difference_table(hospitals)
 whole = merge(merge(judged, by_centre), merge(held_out, held_by_centre)).table
 stage.write_table("auc.parquet", whole)
-stage.write_table("differences.parquet", differences)
+stage.write_table("differences.parquet", differences.drop(columns="p_floor"))
 summary = readable(table).reset_index()
 calibration_facts = {made.series: made.verdict for made in overall if made.model == model}
 planned = everything.statements(**plan)

@@ -39,7 +39,10 @@ class Comparison:
         return auc_table(self.results, sizes=self.sizes, fold_means=self.fold_means)
 
     def difference_table(self, centres: Sequence[str]) -> pd.DataFrame:
-        """The cross-validated comparisons decided on beforehand: model, other, difference in AUC, low, high, p, role."""
+        """The cross-validated comparisons decided on beforehand: model, other, difference in AUC, low, high, p, p_floor, role.
+
+        See :func:`sarcnet.evaluation.tables.text.difference_table`.
+        """
         crossed = self.results.get(CROSS_VALIDATION)
         return NO_DIFFERENCES if crossed is None else difference_table(crossed, pairs(centres))
 

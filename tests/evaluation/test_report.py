@@ -223,6 +223,18 @@ def test_tables_are_written_twice_and_empty_ones_say_so(tmp_path):
     assert pd.read_csv(tmp_path / "some_table.csv")["value"].iloc[0] == pytest.approx(0.12345)
 
 
+def test_a_p_at_the_floor_of_the_resamples_is_written_as_below_it_and_one_in_closed_form_is_not(tmp_path):
+    floor = 2 / 201
+    differences = pd.DataFrame({"p": [floor, 0.04, 1.0, np.nan], "p_floor": [floor, floor, floor, 0.0]})
+    delong = pd.DataFrame({"P (exploratory)": [0.0004, 0.005]})
+    report.write_tables(tmp_path, {"differences": differences, "delong": delong}, kind="simulated")
+    text = (tmp_path / "differences.md").read_text()
+    assert "| < 0.010 |\n| 0.040 |\n| 1.000 |\n|  |" in text
+    assert "p_floor" not in text
+    assert pd.read_csv(tmp_path / "differences.csv")["p"].iloc[0] == pytest.approx(floor)
+    assert "| < 0.001 |\n| 0.005 |" in (tmp_path / "delong.md").read_text()
+
+
 @pytest.mark.parametrize("outcome", ["metastasis", "mfs"])
 def test_cards_and_checklists_name_the_event_that_was_predicted(outcome, training, tmp_path):
     report.write_report(tmp_path, known(training, outcome=outcome))

@@ -274,7 +274,10 @@ def write_report(folder: Path, known: Mapping[str, str]) -> list[Path]:
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str) -> list[Path]:
-    """Write each table as Markdown (called by the kind of data) and as CSV; empty ones say so. Returns the paths.
+    """Write each table as Markdown (headed by the kind of data) and as CSV; empty ones say so.
+
+    In Markdown a P value (column `p`, or one that starts with "P (") is "< 0.010" where it is not above the smallest that the
+    resamples can give (column `p_floor`, which only the CSV shows), and "< 0.001" below that.
 
     Args:
         folder: folder to write into.
@@ -287,22 +290,26 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, kind: str)
     paths = []
     for name, frame in tables.items():
         whole = frame.reset_index() if frame.index.name or frame.index.dtype == object else frame
+        shown = whole.drop(columns="p_floor", errors="ignore")  # what P says in words, and the CSV in numbers
+        floors = whole.get("p_floor", pd.Series(0.0, index=whole.index))
         rows = [
-            [_cell(value, str(c)) for c, value in zip(whole.columns, row, strict=True)]
-            for row in whole.to_numpy(object)
+            [_cell(value, str(c), p_floor=floor) for c, value in zip(shown.columns, row, strict=True)]
+            for row, floor in zip(shown.to_numpy(object), floors, strict=True)
         ]
-        body = markdown_table([str(c) for c in whole.columns], rows) if len(whole) else "Nothing could be computed."
+        body = markdown_table([str(c) for c in shown.columns], rows) if len(shown) else "Nothing could be computed."
         title = f"# {name.replace('_', ' ')} ({kind} data)"
         paths.append(_write(folder / f"{name}.md", f"{title}\n\n{body}\n"))
         paths.append(_write(folder / f"{name}.csv", whole.to_csv(index=False)))
     return paths
 
 
-def _cell(value: object, column: str) -> str:
+def _cell(value: object, column: str, *, p_floor: float) -> str:
     if isinstance(value, float | np.floating):
-        if column == "p" and value < 0.001:
-            return p_text(float(value))
-        return "" if np.isnan(value) else f"{value:.3f}"
+        if np.isnan(value):
+            return ""
+        if column == "p" or column.startswith("P ("):
+            return p_text(float(value), floor=p_floor).removeprefix("= ")
+        return f"{value:.3f}"
     return str(value)
 
 

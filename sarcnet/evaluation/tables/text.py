@@ -28,7 +28,7 @@ EXPLORATORY_P = "P (exploratory unless marked)"
 AUC_COLUMNS = [
     "series", "n", "events", "model", "label", "auc", "low", "high", "note", "fold_mean", "paper",
 ]  # fmt: skip
-NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "high", "p", "role"])
+NO_DIFFERENCES = pd.DataFrame(columns=["model", "other", "difference", "low", "high", "p", "p_floor", "role"])
 
 
 def role(model: str, other: str) -> str:
@@ -71,12 +71,15 @@ def auc_table(
 
 
 def difference_table(resampled: Resampled, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """One row for each pair of models that both exist: model, other, difference in AUC, low, high, p, role."""
+    """One row for each pair of models that both exist: model, other, difference in AUC, low, high, p, p_floor, role.
+
+    `p_floor` is the smallest P that so many resamples can give.
+    """
     rows = []
     for model, other in pairs:
         if model in resampled.point and other in resampled.point:
             gap = resampled.difference(model, other)
-            numbers = (gap.value, gap.low, gap.high, gap.p)
+            numbers = (gap.value, gap.low, gap.high, gap.p, gap.p_floor)
             rows.append((label(model), label(other), *numbers, role(model, other)))
     return pd.DataFrame(rows, columns=NO_DIFFERENCES.columns)
 
