@@ -52,11 +52,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
+from ipywidgets import interact
 
 from sarcnet.cohort import endpoint_named
-from sarcnet.compendium import Stage
-from sarcnet.interpret import PRODUCERS, InterpretabilitySettings, draw_tiles, explain, extreme_tiles
-from sarcnet.interpret.export import page_frame, patient_heatmaps, show_viewer, write_patient_reports, write_slide_exports
+from sarcnet.compendium import Stage, hospital_colours
+from sarcnet.interpret import PRODUCERS, InterpretabilitySettings, draw_tiles, explain, patient_heatmaps
+from sarcnet.interpret.export import page_frame, show_viewer, somebody_watches, write_patient_reports, write_slide_exports
 from sarcnet.model import assemble_patients, fold_matrix, load_stack, read_bags
 from sarcnet.model.names import label, variable_words
 from sarcnet.morphometry import count_status, measure_tiles, tile_geometry
@@ -150,7 +151,7 @@ shown, maps = patient_heatmaps(
 # Above each map stand the patient, the evaluated risk, and what image and clinic added to the score.
 
 # %%
-from sarcnet.interpret.figures import draw_concepts, draw_heatmaps, draw_measured, draw_nomogram, draw_response
+from sarcnet.interpret.figures import draw_forest, draw_heatmaps, draw_nomogram, draw_response, label_forest
 
 worth = points_per_log_odds(model, evaluated, use=held_out)
 figure = draw_heatmaps(list(maps.values()), horizon_months=horizon_months, points_per_log_odds=worth)
@@ -182,12 +183,7 @@ display(similarity.summary.round(2), Markdown(similarity.sentence))
 # patients with many and with few tiles compare. The white bar is 25 µm.
 
 # %%
-ends = {
-    way: extreme_tiles(
-        explained.tiles, count=tiles_shown, per_patient_max=tiles_per_patient_max, highest=way == "top"
-    )
-    for way in ("top", "bottom")
-}
+ends = explained.ends(count=tiles_shown, per_patient_max=tiles_per_patient_max)
 figure = draw_tiles(ends, files=files, geometry=geometry)
 stage.figure("F11_tiles", figure, data=ends, caption="The tiles that raised (left) and lowered (right) the score most.")
 
@@ -365,7 +361,30 @@ if has_truth:
 # where it is known.
 
 # %%
-figure = draw_measured(measured, shuffled=measured.shuffled, true=truth_of_ends, level=interval_level)
+patterns, (fewest, most) = measured.plain["pattern"].tolist(), measured.plain["n"].agg(["min", "max"])
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(11.0, 0.52 * len(patterns) + 1.7), sharey=True, width_ratios=(1.6, 1)
+)
+if has_truth:
+    draw_forest(left, truth_of_ends, rows=patterns, offset=-0.18, colour="C0", marker="D", label="true, the same tiles")
+draw_forest(left, measured.plain, rows=patterns, colour="C1", label="measured")
+adjusted = "measured, necrosis and stroma taken out"
+draw_forest(left, measured.adjusted, rows=patterns, offset=0.18, colour="C1", filled=False, label=adjusted)
+dots = measured.shuffled[patterns].melt().dropna()
+label_dots = f"{len(measured.shuffled)} networks, weights shuffled"
+places = dots["variable"].map(patterns.index) + 0.34
+left.scatter(dots["value"], places, s=8, color="0.6", alpha=0.6, linewidths=0, label=label_dots)
+left.set_title(f"Within patients, n = {fewest} to {most}")
+
+# %%
+by_hospital = measured.by_centre.groupby("centre")
+for offset, (centre, rows) in zip(np.linspace(-0.15, 0.15, len(by_hospital)), by_hospital, strict=True):
+    colour, label_centre = hospital_colours(by_hospital.groups)[centre], f"{centre}, n ≤ {rows['n'].max()}"
+    draw_forest(right, rows, rows=patterns, offset=offset, colour=colour, label=label_centre)
+right.set_title("Measured, by hospital")
+right.legend(fontsize="x-small", loc="best")
+label_forest((left, right), patterns, level=interval_level)
+figure.legend(*left.get_legend_handles_labels(), fontsize="small", loc="outside upper center", ncols=2)
 stage.figure("F16_measured", figure, data={**vars(measured), "true": truth_of_ends},
              caption="Measured patterns: tiles that raise against tiles that lower the score.")
 for row in measured.plain.itertuples():
@@ -393,7 +412,20 @@ if has_truth:
 # Left what could be read from the features of a tile, right what goes with a tile's contribution.
 
 # %%
-figure = draw_concepts(known_measures, used=measured, true=known_truth, level=interval_level)
+patterns = known_measures["pattern"].tolist()
+figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 0.52 * len(patterns) + 1.7), sharey=True)
+if has_truth:
+    draw_forest(left, known_truth, rows=patterns, value="r2", offset=-0.18, colour="C0", marker="D", label="true")
+draw_forest(left, known_measures, rows=patterns, value="r2", colour="C1", label="measured on the picture")
+draw_forest(right, measured.plain, rows=patterns, colour="C1")
+label_forest((left, right), patterns, level=interval_level)
+left.set_title(f"What the features can know, n = {known_measures['n_patients'].max()} patients")
+left.set_xlabel(f"R² on patients not seen ({interval_level:.0%} interval)")
+left.set_xlim(np.nanmin([-0.1, known_measures["low"].min() - 0.05]), 1.0)
+right.set_title(f"What the model uses, n = {fewest} to {most}")
+figure.legend(*left.get_legend_handles_labels(), fontsize="small", loc="outside upper center", ncols=2)
+
+# %%
 stage.figure("F17_concepts", figure, data={"known": known_measures, "known_truth": known_truth, "used": measured.plain},
              caption="What a linear probe reads from the features of a tile, beside what the model uses.")
 for row in known_measures.itertuples():
@@ -459,7 +491,17 @@ pages = write_patient_reports(
 )
 for path in pages:
     stage.output(f"reports/{path.name}", path=path)
-page_frame(pages[0], title="a patient's page", height_px=900) if pages else HTML("No page.")
+
+# %% [markdown]
+# In JupyterLab you can leaf through the pages; where nobody sits before the notebook, the first one is shown.
+
+# %%
+frames = {path.stem: page_frame(path, title=f"page of {path.stem}", height_px=900) for path in pages}
+frames = frames or {"nobody": HTML("No page.")}
+if somebody_watches():
+    interact(lambda patient: frames[patient], patient=list(frames))
+else:
+    display(next(iter(frames.values())))
 
 # %% [markdown]
 # Such a page persuades. That is its danger: bars and tiles look like reasons, and are only what moved this model.

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.metrics.correlation import spearman
 from sarcnet.interpret.attribution.contributions import Explanation
+from sarcnet.interpret.figures.forest import draw_forest, label_forest
 from sarcnet.interpret.patterns.effects import (
     BOTH_ENDS,
     P_MAX,
@@ -158,29 +159,17 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def draw_pathology(found: pd.DataFrame, reference: pd.DataFrame, correlations: pd.DataFrame, *, level: float) -> Figure:
     """Left: true pattern of high against low tiles, beside networks that learnt nothing. Right: whole tumours."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.8), sharey=True)
-    names = [f"{PATTERNS[name][0]}\n({PATTERNS[name][1]})" for name in found["pattern"]]
-    for place, row in enumerate(found.itertuples()):
-        shuffled = reference[row.pattern].dropna()
-        if len(shuffled):
-            left.scatter(shuffled, np.full(len(shuffled), place + 0.25), s=10, color="0.6", alpha=0.6, linewidths=0)
-        left.plot([row.low, row.high], [place, place], color=PALETTE[1], linewidth=2.5)
-        left.plot(row.effect, place, "o", color=PALETTE[1])
-    for place, row in enumerate(correlations.itertuples()):
-        right.plot([row.low, row.high], [place, place], color=PALETTE[0], linewidth=2.5)
-        right.plot(row.rho, place, "o", color=PALETTE[0])
-    for ax in (left, right):
-        ax.axvline(0, color="0.6", linewidth=1, linestyle=":")
-    left.set_yticks(range(len(names)), names)
-    left.invert_yaxis()
-    left.set_xlabel(f"tiles that raise minus tiles that lower\n(standard deviations, {level:.0%} interval)")
+    patterns = found["pattern"].tolist()
+    dots = reference[patterns].melt().dropna()
+    places = dots["variable"].map(patterns.index) + 0.25
+    draw_forest(left, found, rows=patterns, colour=PALETTE[1], label="trained")
+    left.scatter(dots["value"], places, s=10, color="0.6", alpha=0.6, linewidths=0, label="weights shuffled")
+    draw_forest(right, correlations, rows=patterns, value="rho", colour=PALETTE[0])
+    label_forest((left, right), patterns, level=level, words=PATTERNS)
     right.set_xlabel(f"rank correlation of image score\nand true pattern ({level:.0%} interval)")
     left.set_title(f"Within patients, n = {int(found['n'].max())}")
     right.set_title(f"Between patients, n = {int(correlations['n'].max())}")
-    handles = [
-        plt.Line2D([], [], color=PALETTE[1], marker="o", label="trained"),
-        plt.Line2D([], [], color="0.6", marker="o", linestyle="", markersize=4, label="weights shuffled"),
-    ]
-    left.legend(handles=handles, fontsize="x-small", loc="best")
+    left.legend(fontsize="x-small", loc="best")
     return figure
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from sarcnet.compendium.errors import ErrorCollector
 from sarcnet.interpret.attribution import gradients
+from sarcnet.interpret.attribution.tiles import extreme_tiles
 from sarcnet.model.crossval import fold_matrix, mean_over, out_of_fold
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
@@ -53,6 +54,14 @@ class Explanation:
     score_gap: float
     risk_gap: float
     method: str
+
+    def ends(self, *, count: int, per_patient_max: int) -> dict[str, pd.DataFrame]:
+        """ "top" and "bottom": the tiles that raise and that lower the score most; see `extreme_tiles`."""
+        limits = {"count": count, "per_patient_max": per_patient_max}
+        return {
+            name: extreme_tiles(self.tiles, **limits, highest=highest)
+            for name, highest in (("top", True), ("bottom", False))
+        }
 
 
 def explain(model: TrainedStack, patients: Patients, *, folds: pd.DataFrame, oof: pd.DataFrame) -> Explanation:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from sarcnet.compendium.files import atomic_path
+from sarcnet.compendium.progress import headless
 
 HEIGHT_PX = 640
 
@@ -62,6 +63,15 @@ def write_page(path: Path, page: str) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+def somebody_watches() -> bool:
+    """Whether a widget has somebody to use it; in a headless run, and in what is exported of it, it would be dead.
+
+    Returns:
+        True in a notebook that is open before somebody, False under papermill and the runner.
+    """
+    return not headless()
 
 
 def page_frame(page: str | Path, *, title: str, height_px: int = HEIGHT_PX) -> HTML:

@@ -20,9 +20,8 @@ from matplotlib.figure import Figure
 
 from sarcnet.compendium import figures
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.compendium.progress import headless
 from sarcnet.interpret.export.heatmap import COLOURS, HeatMap, coloured
-from sarcnet.interpret.export.pages import json_block, page_frame, render, write_page
+from sarcnet.interpret.export.pages import json_block, page_frame, render, somebody_watches, write_page
 from sarcnet.interpret.export.picture_pyramid import build_pyramid
 from sarcnet.interpret.export.qupath import NUMBERS, SlideExport
 from sarcnet.morphometry.geometry import TileGeometry
@@ -148,7 +147,7 @@ def show_viewer(path: Path, slide: SlideExport, *, note: str) -> None:
         SlideFault: the slide cannot be read.
     """
     page = write_viewer(path, slide, note=note)
-    if not headless():
+    if somebody_watches():
         display(page_frame(page, title="slide viewer"))
         return
     caption = f"{_title(slide)}: contribution of each tile to the score, as the viewer shows it first. {note}."
