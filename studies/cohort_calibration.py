@@ -29,7 +29,7 @@ from sarcnet.evaluation.tables.text import PAPER
 from sarcnet.model.crossval import make_folds
 from sarcnet.model.names.words import label
 from studies.real_patients import NO_SIZE, RECORD, concordances, course, real_record, without_size
-from virtual_cohort.experiments.headroom import ORACLE, oracle_risks
+from virtual_cohort.experiments.headroom.share import ORACLE, oracle_risks
 from virtual_cohort.patients import calibration, outcome
 from virtual_cohort.patients.calibration import TARGETS, mass_patients
 from virtual_cohort.patients.information import best_auc_by_source

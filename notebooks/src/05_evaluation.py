@@ -58,11 +58,12 @@ from sarcnet.compendium import Stage
 from sarcnet.evaluation import EvaluationSettings, Resampling, compare_models, evaluation_set, merge
 from sarcnet.evaluation.comparators import fitted_comparator, for_new_patients, in_time, out_of_fold
 from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time
-from sarcnet.features.store import count_tiles
+from sarcnet.features import count_tiles
 from sarcnet.federated.analysis import before_and_after, hospital_of, recalibrate
 from sarcnet.model.names import label
-from virtual_cohort.experiments import negative_controls, oracle_ablation
-from virtual_cohort.experiments.headroom import headroom_text, best_without_slide, oracle_risks, share_of_headroom
+from virtual_cohort.experiments.headroom import best_without_slide, headroom_text, oracle_risks, share_of_headroom
+from virtual_cohort.experiments.negative_controls import PROMISES, verdicts
+from virtual_cohort.experiments.oracle_ablation import ablate, ladder_of, mean_features, without_image
 
 # %%
 from sarcnet.evaluation.calibration import agreement_table, agreements, calibration_of, change, deviations
@@ -141,7 +142,7 @@ slides = pd.read_parquet(stage.input("00_cohort/slides.parquet"))
 features = {path.stem: path for path in stage.inputs("02_features/features/*.h5").values()}
 with_tiles = [slide for slide, path in features.items() if count_tiles(path)]
 imaged = known["patient_id"].isin(slides.loc[slides["slide_id"].isin(with_tiles), "patient_id"]).to_numpy()
-without = log("image only", oracle_ablation.without_image, crossed, imaged, horizon_months=horizon_months)
+without = log("image only", without_image, crossed, imaged, horizon_months=horizon_months)
 display(Markdown(without or "Nothing can be said of the patients without an image: see the end."))
 
 # %% [markdown]
@@ -246,9 +247,9 @@ if has_truth and base:
 
 # %%
 if has_truth and base:
-    means, seen = oracle_ablation.mean_features(known, slides=slides, feature_files=features)
-    climbed, read = oracle_ablation.ablate(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
-                                 variables=protocol["clinical_variables"], seed=seed, log=log)
+    means, seen = mean_features(known, slides=slides, feature_files=features)
+    climbed, read = ablate(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
+                           variables=protocol["clinical_variables"], seed=seed, log=log)
     rungs = evaluation_set("cross-validation", known, pd.concat([predictions, climbed], ignore_index=True))
     ladder_judged = compare_models([rungs], **setting).results["cross-validation"]
 
@@ -259,14 +260,13 @@ if has_truth and base:
 
 # %%
 if has_truth and base:
-    steps = oracle_ablation.steps(ladder_judged, model=model)
-    patterns = oracle_ablation.by_pattern(ladder_judged, read, names=oracle_ablation.patterns_of(truth))
-    figure = oracle_ablation.draw_ladder(steps, patterns, n=len(crossed), level=interval_level)
-    stage.figure("F7_ladder", figure, data={"steps": steps, "patterns": patterns}, caption="From three clinical variables to "
-                 "the oracle: cross-validated AUC and the interval of each step; what each pattern is worth.")
-    for row in steps.itertuples():
+    ladder = ladder_of(ladder_judged, read, model=model, truth=truth, n=len(crossed), level=interval_level)
+    stage.figure("F7_ladder", ladder.figure, data={"steps": ladder.steps, "patterns": ladder.patterns},
+                 caption="From three clinical variables to the oracle: cross-validated AUC and the interval of each step; "
+                 "what each pattern is worth.")
+    for row in ladder.steps.itertuples():
         stage.number(f"step_{row.to}", row.difference, low=row.low, high=row.high, n=len(crossed), unit="AUC")
-    display(Markdown(oracle_ablation.sentence(ladder_judged, model=model)))
+    display(Markdown(ladder.sentence))
 
 # %% [markdown]
 # ## 4 · The validation series
@@ -345,8 +345,8 @@ if len(table):
 card = stage.produced("00_cohort/control.json")
 control = json.loads(stage.input("00_cohort/control.json").read_text())["control"] if card else "none"
 if control != "none" and resampled:
-    kept = negative_controls.verdicts(control, crossed=resampled, held=held_out.results.get("validation"), n=len(crossed))
-    display(Markdown(f"This cohort is the control `{control}`. {negative_controls.PROMISES[control]}"), kept.style)
+    kept = verdicts(control, crossed=resampled, held=held_out.results.get("validation"), n=len(crossed))
+    display(Markdown(f"This cohort is the control `{control}`. {PROMISES[control]}"), kept.style)
 else:
     display(Markdown("This cohort is no control; `make reproduce PROFILE=no_signal` (or shuffled, confounded) runs one."))
 

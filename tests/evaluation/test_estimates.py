@@ -22,7 +22,7 @@ from sarcnet.evaluation.metrics.delong import delong
 from sarcnet.evaluation.metrics.net_benefit import at_threshold, threshold_table
 from sarcnet.evaluation.metrics.proportions import wilson
 from sarcnet.evaluation.metrics.reclassification import moves
-from virtual_cohort.experiments.headroom import share_of_headroom
+from virtual_cohort.experiments.headroom.share import share_of_headroom
 
 HORIZON = 60.0
 

@@ -18,7 +18,7 @@ from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.sensitivity.alternatives import delong_table
 from sarcnet.evaluation.subgroups.heterogeneity import heterogeneity, judge_subgroups
 from studies.benchmarks import bootstrap
-from virtual_cohort.experiments.headroom import headroom_text, share_of_headroom
+from virtual_cohort.experiments.headroom.share import headroom_text, share_of_headroom
 
 HORIZON = 60.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
-from virtual_cohort.experiments.negative_controls import MARGIN, MARGIN_GAIN, absent, verdicts
+from virtual_cohort.experiments.negative_controls.checks import MARGIN, MARGIN_GAIN, absent, verdicts
 
 
 def resampled(spread: float = 0.04, shift: int = 0, **aucs: float) -> Resampled:

@@ -14,8 +14,8 @@ from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
 from sarcnet.evaluation.resampling import Resampling
 from sarcnet.features.store import write_features
-from virtual_cohort.experiments import oracle_ablation
-from virtual_cohort.experiments.headroom import best_without_slide, headroom_text
+from virtual_cohort.experiments.headroom.share import best_without_slide, headroom_text
+from virtual_cohort.experiments.oracle_ablation import ladder as oracle_ablation
 
 N = 240
 

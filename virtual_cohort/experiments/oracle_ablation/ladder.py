@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,7 @@ from sarcnet.evaluation.metrics.bootstrap import Resampled
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.features.store import read_features
 from sarcnet.model.names.words import label
-from virtual_cohort.experiments.headroom import ORACLE, best_without_slide
+from virtual_cohort.experiments.headroom.share import ORACLE, best_without_slide
 
 READ, TRUE = "cox_read", "cox_true"
 LABEL_WIDTH = 30  # letters in a line of a model's name
@@ -52,7 +53,16 @@ def patterns_of(truth: pd.DataFrame) -> list[str]:
 def mean_features(
     patients: pd.DataFrame, *, slides: pd.DataFrame, feature_files: Mapping[str, Path]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean feature of each patient's tiles, (n, d), less the mean of the patient's centre; and who has any, (n,) bool."""
+    """Average the features of each patient's tiles.
+
+    Args:
+        patients: n patients (patient_id).
+        slides: patient_id, slide_id.
+        feature_files: slide_id -> feature file.
+
+    Returns:
+        (n, d) means, zeros where a patient has no tiles; and (n,) bool, who has any.
+    """
     files = slides.groupby("patient_id")["slide_id"].agg(list).to_dict()
     means = []
     for patient in patients["patient_id"]:
@@ -217,6 +227,38 @@ def sentence(resampled: Resampled, *, model: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Ladder:
+    """The way up to the oracle: `steps` and `patterns` as tables, a figure, and a sentence."""
+
+    steps: pd.DataFrame
+    patterns: pd.DataFrame
+    figure: Figure
+    sentence: str
+
+
+def ladder_of(
+    resampled: Resampled, r2: pd.DataFrame, *, model: str, truth: pd.DataFrame, n: int, level: float
+) -> Ladder:
+    """Tables, figure and sentence of the compared rungs.
+
+    Args:
+        resampled: AUCs of the model, the comparators, the oracle and the rungs (`ablate`) on the same resamples.
+        r2: how well each pattern is read (`ablate`).
+        model: the model that the ladder leads over.
+        truth: one row per patient, with columns z_….
+        n: number of patients.
+        level: coverage of the intervals.
+
+    Returns:
+        The ladder.
+    """
+    table = steps(resampled, model=model)
+    patterns = by_pattern(resampled, r2, names=patterns_of(truth))
+    figure = draw_ladder(table, patterns, n=n, level=level)
+    return Ladder(table, patterns, figure, sentence(resampled, model=model))
+
+
 def without_image(crossed: EvaluationSet, seen: np.ndarray, *, horizon_months: float) -> str:
     """How many patients of the row *image only* have no image, and its AUC among those who have one.
 
@@ -224,6 +266,9 @@ def without_image(crossed: EvaluationSet, seen: np.ndarray, *, horizon_months: f
         crossed: n patients with the risks of "image_only".
         seen: (n,) bool, who has features.
         horizon_months: horizon of the AUC.
+
+    Returns:
+        A sentence.
 
     Raises:
         SarcnetError: there is no such model, or no AUC for the patients with an image.

@@ -41,7 +41,17 @@ def oracle_risks(truth: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_of_headroom(resampled: Resampled, *, model: str, base: str, oracle: str) -> Estimate:
-    """Share of the room between `base` and `oracle` that `model` wins; infinite bounds where none can be given."""
+    """Share of the room between `base` and `oracle` that `model` wins (Fieller 1954).
+
+    Args:
+        resampled: AUCs of the models on the same resamples.
+        model: the model in question.
+        base: the model that the room starts from.
+        oracle: the model that the room ends at.
+
+    Returns:
+        The share with its interval; infinite bounds where none can be given.
+    """
     draws, point = resampled.draws, resampled.point
     note = too_few(resampled.cases, resampled.controls)
     won, room = point[model] - point[base], point[oracle] - point[base]
@@ -61,13 +71,29 @@ def share_of_headroom(resampled: Resampled, *, model: str, base: str, oracle: st
 
 
 def best_without_slide(resampled: Resampled) -> str:
-    """The model with the largest AUC of those that see no slide; empty where there is none."""
+    """Find the model with the largest AUC of those that see no slide.
+
+    Args:
+        resampled: AUCs of the models.
+
+    Returns:
+        Its name; empty where there is none.
+    """
     there = [name for name in WITHOUT_SLIDE if name in resampled.point]
     return max(there, key=lambda name: resampled.point[name], default="")
 
 
 def headroom_text(share: Estimate, *, level: float, base: str) -> str:
-    """The share as a sentence, also where it has no bounds; `base` is the model that it counts from."""
+    """Write the share as a sentence, also where it has no bounds.
+
+    Args:
+        share: from `share_of_headroom`.
+        level: coverage of its interval.
+        base: the model that it counts from.
+
+    Returns:
+        The sentence.
+    """
     room = f"the room between {label(base)}, the best model without a slide, and the oracle"
     if share.note:
         return f"Share won of {room}: {share.value:.2f} ({share.note})."

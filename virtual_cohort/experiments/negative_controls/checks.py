@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.model.names.words import label
-from virtual_cohort.experiments.headroom import ORACLE
+from virtual_cohort.experiments.headroom.share import ORACLE
 
 PROMISES = {
     "no_signal": "The slides show other patients' tumours. The image alone must be a coin, and adding it to the clinical "
@@ -60,6 +60,9 @@ def verdicts(control: str, *, crossed: Resampled, held: Resampled | None, n: int
         crossed: cross-validated AUCs.
         held: AUCs on the validation series; None where there is none.
         n: patients behind `crossed`.
+
+    Returns:
+        must hold, found, held.
     """
     rows: list[tuple[str, Estimate, str]] = []
     if control == "no_signal":

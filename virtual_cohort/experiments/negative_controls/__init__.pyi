@@ -1,0 +1,2 @@
+from .checks import PROMISES as PROMISES
+from .checks import verdicts as verdicts
