@@ -123,8 +123,8 @@ def test_a_figure_takes_the_place_of_the_viewer_where_nobody_looks(slide, tmp_pa
     tiles = tiles_of().assign(slide_id="s")
     heatmap = make_heatmap(tiles, file=slide, geometry=GEOMETRY, title="P1\nrisk 20%")
     exported = SlideExport(heatmap, tiles, {}, slide, GEOMETRY)
-    for alone in (True, False):
-        monkeypatch.setattr(viewer, "headless", lambda alone=alone: alone)
+    for watched in (False, True):
+        monkeypatch.setattr(viewer, "somebody_watches", lambda watched=watched: watched)
         viewer.show_viewer(tmp_path / "viewer.html", exported, note="Simulated data")
     [(figure, caption)] = drawn
     assert caption.startswith("P1, risk 20%: contribution of each tile")
