@@ -29,14 +29,9 @@ def primary_sentence(crossed: Resampled | None) -> str:
             f"{' and '.join(absent)}. All comparisons are exploratory."
         )
     gap = crossed.difference(*PRIMARY)
-    if gap.note:
-        conclusion = "no conclusion can be drawn"
-    elif gap.low > 0:
-        conclusion = f"{label(FEDERATED)} discriminates better"
-    elif gap.high < 0:
-        conclusion = f"{label(FEDERATED)} discriminates worse"
-    else:
-        conclusion = "the interval includes 0, so a difference is not shown"
+    none = "no conclusion can be drawn" if gap.note else "the interval includes 0, so a difference is not shown"
+    better, worse = (f"{label(FEDERATED)} discriminates {how}" for how in ("better", "worse"))
+    conclusion = gap.where(0, above=better, below=worse, neither=none)
     p = "" if gap.note else f", P {gap.p_text}"
     return f"**Primary comparison** ({CROSS_VALIDATION}). {_names(*PRIMARY)}: {gap.signed}{p}; {conclusion}."
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.calibration.verdict import (
+from sarcnet.evaluation.calibration.by_series import (
     agreement,
     agreement_table,
     agreements,

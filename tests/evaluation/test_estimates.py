@@ -206,3 +206,17 @@ def test_no_estimate_lies_outside_its_interval_and_no_interval_has_no_width(n):
                 assert made.value <= made.high + 1e-12, f"{name}, data set {seed}: {made}"
                 assert made.high - made.low > 1e-6, f"{name}, data set {seed}: {made}"
     assert len(seen) > 15
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.1, 0.9, "below"),
+        (1.1, 1.9, "above"),
+        (0.9, 1.1, "neither"),
+        (1.0, 1.1, "neither"),
+        (np.nan, np.nan, "neither"),
+    ],
+)
+def test_an_estimate_chooses_the_words_by_where_its_interval_lies(low, high, words):
+    assert Estimate(1.0, low, high).where(1, below="below", above="above", neither="neither") == words

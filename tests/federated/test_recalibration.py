@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 
 from sarcnet.cohort.incidence import pseudo_values
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.evaluation.calibration.verdict import agreement
+from sarcnet.evaluation.calibration.by_series import agreement
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.federated.analysis.recalibration import Correction, Sums, before_and_after, hospital_of, recalibrate, sums
 

@@ -1,5 +1,5 @@
+from .by_series import agreement_table as agreement_table
+from .by_series import agreements as agreements
 from .by_series import calibration_of as calibration_of
-from .verdict import agreement_table as agreement_table
-from .verdict import agreements as agreements
-from .verdict import change as change
-from .verdict import deviations as deviations
+from .by_series import change as change
+from .by_series import deviations as deviations

@@ -73,6 +73,10 @@ class Estimate:
         """As text with signs, for a difference."""
         return self.text("+.3f")
 
+    def where(self, value: float, *, below: str, above: str, neither: str) -> str:
+        """The words that fit the interval: it lies below the value, above it, or neither (also where there is none)."""
+        return below if self.high < value else above if self.low > value else neither
+
     @property
     def bounds(self) -> dict[str, float]:
         """`low` and `high` where there is an interval, else empty: keywords of ``stage.number``."""

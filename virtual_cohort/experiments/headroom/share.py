@@ -96,17 +96,16 @@ def headroom_text(share: Estimate, *, level: float, base: str) -> str:
     """
     room = f"the room between {label(base)}, the best model without a slide, and the oracle"
     if share.note:
-        return f"Share won of {room}: {share.value:.2f} ({share.note})."
+        return f"Share won of {room}: {share.text('.2f')}."
     if not np.isfinite(share.low):
         return (
             f"Share won of {room}: {share.value:.2f}; this room is itself so uncertain here that no {level:.0%} interval "
             "of the share exists: more patients are needed."
         )
-    shown = (
-        "the slide adds to what is known without it"
-        if share.low > 0
-        else "the model does worse than one without a slide"
-        if share.high < 0
-        else "it is not shown that the slide adds anything"
+    shown = share.where(
+        0,
+        above="the slide adds to what is known without it",
+        below="the model does worse than one without a slide",
+        neither="it is not shown that the slide adds anything",
     )
-    return f"Share won of {room}: {share.value:.2f} ({share.low:.2f} to {share.high:.2f}); {shown}."
+    return f"Share won of {room}: {share.text('.2f')}; {shown}."
