@@ -66,7 +66,7 @@ class Comparison:
 
 
 def compare_models(
-    everyone: Sequence[EvaluationSet],
+    evaluation_sets: Sequence[EvaluationSet],
     *,
     horizon_months: float,
     resampling: Resampling,
@@ -74,7 +74,7 @@ def compare_models(
     """Paired bootstrap of every model in each series.
 
     Args:
-        everyone: the series.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
         horizon_months: horizon of the outcome, in months.
         resampling: settings of the bootstrap; each series has a generator of its own.
 
@@ -82,7 +82,7 @@ def compare_models(
         Resampled AUCs of every model in each series.
     """
     results, failures, fold_means = {}, list[str](), {}
-    for series in everyone:
+    for series in evaluation_sets:
         failures += series.failures
         try:
             results[series.name] = resample_auc(
@@ -103,7 +103,7 @@ def compare_models(
                 for model, risk in series.risks.items()
                 if series.folds is not None and risk.shape == series.folds.shape
             }
-    sizes = {series.name: int(series.followup.is_judged(horizon_months).sum()) for series in everyone}
+    sizes = {series.name: int(series.followup.is_judged(horizon_months).sum()) for series in evaluation_sets}
     return Comparison(results, sizes, failures, fold_means)
 
 

@@ -50,7 +50,7 @@ class Calibrations:
 
 
 def calibration_of(
-    everyone: Sequence[EvaluationSet],
+    evaluation_sets: Sequence[EvaluationSet],
     *,
     model: str,
     horizon_months: float,
@@ -61,19 +61,19 @@ def calibration_of(
     """Calibration of `model` (its mean risk over the repeats) in each series.
 
     Args:
-        everyone: the series.
-        model: name of the model in question.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
+        model: name of the model whose mean risk over the repeats is judged.
         horizon_months: horizon of the outcome, in months.
         endpoint: what counts as the event, and its words.
         groups: number of groups of equal size by predicted risk.
-        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence, with the reason, for what cannot be computed.
 
     Returns:
         Calibrations by series.
     """
     found = Calibrations({}, {}, {}, death="competes" if endpoint.competing else "is an event")
     ways = [(True, found.lived), (False, found.net)] if endpoint.competing else [(True, found.lived)]
-    for series in (item for item in everyone if model in item.risks and len(item)):
+    for series in (item for item in evaluation_sets if model in item.risks and len(item)):
         risk, followup = series.with_risk(model)["risk"].to_numpy(float), series.followup
         counts = resampling.counts("calibration", series)
         for competing, kept in ways:
@@ -169,21 +169,21 @@ def agreement(series: EvaluationSet, model: str, *, horizon_months: float, level
 
 
 def agreements(
-    everyone: Sequence[EvaluationSet], *, horizon_months: float, level: float, log: FailureLog
+    evaluation_sets: Sequence[EvaluationSet], *, horizon_months: float, level: float, log: FailureLog
 ) -> list[Agreement]:
     """Every model that predicts probabilities, in every series; `log` gets a sentence for what cannot be judged.
 
     Args:
-        everyone: the series.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
         horizon_months: horizon of the outcome, in months.
         level: coverage of the intervals, for example 0.95.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
 
     Returns:
         One entry per series and model that can be judged.
     """
     found = []
-    for series in (item for item in everyone if len(item)):
+    for series in (item for item in evaluation_sets if len(item)):
         for model in in_order([name for name in series.risks if name != FNCLCC]):
             what = f"{series.name}, predicted against observed"
             found.append(log(what, agreement, series, model, horizon_months=horizon_months, level=level))

@@ -36,7 +36,7 @@ def decisions_of(
         series: the patients with the risks of every model.
         models: names of the models.
         horizon_months: horizon of the outcome, in months.
-        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence, with the reason, for what cannot be computed.
 
     Returns:
         model, threshold, benefit, low, high.
@@ -63,7 +63,7 @@ def policies(series: EvaluationSet, models: Sequence[str]) -> dict[str, np.ndarr
 
 
 def benefit_gains_of(
-    everyone: Sequence[EvaluationSet],
+    evaluation_sets: Sequence[EvaluationSet],
     model: str,
     others: Sequence[str],
     *,
@@ -74,18 +74,18 @@ def benefit_gains_of(
     """Net benefit of `model` minus that of each other policy, in each series.
 
     Args:
-        everyone: the series.
-        model: name of the model in question.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
+        model: name of the model whose net benefit is compared with that of the others.
         others: names of the other models or policies.
         horizon_months: horizon of the outcome, in months.
         thresholds: predicted risks at which treatment might be offered, each in (0, 1).
-        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence, with the reason, for what cannot be computed.
 
     Returns:
         series, threshold, model, other, difference, low, high, note; empty where nothing could be computed.
     """
     frames = []
-    for series in (item for item in everyone if model in item.risks and len(item)):
+    for series in (item for item in evaluation_sets if model in item.risks and len(item)):
         found = resampling.log(
             f"{series.name}, net benefit",
             benefit_differences,
@@ -115,10 +115,10 @@ def thresholds_of(
 
     Args:
         series: the patients with the risks of every model.
-        model: name of the model in question.
+        model: name of the model by whose risk treatment would be offered.
         horizon_months: horizon of the outcome, in months.
         thresholds: predicted risks at which treatment might be offered, each in (0, 1).
-        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence, with the reason, for what cannot be computed.
 
     Returns:
         threshold, measure, value, low, high, note.

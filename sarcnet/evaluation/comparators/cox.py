@@ -266,7 +266,7 @@ def for_new_patients(
         horizon_months: horizon of the outcome, in months.
         seed: root of the named generators.
         clinical_variables: those of the network, for the Cox model on all of them; none for no such model.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
 
     Returns:
         patient_id, centre, model, risk (NaN, with a sentence in `log`, where one cannot be fitted).
@@ -293,7 +293,7 @@ def in_time(
         patients: the patients, columns of patients.csv.
         months: the horizons, in months.
         seed: root of the named generators.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
 
     Returns:
         One row per patient, model and month.

@@ -83,7 +83,7 @@ def draw_subgroups(found: Subgroups, *, model: str, other: str, level: float) ->
 
     Args:
         found: from :func:`sarcnet.evaluation.subgroups.judge_subgroups`.
-        model: name of the model in question.
+        model: name of the model whose AUCs stand on the left.
         other: name of the model that it is compared with.
         level: coverage of the intervals, for example 0.95.
 

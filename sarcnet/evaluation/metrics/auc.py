@@ -184,7 +184,7 @@ def auc_of(rows: pd.DataFrame, *, horizon_months: float, log: FailureLog) -> flo
     Args:
         rows: table with risk, mfs_months, mfs_event and centre.
         horizon_months: horizon of the outcome, in months.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
 
     Returns:
         The AUC, or NaN.

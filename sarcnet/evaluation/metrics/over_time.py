@@ -87,7 +87,7 @@ def accuracy_intervals(series: EvaluationSet, *, horizon_months: float, resampli
     Args:
         series: the patients with the risks of every model.
         horizon_months: horizon of the outcome, in months.
-        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence, with the reason, for what cannot be computed.
 
     Returns:
         One row per model, columns "Uno's C", "Brier score", "prediction accuracy": text, value with interval.
@@ -154,7 +154,7 @@ def auc_in_time(
         series: the patients with the risks of every model.
         models: names of the models.
         months: horizons, in months.
-        resampling: settings of the bootstrap; its log gets a sentence for whatever cannot be computed.
+        resampling: settings of the bootstrap; its log gets a sentence, with the reason, for what cannot be computed.
 
     Returns:
         One row per model and horizon.

@@ -16,7 +16,7 @@ from sarcnet.model.names.words import label
 
 
 def weightings(
-    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, training: Followup
+    evaluation_sets: Sequence[EvaluationSet], *, model: str, horizon_months: float, training: Followup
 ) -> pd.DataFrame:
     """AUC of `model` in each series: the lost left out, or made up for by weights from the series or from `training`.
 
@@ -24,8 +24,8 @@ def weightings(
     up to the number of patients judged, and no result may rest on them.
 
     Args:
-        everyone: the series.
-        model: name of the model in question.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
+        model: name of the model whose mean risk over the repeats is judged.
         horizon_months: horizon of the outcome, in months.
         training: follow-up of the training series.
 
@@ -33,7 +33,7 @@ def weightings(
         One row a series; NaN where no AUC exists.
     """
     rows: dict[str, dict[str, float]] = {}
-    for series in everyone:
+    for series in evaluation_sets:
         risk, at, t = series.with_risk(model)["risk"].to_numpy(), series.followup, horizon_months
         try:
             case, control = weights(at, horizon_months=t, fitted=training)

@@ -27,15 +27,15 @@ LOWEST = 0.02  # a probability below this would let one patient count for more t
 
 
 def censoring_table(
-    everyone: Sequence[EvaluationSet], *, model: str, horizon_months: float, log: FailureLog
+    evaluation_sets: Sequence[EvaluationSet], *, model: str, horizon_months: float, log: FailureLog
 ) -> pd.DataFrame:
     """AUC and Brier score of `model` in each series under both assumptions about censoring.
 
     Args:
-        everyone: the series.
-        model: name of the model in question.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
+        model: name of the model whose mean risk over the repeats is judged.
         horizon_months: horizon of the outcome, in months.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
 
     Returns:
         Two rows per series: patients lost at random within each hospital, and loss that depends on age, grade and the
@@ -43,7 +43,7 @@ def censoring_table(
         keeps the reason.
     """
     rows = {}
-    for series in (item for item in everyone if model in item.risks and len(item)):
+    for series in (item for item in evaluation_sets if model in item.risks and len(item)):
         patients = series.with_risk(model)
         risk, at = patients["risk"].to_numpy(float), series.followup
         covariates = patients[["age_years", "fnclcc_grade", "risk"]].astype(float)

@@ -63,10 +63,10 @@ def judge_subgroups(
 
     Args:
         series: the patients with the risks of every model.
-        model: name of the model in question.
+        model: name of the model whose AUC is taken in each subgroup.
         other: name of the model that it is compared with.
         horizon_months: horizon of the outcome, in months.
-        resampling: settings of the bootstrap.
+        resampling: settings of the bootstrap; the log is not used, see `failures` of what is returned.
 
     Returns:
         Rows of the forest, tests of heterogeneity, and a sentence for what could not be computed.

@@ -31,7 +31,7 @@ def cut_off(training_risk: pd.Series, *, high_risk_share: float) -> float:
 
 
 def survival_of(
-    everyone: Sequence[EvaluationSet],
+    evaluation_sets: Sequence[EvaluationSet],
     *,
     model: str,
     cut: float,
@@ -43,12 +43,12 @@ def survival_of(
     """Kaplan–Meier and Aalen–Johansen curves of the two risk groups of `model` in each series.
 
     Args:
-        everyone: the series.
-        model: name of the model in question.
+        evaluation_sets: the patients of each series with their outcomes and the risks of every model.
+        model: name of the model by whose mean risk over the repeats the patients are split.
         cut: predicted risk from which a patient is called high risk.
         months_shown: months for which the numbers at risk are counted.
         endpoint: what counts as the event, and its words.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
         tested: names of the series in which the groups are compared by tests: those from which no risk was learnt.
             Cross-validated risks of different patients depend on each other's outcomes, and the tests would reject too often.
 
@@ -63,7 +63,7 @@ def survival_of(
             endpoint=endpoint,
             log=log,
         )
-        for series in everyone
+        for series in evaluation_sets
         if model in series.risks and len(series)
     }
 
@@ -82,12 +82,12 @@ def moves_of(
 
     Args:
         series: the patients with the risks of every model.
-        model: name of the model in question.
+        model: name of the model that replaces the other scores.
         others: for each other score the value from which it calls a patient high risk.
         cut: predicted risk from which a patient is called high risk.
         horizon_months: horizon of the outcome, in months.
         level: coverage of the intervals, for example 0.95.
-        log: gets a sentence for whatever cannot be computed.
+        log: gets a sentence for each series, model or measure that cannot be computed, with the reason.
 
     Returns:
         Moves by other model; models without risks or moves are left out.
