@@ -12,7 +12,7 @@ from sarcnet.features.encoders.hub import FOLDER_VARIABLE, TOKEN_VARIABLE, TRUST
 PAGE = Path(__file__).resolve().with_name("encoders.md")
 INTRODUCTION = f"""# Encoders
 
-<!-- written by `make encoders` from sarcnet/features/encoders/catalogue.py; a test compares them -->
+<!-- written by `make encoders` from sarcnet/features/encoders/encoders.toml; a test compares them -->
 
 An encoder turns a tile into a vector. Its name goes into the key `encoder` of the parameters file; `tile_px` and
 `tile_um` must fit it. The default needs nothing beyond the environment. All others are networks trained on tissue;

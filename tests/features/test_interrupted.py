@@ -28,7 +28,7 @@ from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
 folder, log, pause, jobs = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 
 class Slow:
-    encoder = Encoder("slow", 3, 16, None, (0.0,) * 3, (1.0,) * 3, "", "")
+    encoder = Encoder("slow", 3, 16, (0.0,) * 3, (1.0,) * 3, "", "")
     identity = ("slow", "1")
 
     def encode(self, tiles):

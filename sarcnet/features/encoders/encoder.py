@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import ConfigDict
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 Colour = tuple[float, float, float]
@@ -21,9 +23,11 @@ class Hub:
     no text can hold (SwiGLUPacked, SiLU). `own_code`: the repository brings Python code that must be trusted.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     id: str
     library: str
-    gated: bool | None
+    gated: bool | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     swiglu: bool = False
     own_code: bool = False
@@ -47,14 +51,16 @@ class Encoder:
     first use: uint8 tiles (n, tile_px, tile_px, 3) in, float32 features (n, dim) out, normalisation inside.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     dim: int
     tile_px: int
-    mpp: float | None
     mean: Colour
     std: Colour
     licence: str
     source: str
+    mpp: float | None = None
     weights: Callable[[], str] | None = None
     onnx: Callable[[], Path] | None = None
     hub: Hub | None = None
