@@ -48,6 +48,8 @@ interval_level: float = 0.95  # coverage of the intervals
 jobs: int = 2  # processes that paint and measure
 
 # %%
+from itertools import zip_longest
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -56,7 +58,7 @@ from ipywidgets import interact
 
 from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage, hospital_colours
-from sarcnet.interpret import PRODUCERS, InterpretabilitySettings, draw_tiles, explain, patient_heatmaps
+from sarcnet.interpret import PRODUCERS, InterpretabilitySettings, explain, patient_heatmaps, see_tiles
 from sarcnet.interpret.export import page_frame, show_viewer, somebody_watches, write_patient_reports, write_slide_exports
 from sarcnet.model import assemble_patients, fold_matrix, load_stack, read_bags
 from sarcnet.model.names import label, variable_words
@@ -184,7 +186,28 @@ display(similarity.summary.round(2), Markdown(similarity.sentence))
 
 # %%
 ends = explained.ends(count=tiles_shown, per_patient_max=tiles_per_patient_max)
-figure = draw_tiles(ends, files=files, geometry=geometry)
+shown_tiles = [see_tiles(rows, files=files, geometry=geometry) for rows in ends.values()]
+
+
+def show_tile(ax, tile):
+    if tile.pixels is not None:
+        ax.imshow(tile.pixels)
+        ax.plot([8, 8 + 25 * len(tile.pixels) / tile.tile_um], [len(tile.pixels) - 10] * 2, color="white", linewidth=2.5)
+    strength = f"{tile.row['strength']:+.2f}".replace("-", "−")
+    ax.set_title(f"{tile.row['centre']}, {strength}", fontsize="x-small", pad=2)
+
+
+# %%
+height = max(1, -(-max(map(len, shown_tiles)) // 4))
+figure = plt.figure(figsize=(11.0, 1.58 * height + 0.5))
+blocks = figure.subfigures(1, 2, wspace=0.04)
+for block, tiles, verb in zip(blocks, shown_tiles, ("raise", "lower"), strict=True):
+    block.suptitle(f"Tiles that {verb} the score most", fontsize="medium")
+    axes_of_tiles = block.subplots(height, 4, squeeze=False).ravel()
+    for ax, tile in zip_longest(axes_of_tiles, tiles):
+        ax.axis("off")
+        if tile is not None:
+            show_tile(ax, tile)
 stage.figure("F11_tiles", figure, data=ends, caption="The tiles that raised (left) and lowered (right) the score most.")
 
 # %% [markdown]

@@ -147,7 +147,7 @@ def test_the_static_picture_has_the_colours_of_the_map_and_its_units():
     assert slide.get_title() == "P1"
     assert bar.get_ylabel() == "contribution of a tile (log-odds)"
     assert [text.get_text() for text in slide.texts] == ["50 µm"]
-    assert np.ptp(slide.lines[0].get_xdata()) * heatmap.mpp == 50
+    assert np.ptp(slide.lines[0].get_xdata()) * heatmap.mpp == pytest.approx(50)
     drawn = slide.images[1].get_array()
     assert drawn[0, 0, 3] > 0 == drawn[50, 80, 3]
     plt.close(figure)

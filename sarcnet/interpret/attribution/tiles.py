@@ -51,7 +51,16 @@ def see_tiles(
 ) -> list[SeenTile]:
     """Read these tiles from their slides at the µm/px at which the encoder saw them, in the order given.
 
-    files, geometry: by slide_id. Raises SlideFault when a slide cannot be opened.
+    Args:
+        chosen: rows of `Explanation.tiles`.
+        files: slides by slide_id.
+        geometry: where the tiles lie, by slide_id.
+
+    Returns:
+        The tiles with their pixels.
+
+    Raises:
+        SlideFault: a slide cannot be opened.
     """
     seen: dict[int, SeenTile] = {}
     for slide_id, rows in chosen.reset_index(drop=True).groupby("slide_id", sort=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from PIL import Image
 
@@ -55,6 +56,19 @@ def coloured(values: np.ndarray, *, limit: float, opacity: float = OPACITY) -> n
     colours = mpl.colormaps[COLOURS](Normalize(-limit, limit)(np.nan_to_num(values)))
     colours[..., 3] = np.isfinite(values) * opacity
     return np.round(colours * 255).astype(np.uint8)
+
+
+def draw_covered(ax: Axes, heatmap: HeatMap, *, limit: float, bar_um: float) -> None:
+    """The slide under its colours, which end at ± `limit`, with the outline of the tissue and a bar of `bar_um` µm."""
+    ax.imshow(heatmap.picture)
+    ax.imshow(coloured(heatmap.values, limit=limit))
+    if heatmap.tissue is not None and heatmap.tissue.any() and not heatmap.tissue.all():
+        ax.contour(heatmap.tissue, levels=[0.5], colors="black", linewidths=0.6)
+    (height, width), length = heatmap.values.shape, bar_um / heatmap.mpp
+    left, y = 0.04 * width, 0.95 * height
+    ax.plot([left, left + length], [y, y], color="black", linewidth=2.5, solid_capstyle="butt")
+    ax.text(left + length / 2, y - 0.02 * height, f"{bar_um:g} µm", ha="center", va="bottom", fontsize="x-small")
+    ax.axis("off")
 
 
 def place_values(tiles: pd.DataFrame, *, shape: tuple[int, int], scale: float, size_px: float) -> np.ndarray:

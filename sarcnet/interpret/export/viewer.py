@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from sarcnet.compendium import figures
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.interpret.export.heatmap import COLOURS, HeatMap, coloured
+from sarcnet.interpret.export.heatmap import COLOURS, HeatMap, coloured, draw_covered
 from sarcnet.interpret.export.pages import json_block, page_frame, render, somebody_watches, write_page
 from sarcnet.interpret.export.picture_pyramid import build_pyramid
 from sarcnet.interpret.export.qupath import NUMBERS, SlideExport
@@ -162,14 +162,8 @@ def static_picture(heatmap: HeatMap, *, note: str) -> Figure:
     """What the viewer shows first, as a figure: the slide under its heat map, with scale bar, legend and `note`."""
     limit, (height, width) = heatmap.limit, heatmap.values.shape
     figure, ax = plt.subplots(figsize=(6.4, min(8.0, 0.9 + 5.2 * height / width)))
-    ax.imshow(heatmap.picture)
-    ax.imshow(coloured(heatmap.values, limit=limit))
+    draw_covered(ax, heatmap, limit=limit, bar_um=round_length(width * heatmap.mpp))
     ax.set_title(heatmap.title, fontsize="small")
-    ax.axis("off")
-    length_um = round_length(width * heatmap.mpp)
-    left, y = 0.03 * width, 0.96 * height
-    ax.plot([left, left + length_um / heatmap.mpp], [y, y], color="black", linewidth=3, solid_capstyle="butt")
-    ax.text(left, y - 0.015 * height, f"{length_um:g} µm", va="bottom", fontsize="small")
     mappable = ScalarMappable(norm=Normalize(-limit, limit), cmap=COLOURS)
     label = "contribution of a tile (log-odds)"
     figure.colorbar(mappable, ax=ax, label=label, shrink=0.6, extend="both")

@@ -38,6 +38,7 @@ KEY_COLUMNS = (
     "sheet_id", "position", "item_id", "kind", "first_item_id", "expected", "patient_id", "centre", "slide_id", "tile",
     "x_px", "y_px", "contribution", "strength", "stratum",
 )  # fmt: skip
+KEY_TEXTS = ["first_item_id", "expected", "patient_id", "centre", "slide_id", "stratum"]  # empty where not known
 WHERE_FROM = ("patient_id", "centre", "slide_id", "tile", "x_px", "y_px", "contribution", "strength", "stratum")
 GLASS = 243  # grey level of empty glass
 
@@ -124,8 +125,7 @@ def make_review(seen: Sequence[SeenTile], *, repeats: int, checks: int, rng: np.
     coded = _with_repeats(coded, codes=codes[len(rows) :], rng=rng)
     facts = [{"sheet_id": sheet_id, "position": at + 1, "item_id": code} | f for at, (code, _, f) in enumerate(coded)]
     key = pd.DataFrame(facts).reindex(columns=list(KEY_COLUMNS))
-    text = ["first_item_id", "expected", "patient_id", "centre", "slide_id", "stratum"]
-    key[text] = key[text].astype(object).where(key[text].notna(), "")
+    key[KEY_TEXTS] = key[KEY_TEXTS].astype(object).where(key[KEY_TEXTS].notna(), "")
     return Review(sheet_id, tuple(Item(code, pixels) for code, pixels, _ in coded), key, seen[0].tile_um)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sarcnet.compendium.errors import ErrorCollector, SarcnetError
-from sarcnet.interpret.review.design import CANNOT_JUDGE, CATEGORIES, KEY_COLUMNS, QUESTIONS
+from sarcnet.interpret.review.design import CANNOT_JUDGE, CATEGORIES, KEY_COLUMNS, KEY_TEXTS, QUESTIONS
 from sarcnet.interpret.review.kappa import NO_ANSWER
 
 NEEDED = ["reader", "item_id", *QUESTIONS]  # `reader`: the code with which a pathologist signs
@@ -99,8 +99,7 @@ def read_key(path: Path) -> pd.DataFrame:
         twice = ", ".join(sorted(key.loc[key["item_id"].duplicated(), "item_id"]))
         faults.add(f"{path.name} names {twice} more than once: take the key as it was written.")
     faults.raise_if_any("The key cannot be used")
-    text = ["first_item_id", "expected", "patient_id", "centre", "slide_id", "stratum"]
-    return key.assign(**{name: key[name].fillna("").astype(str) for name in text})
+    return key.assign(**{name: key[name].fillna("").astype(str) for name in KEY_TEXTS})
 
 
 def read_answers(paths: Sequence[Path], *, key: Path) -> Answers:
