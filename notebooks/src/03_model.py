@@ -50,6 +50,7 @@ weight_decay: list[float] = [2.0]  # pull of the weights towards 0, per step tim
 # %%
 import inspect
 import logging
+import warnings
 
 import lightning
 import matplotlib.pyplot as plt
@@ -271,6 +272,7 @@ Code(inspect.getsource(type(module)), language="python")
 
 # %%
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", message=".*LeafSpec|The figure layout has changed")  # Lightning 2.6; seaborn
 torch.set_num_threads(1)
 trainer = lightning.Trainer(accelerator="cpu", max_epochs=module.protocol.epochs, logger=False, enable_checkpointing=False,
                             enable_progress_bar=False, enable_model_summary=False)
