@@ -140,8 +140,8 @@ def patient_heatmaps(
         tiles = explained.tiles[explained.tiles["patient_id"] == patient["patient_id"]]
         slide_id = main_slide(tiles)
         title = patient_title(patient, tiles=tiles, slide_id=slide_id, horizon_months=horizon_months)
-        own = tiles[tiles["slide_id"] == slide_id]
-        maps.append(make_heatmap(own, file=files[slide_id], geometry=geometry[slide_id], title=title))
+        on_slide = tiles[tiles["slide_id"] == slide_id]
+        maps.append(make_heatmap(on_slide, file=files[slide_id], geometry=geometry[slide_id], title=title))
     return patients, dict(zip(patients["patient_id"], on_one_scale(maps), strict=True))
 
 

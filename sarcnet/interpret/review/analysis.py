@@ -16,11 +16,12 @@ from sarcnet.interpret.review.design import CANNOT_JUDGE, QUESTIONS
 from sarcnet.interpret.review.kappa import NO_ANSWER, cohen, fleiss, light, with_interval
 from sarcnet.interpret.review.parse import Answers
 
-#: measure: what it says
+#: measure: what it says. Fleiss' κ takes categories without order; weights are quadratic, so that far disagreement counts
+#: more: the mean over pairs of readers, and on tiles seen twice all readers together.
 MEASURES = {
-    "fleiss": "between pathologists, categories without order (Fleiss)",
-    "weighted": "between pathologists, far disagreement counts more (mean of pairs, quadratic weights)",
-    "within": "of pathologists with themselves, on tiles seen twice (quadratic weights, all together)",
+    "fleiss": "between readers, Fleiss",
+    "weighted": "between readers, weighted",
+    "within": "same tile twice, weighted",
 }
 
 

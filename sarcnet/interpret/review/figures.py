@@ -10,13 +10,9 @@ from matplotlib.figure import Figure
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.metrics.bootstrap import p_text
 from sarcnet.interpret.figures.forest import draw_forest
+from sarcnet.interpret.review.analysis import MEASURES
 from sarcnet.interpret.review.design import QUESTIONS
 
-NAMES = {
-    "fleiss": "between readers, Fleiss",
-    "weighted": "between readers, weighted",
-    "within": "same tile twice, weighted",
-}
 OFFSET = 0.22
 
 
@@ -34,7 +30,7 @@ def draw_review(agreement: pd.DataFrame, association: pd.DataFrame, *, level: fl
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.4), sharey=True, width_ratios=[1.25, 1])
     questions = list(QUESTIONS)
-    for number, (measure, name) in enumerate(NAMES.items()):
+    for number, (measure, name) in enumerate(MEASURES.items()):
         table = agreement[agreement["measure"] == measure]
         offset = (number - 1) * OFFSET
         draw_forest(
@@ -48,7 +44,7 @@ def draw_review(agreement: pd.DataFrame, association: pd.DataFrame, *, level: fl
             label=name,
         )
         if "implied" in table:
-            label = "implied by the readers' known error" if number == len(NAMES) - 1 else None
+            label = "implied by the readers' known error" if number == len(MEASURES) - 1 else None
             y = table["question"].map(questions.index) + offset
             left.plot(table["implied"], y, "|", color="black", markersize=13, markeredgewidth=1.8, label=label)
     left.set(xlabel=f"agreement beyond chance, κ ({level:.0%} interval)", title=f"How far {readers} agree")
