@@ -30,9 +30,9 @@ from sarcnet.evaluation.comparators import cox as comparators
 from sarcnet.evaluation.metrics.auc import METASTASIS, Followup
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Method, Resampled, resample_auc
 from sarcnet.evaluation.metrics.delong import delong
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import fold_mean_auc
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.heterogeneity import judge_subgroups
 from sarcnet.model.crossval import make_folds
 from studies.cohort_calibration import HORIZON_MONTHS, SIZES

@@ -67,6 +67,7 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
 from lifelines import KaplanMeierFitter
+from matplotlib.figure import Figure
 
 from sarcnet.cohort import CohortSettings, describe_outcomes, draw_slides, read_cohort, table_one
 from sarcnet.compendium import Stage, hospital_colours, resolve
@@ -167,14 +168,14 @@ fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
 training = cohort.training.astype({"size_mm": float, "age_years": float})
 style = {"element": "step", "stat": "density", "common_norm": False}
 sns.histplot(training, x="age_years", hue="centre", palette=colours, ax=axes[0], **style)
-sns.boxplot(training, x="fnclcc_grade", y="size_mm", hue="centre", palette=colours, ax=axes[1])
+sns.stripplot(training, x="fnclcc_grade", y="size_mm", hue="centre", palette=colours, dodge=True, size=3, ax=axes[1])
 axes[0].set(xlabel="age, years", ylabel="density of patients")
 axes[1].set(xlabel="FNCLCC grade", ylabel="tumour size, mm")
 shown = training[["centre", "age_years", "fnclcc_grade", "size_mm"]]
 stage.figure("F1_patients", fig, data=shown, caption="Age, and size by FNCLCC grade, of the training patients by hospital.")
 
 # %% [markdown]
-# Compare the boxes of one grade, and the ages. Where hospitals differ in whom they treat, a model may learn the hospital
+# Compare the sizes within one grade, and the ages. Where hospitals differ in whom they treat, a model may learn the hospital
 # instead of the tumour.
 
 # %% [markdown]
@@ -204,8 +205,8 @@ display(outcomes.follow_up.rename(columns=words).round(2) if len(known) else ski
 # an event, nothing competes, and both give metastasis-free survival. For the training series only:
 
 # %%
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), width_ratios=(1.25, 1), layout="constrained")
-colours = hospital_colours(known["centre"])
+fig = Figure(figsize=(9.6, 4.2), layout="constrained")  # shown once both panels are drawn
+left, right = fig.subplots(1, 2, width_ratios=(1.25, 1))
 for centre, group in known.groupby("centre"):
     fit = KaplanMeierFitter(label=centre).fit(group["mfs_months"] / 12, group["mfs_event"] == 1)
     fit.plot_survival_function(ax=left, color=colours[centre], ci_show=False)

@@ -49,14 +49,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import openslide
 import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown, display
 
-from sarcnet.compendium import Stage, track
-from sarcnet.slides import TileRules, TilingSettings, failed_table, known_failures, record_failures
-from sarcnet.slides import figures
+from sarcnet.compendium import Stage, hospital_colours, track
+from sarcnet.slides import TileRules, TilingSettings, slide_files, tabulate, tile_cohort
+from sarcnet.slides.figures import draw_overviews, draw_same_glass, draw_tissue_steps, example_slides, resolution_table
 from sarcnet.slides.reader import TileReader, open_slide, plan
-from sarcnet.slides.contact_sheet import write_contact_sheets
-from sarcnet.slides.cohort_tiling import report_table, sentence_of, slide_files, tile_cohort, tile_table
+from sarcnet.slides.report import failed_table, known_failures, record_failures, write_contact_sheets
 
 stage = Stage.open("01_tiling", TilingSettings, vars())
 rules = TileRules.of(stage.settings)
@@ -83,11 +83,10 @@ slides.groupby("centre").agg(patients=("patient_id", "nunique"), slides=("slide_
 
 # %%
 work, thumbnails = stage.dir / "units", stage.dir / "thumbnails"
-found = tile_cohort(slides, files=files, rules=rules, work=work, pictures=thumbnails, jobs=jobs)
-results = list(track(found, total=len(slides), what="slides"))
-report = report_table(results, slides)
-tiles = tile_table(results)
-Markdown(sentence_of(report))
+tiled = tile_cohort(slides, files=files, rules=rules, work=work, pictures=thumbnails, jobs=jobs)
+cohort = tabulate(list(track(tiled, total=len(slides), what="slides")), slides)
+report, tiles = cohort.report, cohort.tiles
+Markdown(cohort.text)
 
 # %% [markdown]
 # ## 3 · Micrometres, not magnification
@@ -127,7 +126,7 @@ caption = f"{tile_px} pixels of level 0 as OpenSlide reads them, and the tile of
 stage.figure("one_region", figure, data=shown, caption=caption)
 
 # %%
-resolution = figures.resolution_table(report, tile_um=tile_um, tile_px=tile_px)
+resolution = resolution_table(report, tile_um=tile_um, tile_px=tile_px)
 resolution.set_index("centre").round(4)
 
 # %% [markdown]
@@ -157,9 +156,9 @@ Markdown(
 # dust, are left out; then specks are removed and cracks are closed, all sizes in micrometres.
 
 # %%
-examples = figures.example_slides(report)
+examples = example_slides(report)
 shown = examples.iloc[0]
-figure, steps = figures.draw_tissue_steps(
+figure, steps = draw_tissue_steps(
     files[shown["slide_id"]], mpp=shown["mpp"], thumbnail_um_per_px=thumbnail_um_per_px
 )
 stage.figure("tissue_steps", figure, data=steps, caption=f"Search for tissue on slide {shown['slide_id']}.")
@@ -185,7 +184,7 @@ Markdown(
 # runs this on real slides should leaf through them**; it takes seconds a slide and finds what no statistic finds.
 
 # %%
-figure, counts = figures.draw_overviews(examples, folder=thumbnails)
+figure, counts = draw_overviews(examples, folder=thumbnails)
 stage.figure("F3_tiles", figure, data=counts, caption="Tissue (black) and tiles (blue) on one slide of each centre.")
 
 # %% [markdown]
@@ -197,7 +196,7 @@ stage.figure("F3_tiles", figure, data=counts, caption="Tissue (black) and tiles 
 # Now the point of it all: tiles of the same size on the glass, one row for each hospital.
 
 # %%
-figure, picked = figures.draw_same_glass(examples, tiles, files=files, tile_um=tile_um, tile_px=tile_px)
+figure, picked = draw_same_glass(examples, tiles, files=files, tile_um=tile_um, tile_px=tile_px)
 stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} µm, four for each centre.")
 
 # %% [markdown]
@@ -214,9 +213,17 @@ stage.figure("same_glass", figure, data=picked, caption=f"Tiles of {tile_um:g} �
 # its reason. A tile that cannot be decoded is dropped: nothing is painted in its place.
 
 # %%
-figure, reasons = figures.draw_rejections(report)
-stage.figure("rejections", figure, data=reasons, caption="Candidate tiles by what became of them.")
-display(reasons.set_index("centre").rename(columns=lambda name: name.removeprefix("n_").removeprefix("rejected_")))
+ok = report[report["status"] == "ok"]
+counted = ok.groupby("centre")[[name for name in ok if name == "n_kept" or name.startswith("n_rejected_")]].sum()
+reasons = counted.rename(columns=lambda name: name.removeprefix("n_").removeprefix("rejected_"))
+shares = reasons.loc[:, reasons.any()].div(reasons.sum(axis=1), axis=0)
+figure, axis = plt.subplots(figsize=(8, 1.2 + 0.6 * len(shares)))
+shares.plot.barh(stacked=True, ax=axis, edgecolor="white", width=0.8)
+axis.set_yticks(range(len(shares)), [f"{name} (n = {reasons.loc[name].sum():,})" for name in shares.index])
+axis.set(xlabel="share of candidate tiles", ylabel="", xlim=(0, 1))
+axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6)
+stage.figure("rejections", figure, data=counted.reset_index(), caption="Candidate tiles by what became of them.")
+display(reasons)
 
 # %% [markdown]
 # What is left out is mostly background, as it should be. The other reasons deserve a look whenever they differ between
@@ -226,8 +233,17 @@ display(reasons.set_index("centre").rename(columns=lambda name: name.removeprefi
 # at its distribution.
 
 # %%
-figure, sharp = figures.draw_sharpness(tiles, report, threshold=sharpness_min)
-stage.figure("sharpness", figure, data=sharp, caption="Sharpness of the kept tiles by centre.")
+sharp = tiles.merge(report[["slide_id", "centre"]], on="slide_id")
+sharp["sharpness"] = sharp["sharpness"].clip(lower=1e-3)  # the axis is logarithmic
+figure, axis = plt.subplots(figsize=(8, 3))
+style = {"element": "step", "fill": False, "stat": "probability", "common_norm": False, "log_scale": True, "bins": 40}
+sns.histplot(sharp, x="sharpness", hue="centre", palette=hospital_colours(sharp["centre"]), ax=axis, **style)
+if sharpness_min:
+    axis.axvline(sharpness_min, color="0.4", linestyle="--")
+    axis.annotate(" left out below", (sharpness_min, axis.get_ylim()[1]), va="top", color="0.4")
+axis.set(xlabel="sharpness: variance of the Laplacian, grey levels squared", ylabel="share of tiles")
+quartiles = sharp.groupby("centre")["sharpness"].describe()[["count", "25%", "50%", "75%"]].reset_index()
+stage.figure("sharpness", figure, data=quartiles, caption="Sharpness of the kept tiles by centre.")
 
 # %% [markdown]
 # Where two hospitals form two hills, one threshold for both treats them unlike; it should then lie below both. It is
@@ -249,7 +265,6 @@ display(failed.set_index("slide_id") if len(failed) else Markdown("Every slide c
 # And a summary of the others; the full table stands in `slides.parquet`.
 
 # %%
-ok = report[report["status"] == "ok"]
 words = {"tissue_mm2": "tissue, mm²", "n_candidates": "candidate tiles", "n_kept": "kept tiles"}
 ok.rename(columns=words).groupby("centre")[list(words.values())].agg(["min", "median", "max"]).round(2)
 

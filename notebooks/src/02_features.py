@@ -50,7 +50,7 @@ from sarcnet.compendium import Stage, hospital_colours, track
 from sarcnet.features import Extraction, FeaturesSettings, extract_cohort, read_features, slides_to_encode
 from sarcnet.features.encoders import encoder_named, resolution_notes, runtime_for
 from sarcnet.features.site_effect import centre_share, classify_site, place_tiles, sample_features, two_axes
-from sarcnet.slides import failed_table, known_failures, record_failures
+from sarcnet.slides.report import failed_table, known_failures, record_failures
 from sarcnet.slides.reader import TileReader, open_slide, plan
 
 stage = Stage.open("02_features", FeaturesSettings, vars())

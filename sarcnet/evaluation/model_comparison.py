@@ -12,6 +12,7 @@ from sarcnet.cohort.outcome import not_followed
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.auc import Followup, weighted_auc, weights
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled, resample_auc
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.prespecified import (
     CROSS_VALIDATION,
@@ -20,7 +21,6 @@ from sarcnet.evaluation.prespecified import (
     planned_differences,
     statements,
 )
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.tables.text import NO_DIFFERENCES, auc_table, difference_table
 
 

@@ -4,7 +4,8 @@ on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -87,7 +88,39 @@ def fault_of(path: Path, lost: WorkerCrash, seconds_max: float) -> SlideFault:
 COUNTS = ("n_candidates", "n_kept", *(f"n_rejected_{reason}" for reason in REASONS))
 
 
-def report_table(results: list[SlideResult], slides: pd.DataFrame) -> pd.DataFrame:
+@dataclass(frozen=True)
+class TiledCohort:
+    """Tables of all slides.
+
+    Attributes:
+        report: one row per slide, see :func:`report_table`.
+        tiles: one row per kept tile, see :func:`tile_table`.
+        text: the report in one sentence.
+    """
+
+    report: pd.DataFrame
+    tiles: pd.DataFrame
+    text: str
+
+
+def tabulate(results: Sequence[SlideResult], slides: pd.DataFrame) -> TiledCohort:
+    """Tables and a summary of what :func:`tile_cohort` yielded.
+
+    Args:
+        results: report and tiles of each slide.
+        slides: rows with slide_id, patient_id and centre.
+
+    Returns:
+        The report of the slides, the kept tiles and a sentence.
+
+    Raises:
+        SarcnetError: no slide could be tiled; names the causes.
+    """
+    report = report_table(results, slides)
+    return TiledCohort(report, tile_table(results), sentence_of(report))
+
+
+def report_table(results: Sequence[SlideResult], slides: pd.DataFrame) -> pd.DataFrame:
     """One row a slide: who it is, ok or failed with cause and advice, µm/px and its source, tissue, counts,
     seconds.
     """
@@ -103,7 +136,7 @@ def report_table(results: list[SlideResult], slides: pd.DataFrame) -> pd.DataFra
     return table
 
 
-def tile_table(results: list[SlideResult]) -> pd.DataFrame:
+def tile_table(results: Sequence[SlideResult]) -> pd.DataFrame:
     """Kept tiles of all slides that are ok: slide_id, tile, x_px, y_px, size_px (level 0), shares and sharpness."""
     parts = [
         pd.DataFrame(dict(result.columns)).assign(slide_id=result.slide_id)

@@ -25,8 +25,8 @@ from sarcnet.evaluation.calibration.by_series import calibration_of
 from sarcnet.evaluation.clinical_value import decisions as clinical_value
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.figures import risk as figures_risk
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.risk_groups import fates as outcomes_at
 from sarcnet.evaluation.subgroups.risk_groups import survival_of
 from sarcnet.model.figures import outcome as model_figures

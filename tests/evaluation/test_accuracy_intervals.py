@@ -12,8 +12,8 @@ from oracles import accuracy_index
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
 from sarcnet.evaluation.metrics.over_time import accuracy_intervals
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 
 RESAMPLING = Resampling(samples=200, level=0.95, seed=3)
 

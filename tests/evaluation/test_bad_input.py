@@ -14,9 +14,9 @@ from sarcnet.evaluation.clinical_value import decisions as clinical_value
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics import over_time
 from sarcnet.evaluation.metrics.auc import auc
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import Comparison, compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.sensitivity.alternatives import weightings
 from sarcnet.evaluation.subgroups.heterogeneity import Subgroups, judge_subgroups
 from sarcnet.evaluation.subgroups.risk_groups import moves_of, survival_of

@@ -15,9 +15,9 @@ from sarcnet.evaluation.comparators.cox import CLINICAL, FNCLCC, NOMOGRAM, SARCU
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.evaluation.metrics.kaplan_meier import HIGH, LOW, curves, grouped
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import evaluation_set
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.subgroups.risk_groups import cut_off
 from sarcnet.evaluation.tables.text import PAPER_NOTE
 from sarcnet.model.names import label

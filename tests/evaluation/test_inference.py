@@ -12,9 +12,9 @@ from sarcnet.evaluation.metrics.auc import Followup, auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled, bca_constants, bca_tails, influence, resample_auc, strata_of
 from sarcnet.evaluation.metrics.delong import delong, influences
 from sarcnet.evaluation.metrics.reclassification import moves
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.sensitivity.alternatives import delong_table
 from sarcnet.evaluation.subgroups.heterogeneity import heterogeneity, judge_subgroups
 from studies.benchmarks import bootstrap

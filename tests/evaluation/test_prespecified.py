@@ -11,6 +11,7 @@ import pytest
 from sarcnet.compendium.readme import results_block
 from sarcnet.evaluation.metrics.auc import Followup
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled, resample_auc
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import Comparison, compare_models, fold_mean_auc
 from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
 from sarcnet.evaluation.prespecified import (
@@ -20,7 +21,6 @@ from sarcnet.evaluation.prespecified import (
     primary_sentence,
     statements,
 )
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.tables import text as tables
 from sarcnet.evaluation.tables.text import CLINICAL_COMPARATOR, FEDERATED, POOLED
 

@@ -13,9 +13,9 @@ from sarcnet.cohort.endpoint import METASTASIS
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.calibration.by_series import Calibrations, calibration_of
 from sarcnet.evaluation.metrics.bootstrap import resample_auc
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.evaluation.report import write as report
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.evaluation.tables import text as tables
 
 FOR_AUTHORS = "To be stated by the authors of the study."

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sarcnet.slides.contact_sheet import (
+from sarcnet.slides.report.contact_sheet import (
     CELL_PX,
     COLUMNS,
     FAILED,

@@ -10,9 +10,9 @@ from sarcnet.evaluation.comparators import cox as comparators
 from sarcnet.evaluation.failure_log import FailureLog
 from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.features.store import write_features
 from virtual_cohort.experiments.headroom.share import best_without_slide, headroom_text
 from virtual_cohort.experiments.oracle_ablation import ladder as oracle_ablation

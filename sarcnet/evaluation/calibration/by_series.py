@@ -23,8 +23,8 @@ from sarcnet.evaluation.metrics.auc import auc, check, check_probability
 from sarcnet.evaluation.metrics.bootstrap import LEAST, Estimate
 from sarcnet.evaluation.metrics.brier import brier
 from sarcnet.evaluation.metrics.calibration import Calibration, by_group, calibrate, line
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.model.names.words import in_order, label
 
 

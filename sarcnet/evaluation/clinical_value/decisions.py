@@ -15,8 +15,8 @@ from sarcnet.evaluation.metrics.net_benefit import (
     decision_curve,
     threshold_table,
 )
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.model.names.words import label
 
 HIGH_GRADE = 3.0

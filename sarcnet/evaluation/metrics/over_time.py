@@ -13,8 +13,8 @@ from sarcnet.evaluation.metrics.auc import Followup, auc, check, check_probabili
 from sarcnet.evaluation.metrics.bootstrap import Resampled, resample_auc
 from sarcnet.evaluation.metrics.brier import brier_and_null, integrated, weighted_brier
 from sarcnet.evaluation.metrics.concordance import concordance, resampled_concordance
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 from sarcnet.model.names.words import in_order, label
 
 

@@ -16,8 +16,8 @@ from scipy.stats import chi2
 
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.evaluation.metrics.bootstrap import LEAST, resample_auc
+from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.predictions import EvaluationSet
-from sarcnet.evaluation.resampling import Resampling
 
 LARGE_MM, OLD_YEARS = 80.0, 65.0  # the hazard flattens above 8 cm (study.md, section 4)
 COMMON = ("UPS", "leiomyosarcoma", "myxofibrosarcoma")

@@ -25,6 +25,9 @@ def write_contact_sheets(
         thumbnails: folder with `<slide_id>.png` of those that are ok.
         output: name -> path, for example `stage.output`.
         data_kind: "simulated", "public" or "private", said on every sheet.
+
+    Returns:
+        Paths of the sheets, by centre.
     """
     written = []
     for centre, slides in report.groupby("centre", sort=True):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from sarcnet.compendium.figures import PALETTE, hospital_colours
+from sarcnet.compendium.figures import PALETTE
 from sarcnet.slides.overview import COLOURS, round_length
 from sarcnet.slides.reader.opening import open_slide
 from sarcnet.slides.reader.reading import TileReader, plan
@@ -28,6 +28,14 @@ from sarcnet.slides.tissue import find_tissue
 def resolution_table(report: pd.DataFrame, *, tile_um: float, tile_px: int) -> pd.DataFrame:
     """One row for each scanner setting: what the slides call themselves, what a pixel measures, and what that does
     to a tile.
+
+    Args:
+        report: report of the slides, see :func:`sarcnet.slides.tabulate`.
+        tile_um: side of a tile, µm.
+        tile_px: side of a tile, pixels.
+
+    Returns:
+        One row per hospital, format, lens, µm/px and its source.
     """
     ok = report[report["status"] == "ok"].assign(objective_power=lambda t: t["objective_power"].fillna(0))
     keys = ["centre", "format", "objective_power", "mpp", "mpp_source"]
@@ -40,13 +48,29 @@ def resolution_table(report: pd.DataFrame, *, tile_um: float, tile_px: int) -> p
 
 
 def example_slides(report: pd.DataFrame) -> pd.DataFrame:
-    """For each centre the slide of median tissue area among those that are ok: neither the best nor the worst."""
+    """For each centre the slide of median tissue area among those that are ok: neither the best nor the worst.
+
+    Args:
+        report: report of the slides.
+
+    Returns:
+        Rows of the report, one per centre.
+    """
     ok = report[report["status"] == "ok"].sort_values(["centre", "tissue_mm2", "slide_id"])
     return ok.groupby("centre", sort=True).nth(ok.groupby("centre").size().min() // 2 if len(ok) else 0)
 
 
 def draw_tissue_steps(path: Path, *, mpp: float, thumbnail_um_per_px: float) -> tuple[Figure, dict[str, float]]:
-    """Four panels: thumbnail, optical density of green, what is above the threshold, what morphology makes of it."""
+    """Four panels: thumbnail, optical density of green, what is above the threshold, what morphology makes of it.
+
+    Args:
+        path: slide file.
+        mpp: its µm/px at level 0.
+        thumbnail_um_per_px: µm/px of the picture in which tissue is searched.
+
+    Returns:
+        The figure; densities of the thresholds and shares of the slide.
+    """
     handle, info = open_slide(path, mpp_override=mpp)
     handle.close()
     thumbnail = read_thumbnail(info, mpp=Mpp(thumbnail_um_per_px))
@@ -76,6 +100,13 @@ def draw_tissue_steps(path: Path, *, mpp: float, thumbnail_um_per_px: float) -> 
 def draw_overviews(examples: pd.DataFrame, *, folder: Path) -> tuple[Figure, pd.DataFrame]:
     """Figure F3: one slide of each centre with tissue outlined and the tile grid drawn on it, as kept for every
     slide.
+
+    Args:
+        examples: rows of the report, one per centre.
+        folder: where `<slide_id>.png` of every slide lies.
+
+    Returns:
+        The figure; what became of the candidate tiles of these slides.
     """
     pictures = [Image.open(folder / f"{slide_id}.png") for slide_id in examples["slide_id"]]
     ratios = [picture.width / picture.height for picture in pictures]
@@ -98,29 +129,6 @@ def draw_overviews(examples: pd.DataFrame, *, folder: Path) -> tuple[Figure, pd.
     return figure, examples[columns + [f"n_rejected_{reason}" for reason in REASONS]]
 
 
-def draw_rejections(report: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Share of candidate tiles kept and left out, by reason and centre."""
-    columns = ["n_kept", *[f"n_rejected_{reason}" for reason in REASONS]]
-    counts = report[report["status"] == "ok"].groupby("centre")[columns].sum()
-    shares = counts.div(counts.sum(axis=1), axis=0)
-    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.6 * len(counts)))
-    left = np.zeros(len(counts))
-    for column in columns:
-        if counts[column].sum() == 0:
-            continue
-        reason = column.removeprefix("n_rejected_").removeprefix("n_kept")
-        axis.barh(
-            counts.index, shares[column], left=left, color=_colour(reason), label=reason or "kept", edgecolor="white"
-        )
-        left += shares[column].to_numpy()
-    totals = counts.sum(axis=1)
-    axis.set_yticks(range(len(counts)), [f"{centre} (n = {totals[centre]:,})" for centre in counts.index])
-    axis.set_xlabel("share of candidate tiles")
-    axis.set_xlim(0, 1)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6)
-    return figure, counts.reset_index()
-
-
 def draw_same_glass(
     examples: pd.DataFrame,
     tiles: pd.DataFrame,
@@ -133,6 +141,17 @@ def draw_same_glass(
     """Rows of tiles, one row a centre: `tile_um` µm of glass each, evenly picked over the slide's kept tiles.
 
     The dashed square is what the same number of pixels would show without a resample, straight from level 0.
+
+    Args:
+        examples: rows of the report, one per centre.
+        tiles: kept tiles: slide_id, tile, x_px, y_px (level-0 pixels).
+        files: slide_id -> slide file.
+        tile_um: side of a tile, µm.
+        tile_px: side of a tile, pixels.
+        shown: tiles per centre.
+
+    Returns:
+        The figure; centre, slide, tile and µm/px of each picture.
     """
     figure, axes = plt.subplots(len(examples), shown, figsize=(2.5 * shown, 2.7 * len(examples)), squeeze=False)
     rows = []
@@ -153,31 +172,6 @@ def draw_same_glass(
             )
         line[0].set_ylabel(f"{row.centre}\n{row.mpp:.4g} µm/px")
         _scale_bar(line[0], mpp=Mpp(1.0), width_px=tile_um, height_px=tile_um)
-    return figure, pd.DataFrame(rows)
-
-
-def draw_sharpness(tiles: pd.DataFrame, report: pd.DataFrame, *, threshold: float) -> tuple[Figure, pd.DataFrame]:
-    """How sharp the kept tiles are, by centre, on a logarithmic axis, with the threshold below which a tile is left
-    out.
-    """
-    table = tiles.merge(report[["slide_id", "centre"]], on="slide_id")
-    figure, axis = plt.subplots(figsize=(8, 3))
-    low = max(min(table["sharpness"].min(), threshold or np.inf), 1e-3)
-    bins = np.geomspace(low, table["sharpness"].max(), 40)
-    rows = []
-    for centre, colour in hospital_colours(table["centre"]).items():
-        part = table[table["centre"] == centre]
-        counts, _ = np.histogram(part["sharpness"], bins)
-        axis.stairs(counts / len(part), bins, color=colour, label=f"{centre} (n = {len(part):,} tiles)", linewidth=2)
-        quartiles = part["sharpness"].quantile([0.25, 0.5, 0.75]).tolist()
-        rows.append(dict(zip(("centre", "n", "q25", "median", "q75"), (centre, len(part), *quartiles), strict=True)))
-    if threshold:
-        axis.axvline(threshold, color="0.4", linestyle="--")
-        axis.annotate(" left out below", (threshold, axis.get_ylim()[1]), va="top", color="0.4")
-    axis.set_xscale("log")
-    axis.set_xlabel("sharpness: variance of the Laplacian, grey levels squared")
-    axis.set_ylabel("share of tiles")
-    axis.legend()
     return figure, pd.DataFrame(rows)
 
 
