@@ -2,6 +2,9 @@
 
 Papermill's return and its saved notebook are not proof: after a killed kernel or a cell timeout the saved notebook says
 that every cell completed, and `sys.exit()` in a cell counts as success.
+
+Own code, since Snakemake, doit and DVC order commands and compare files: none of them knows a notebook's cell, says which
+parameter or which line of code made a stage stale, or asks the stage whether it closed itself.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,15 @@ import psutil
 from sarcnet.compendium.code_dependencies import libraries
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.excluded import WITH_LOSSES, closing, exclusions, unforeseen
-from sarcnet.compendium.executed import executed_path, relink
+from sarcnet.compendium.executed import (
+    executed_path,
+    forget_folders,
+    kernel_start_s,
+    last_cell,
+    left_early,
+    relink,
+    slowest,
+)
 from sarcnet.compendium.files import HashBook, write_json
 from sarcnet.compendium.freshness import RECORD, read_record
 from sarcnet.compendium.kernels import PROVISIONER, warm
@@ -250,56 +260,6 @@ def stop_where_the_kernel_leaves(*, execute_reply: Mapping[str, Any], **_: Any) 
 
     if any(said.get("source") == "ask_exit" for said in execute_reply["content"].get("payload", [])):
         raise DeadKernelError("exit() was called")
-
-
-def forget_folders(path: Path) -> None:
-    """Take the folders of this machine out of what papermill noted in a notebook, which may be handed on."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("input_path", "output_path"):
-        notebook["metadata"]["papermill"][key] = Path(notebook["metadata"]["papermill"][key]).name
-    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def left_early(path: Path) -> bool:
-    """Whether a cell ended by SystemExit, which papermill takes for success."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return any(output.get("ename") == "SystemExit" for cell in cells for output in cell.get("outputs", []))
-
-
-def last_cell(path: Path) -> tuple[int | None, str]:
-    """Position (from 1) and first line of the last cell that papermill started; its `status` is not to be trusted."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None, ""
-    last: tuple[int | None, str] = (None, "")
-    number = 0
-    for cell in cells:
-        if "papermill-error-cell-tag" in cell["metadata"].get("tags", []):
-            continue
-        number += 1
-        if cell["cell_type"] == "code" and cell["metadata"].get("papermill", {}).get("start_time"):
-            source = "".join(cell["source"]).strip()
-            last = (number, source.splitlines()[0] if source else "")
-    return last
-
-
-def kernel_start_s(path: Path) -> float:
-    """Seconds from papermill's start to the first cell's: the kernel's way up, which is no work of the stage."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    noted = [cell["metadata"].get("papermill", {}).get("start_time") for cell in notebook["cells"]]
-    first = min(datetime.fromisoformat(time) for time in noted if time)
-    return round((first - datetime.fromisoformat(notebook["metadata"]["papermill"]["start_time"])).total_seconds(), 1)
-
-
-def slowest(path: Path, *, count: int = 3) -> list[dict[str, Any]]:
-    """The cells that took longest: seconds and first line."""
-    timed = []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        seconds = cell["metadata"].get("papermill", {}).get("duration")
-        if cell["cell_type"] == "code" and seconds:
-            timed.append({"seconds": round(seconds, 1), "cell": "".join(cell["source"]).split("\n", 1)[0]})
-    return sorted(timed, key=lambda item: -item["seconds"])[:count]
 
 
 def report(study: Study, notebook: Notebook, failure: Failure, terminal: Terminal) -> None:
