@@ -10,24 +10,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 
 from sarcnet.cli.part import add_part_arguments, run_part, unopened_stage
 from sarcnet.compendium.progress import track
-from sarcnet.compendium.seeds import rng
 from sarcnet.features.encoders.lookup import encoder_named, resolution_notes
-from sarcnet.features.encoders.runtime import EncoderRuntime, runtime_for
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
+from sarcnet.features.extraction import Extraction, SlideTiles
+from sarcnet.features.rotation import Encoding, encode_anywhere, rotated
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.worklist import slides_to_encode
-from sarcnet.slides.cohort_tiling import SECONDS_MAX, fault_of
-from sarcnet.slides.pool.crash_safe import MapFunction, WorkerCrash
-from sarcnet.slides.slide_result import failed
+from sarcnet.slides.pool.crash_safe import MapFunction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,54 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Encode the slides, begun at a part of them; see :func:`sarcnet.cli.part.run_part`."""
     return run_part(options, lambda profile, **how: encode(profile, **how).to_dict("records"))
-
-
-def rotated(slides: Sequence[SlideTiles], *, part: int, parts: int) -> list[SlideTiles]:
-    """All slides, begun at part/parts of the list."""
-    start = len(slides) * part // parts
-    return [*slides[start:], *slides[:start]]
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What the encoding of a slide needs besides the slide: encoder's name, parameters, seed, folder, threads."""
-
-    encoder: str
-    extraction: Extraction
-    seed: int
-    folder: Path
-    jobs: int
-
-
-def encode_slides(what: Encoding, slides: Sequence[SlideTiles]) -> Iterator[dict[str, object]]:
-    """One row of the report for each slide, as :func:`sarcnet.features.extraction.extract_cohort` gives them."""
-    return extract_cohort(
-        slides,
-        encoder=_runtime(what.encoder),
-        extraction=what.extraction,
-        generator=lambda slide_id: rng(what.seed, "tiles", slide_id),
-        folder=what.folder,
-        jobs=what.jobs,
-    )
-
-
-def encode_one(what: Encoding, slide: SlideTiles) -> dict[str, object]:
-    """The row of one slide; what a machine of a cluster is asked to do."""
-    return next(encode_slides(what, [slide]))
-
-
-@lru_cache(maxsize=1)
-def _runtime(name: str) -> EncoderRuntime:
-    return runtime_for(encoder_named(name))  # loaded once in each process
-
-
-def _crashed(slide: SlideTiles, crash: WorkerCrash) -> dict[str, object]:
-    return {
-        "slide_id": slide.slide_id,
-        "n_encoded": 0,
-        "n_resumed": 0,
-        **failed(fault_of(slide.path, crash, SECONDS_MAX)),
-    }
 
 
 def prepared(profile: str, *, jobs: int | None = None) -> tuple[Encoding, list[SlideTiles]]:
@@ -128,8 +73,4 @@ def encode(
     """
     what, slides = prepared(profile, jobs=jobs)
     mine = rotated(slides, part=part, parts=parts)
-    if spread is None:
-        return pd.DataFrame(list(track(encode_slides(what, mine), total=len(mine), what="slides")))
-    tasks = [(replace(what, jobs=1), slide) for slide in mine]
-    rows = zip(mine, spread(encode_one, tasks, jobs=what.jobs, seconds_max=SECONDS_MAX), strict=True)
-    return pd.DataFrame([_crashed(slide, row) if isinstance(row, WorkerCrash) else row for slide, row in rows])
+    return pd.DataFrame(list(track(encode_anywhere(what, mine, spread=spread), total=len(mine), what="slides")))

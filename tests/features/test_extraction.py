@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcnet.cli.encode import rotated
 from sarcnet.cli.main import main
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
 from sarcnet.features import extraction
 from sarcnet.features.encoders.lookup import Encoder
 from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key, tile_key
+from sarcnet.features.rotation import rotated
 from sarcnet.features.sampling import choose_tiles
 from sarcnet.features.site_effect.projection import two_axes
 from sarcnet.features.store import kept_tiles, read_features, write_features

@@ -28,6 +28,7 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.params import Settings, validated
 from sarcnet.compendium.stage import Stage
 from sarcnet.compendium.study import Study
+from sarcnet.features.rotation import encode_one
 from sarcnet.slides.cohort_tiling import report_table, tile_table
 from sarcnet.slides.pool import cluster as machines
 from sarcnet.slides.settings import TilingSettings
@@ -179,7 +180,7 @@ def test_two_nodes_give_the_same_bytes_as_one_process_and_survive_a_crash(cluste
         (run_slide, f"S{k}", tmp_path / "A" / f"S{k}.svs", tmp_path / "A", rules, math.nan, place) for k in range(3)
     ]
     there = replace(work, folder=folder / "02_features" / "features")
-    tasks += [(encoding.encode_one, there, slide) for slide in slides]
+    tasks += [(encode_one, there, slide) for slide in slides]
     tasks += [(helpers.node, crashes) for crashes in (False, True, False, False, False)]
     said, complaints = cluster.communicate(pickle.dumps(tasks), timeout=1800)
     assert cluster.returncode == 0, complaints[-2000:]
