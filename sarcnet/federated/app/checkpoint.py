@@ -68,20 +68,21 @@ def load_rounds(folder: Path, *, upto: int) -> list[FinishedRound]:
 
     A damaged one ends the list, and is made again.
     """
-    found: list[FinishedRound] = []
+    rounds: list[FinishedRound] = []
     for number in range(1, upto + 1):
         weights = round_file(folder, number)
         try:
             record = json.loads(weights.with_suffix(".json").read_text())
-            memory = {}
-            if record["memory_sha256"]:
-                file = _memory_file(folder, number)
-                if _digest(file) != record["memory_sha256"]:
-                    break
-                memory = load_file(str(file))
-            if _digest(weights) != record["sha256"]:
-                break
-            found.append(FinishedRound(number, load_file(str(weights)), record["rows"], record["messages"], memory))
+            memory = _load(_memory_file(folder, number), record["memory_sha256"]) if record["memory_sha256"] else {}
+            arrays = _load(weights, record["sha256"])
+            rounds.append(FinishedRound(number, arrays, record["rows"], record["messages"], memory))
         except (OSError, ValueError, KeyError):
             break
-    return found
+    return rounds
+
+
+def _load(path: Path, digest: str) -> dict[str, np.ndarray]:
+    """The arrays of a file; raises ValueError when it is not the one that was written."""
+    if _digest(path) != digest:
+        raise ValueError(f"{path} is damaged: its sha256 is not that of the file that was written.")
+    return load_file(str(path))

@@ -67,11 +67,9 @@ class LoggingGrid(Grid):
                 f"{' and '.join(outdated)} speak another version of the messages than this server, which speaks version "
                 f"{WIRE_VERSION}: install the same sarcnet at every site and start the nodes again."
             )
+        by_node = {f"node {node}": name for node, name in names.items()}
         for row in self.ledger.rows:
-            for end_of_line in ("from", "to"):
-                row[end_of_line] = {f"node {n}": name for n, name in names.items()}.get(
-                    row[end_of_line], row[end_of_line]
-                )
+            row |= {side: by_node.get(row[side], row[side]) for side in ("from", "to")}
         self.work_seconds.clear()
         self.hospitals = dict(sorted(names.items(), key=lambda item: item[1]))
 

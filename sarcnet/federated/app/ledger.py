@@ -85,29 +85,21 @@ def traffic(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         round (0: before training; the last: after it), hospital, direction ("to the hospital", "from the hospital"), bytes.
     """
+    return _with_direction(table).groupby(["round", "hospital", "direction"], as_index=False)["bytes"].sum()
+
+
+def _with_direction(table: pd.DataFrame) -> pd.DataFrame:
+    """The ledger with the hospital of each row, and whether it sends or receives."""
     up = table["to"] == SERVER
-    frame = pd.DataFrame(
-        {
-            "round": table["round"],
-            "hospital": table["from"].where(up, table["to"]),
-            "direction": up.map({True: "from the hospital", False: "to the hospital"}),
-            "bytes": table["bytes"],
-        }
-    )
-    return frame.groupby(["round", "hospital", "direction"], as_index=False)["bytes"].sum()
+    direction = up.map({True: "from the hospital", False: "to the hospital"})
+    return table.assign(hospital=table["from"].where(up, table["to"]), direction=direction)
 
 
 def totals(table: pd.DataFrame) -> pd.DataFrame:
     """Bytes of a whole run by direction, with the number of messages: hospital, direction, messages, bytes."""
-    each = traffic(table)
-    up = table["to"] == SERVER
-    hospital = table["from"].where(up, table["to"])
-    direction = up.map({True: "from the hospital", False: "to the hospital"})
-    messages = table.assign(hospital=hospital, direction=direction)
-    messages = messages.drop_duplicates(["round", "message", "hospital", "direction"])
-    messages = messages.groupby(["hospital", "direction"]).size().rename("messages").reset_index()
-    summed = each.groupby(["hospital", "direction"], as_index=False)["bytes"].sum()
-    return messages.merge(summed, on=["hospital", "direction"])
+    rows, line = _with_direction(table), ["hospital", "direction"]
+    messages = rows.drop_duplicates(["round", "message", *line]).groupby(line).size().rename("messages").reset_index()
+    return messages.merge(rows.groupby(line, as_index=False)["bytes"].sum(), on=line)
 
 
 def list_contents(table: pd.DataFrame, *, shape: StackShape, repeats: int) -> pd.DataFrame:

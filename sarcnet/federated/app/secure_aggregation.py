@@ -19,6 +19,7 @@ from sarcnet.federated.app.early_stopping import LOSS, PATIENTS
 from sarcnet.federated.app.grid import LoggingGrid
 from sarcnet.federated.app.records import config_record, from_record, to_record
 from sarcnet.federated.hospital_folder import data_path, read_centre
+from sarcnet.federated.privacy.clipping import by_member
 from sarcnet.federated.privacy.masking import STATISTICS, TRAINING, Fixed, mask, new_key, public_key, unmask_sum
 
 #: Name of the record with keys and question, and of a hospital's state with its private key.
@@ -94,10 +95,7 @@ def _times_patients(records: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str
     """Terms of sums: a hospital's changes and training losses times its patients, and the patients."""
     learning = records["learning"]
     n = learning["patients"]  # (E,)
-    change = {
-        name: n.reshape(-1, *[1] * (array.ndim - 1)) * array.astype(np.float64)
-        for name, array in records["arrays"].items()
-    }
+    change = {name: by_member(n, a.ndim) * a.astype(np.float64) for name, a in records["arrays"].items()}
     terms = {"patients": n} | {name: learning[name] for name in (LOSS, PATIENTS) if name in learning}
     if np.isfinite(learning["training_loss"]).all():  # private training tells no loss
         terms["training_loss"] = n * learning["training_loss"]
