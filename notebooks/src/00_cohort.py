@@ -165,14 +165,26 @@ for centre, share in missing.agg(lambda values: 100 * values.isna().mean()).max(
     stage.number(f"missing_max_{centre}", share, unit="% missing, worst variable")
 colours = hospital_colours(cohort.patients["centre"])
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
-training = cohort.training.astype({"size_mm": float, "age_years": float})
-style = {"element": "step", "stat": "density", "common_norm": False}
-sns.histplot(training, x="age_years", hue="centre", palette=colours, ax=axes[0], **style)
-sns.stripplot(training, x="fnclcc_grade", y="size_mm", hue="centre", palette=colours, dodge=True, size=3, ax=axes[1])
+training = cohort.training.astype({"size_mm": float, "age_years": float, "fnclcc_grade": float})
+style = {"hue": "centre", "palette": colours}
+sns.histplot(training, x="age_years", element="step", stat="density", common_norm=False, ax=axes[0], **style)
+sns.stripplot(training, x="fnclcc_grade", y="size_mm", dodge=True, native_scale=True, size=3, ax=axes[1], **style)
 axes[0].set(xlabel="age, years", ylabel="density of patients")
-axes[1].set(xlabel="FNCLCC grade", ylabel="tumour size, mm")
+axes[1].set(xticks=[1, 2, 3], xlabel="FNCLCC grade", ylabel="tumour size, mm")
 shown = training[["centre", "age_years", "fnclcc_grade", "size_mm"]]
 stage.figure("F1_patients", fig, data=shown, caption="Age, and size by FNCLCC grade, of the training patients by hospital.")
+
+# %% [markdown]
+# How the hospitals differ in numbers, over both series (only patients of whom grade and size are known):
+
+# %%
+graded = cohort.patients.dropna(subset=["fnclcc_grade", "size_mm"]).astype({"fnclcc_grade": float, "size_mm": float})
+by_centre = graded.groupby("centre").agg(
+    patients=("patient_id", "size"),
+    grade_3_share=("fnclcc_grade", lambda grades: (grades == 3).mean()),
+    median_size_mm=("size_mm", "median"),
+)
+by_centre.rename(columns={"grade_3_share": "share of grade 3", "median_size_mm": "median size, mm"}).round(2)
 
 # %% [markdown]
 # Compare the sizes within one grade, and the ages. Where hospitals differ in whom they treat, a model may learn the hospital

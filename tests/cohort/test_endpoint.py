@@ -20,6 +20,7 @@ from sarcnet.cohort.endpoint import ENDPOINTS, Endpoint, endpoint_named, read_en
 from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import Cohort
 from sarcnet.compendium.errors import SarcnetError
+from sarcnet.compendium.figures import hospital_colours
 from sarcnet.compendium.params import read_profile
 from sarcnet.evaluation.calibration.by_series import calibration_of
 from sarcnet.evaluation.clinical_value import decisions as clinical_value
@@ -104,6 +105,7 @@ def figure_of_the_notebook(outcomes: followup.Outcomes) -> Figure:
     imports = next(cell for cell in cells if "import KaplanMeierFitter" in cell)
     first = next(k for k, cell in enumerate(cells) if "KaplanMeierFitter(label" in cell)
     names = {"outcomes": outcomes, "known": outcomes.known, "endpoint": outcomes.endpoint}
+    names["colours"] = hospital_colours(outcomes.known["centre"])
     names["stage"] = SimpleNamespace(figure=lambda *args, **kwargs: None)
     exec("\n".join([imports, *cells[first : first + 2]]), names)
     return names["fig"]

@@ -16,9 +16,9 @@ import pytest
 from sarcnet.cohort.schema import KNOWN_FAILURES
 from sarcnet.compendium import excluded
 from sarcnet.compendium.errors import SarcnetError
-from sarcnet.slides import failures
 from sarcnet.slides.cohort_tiling import tile_table
 from sarcnet.slides.reader.opening import SlideFault, open_slide
+from sarcnet.slides.report import failures
 from sarcnet.slides.tiling import TileRules, tile_slide
 
 
