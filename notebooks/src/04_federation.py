@@ -54,7 +54,7 @@ from sarcnet.evaluation.metrics import auc_of, weight_table
 import inspect
 import json
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 import seaborn as sns
 from flwr.simulation import run_simulation
 from IPython.display import Code
@@ -235,7 +235,8 @@ sent_bytes_by_round = traffic(run.messages)
 
 # %%
 blue, up_colour, down_colour = "#0072B2", "#D55E00", "#56B4E9"
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11.5, 4.2), layout="constrained")
+fig = Figure(figsize=(11.5, 4.2), layout="constrained")  # shown once all panels are drawn
+left, middle, right = fig.subplots(1, 3)
 fig.get_layout_engine().set(w_pad=0.12)
 fig.suptitle(f"{len(known)} patients of {len(protocol.centres)} hospitals, {len(plan.members)} networks", fontsize="medium")
 sns.lineplot(scores, x="round", y="score", color=blue, marker="o", markersize=4, markeredgewidth=0, ax=left,

@@ -46,7 +46,7 @@ treatment_thresholds: list[float] = [0.3, 0.4, 0.5]  # predicted risks at which 
 import json
 from hashlib import sha256
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -396,7 +396,8 @@ own_risks = [
 brier = brier_table(held, pd.concat(own_risks), models=compared, log=log)
 
 # %%
-figure, axes = plt.subplots(1, 1 + bool(len(brier)), figsize=(5.6 * (1 + bool(len(brier))), 4.0), squeeze=False)
+figure = Figure(figsize=(5.6 * (1 + bool(len(brier))), 4.0))  # shown once both panels are drawn
+axes = figure.subplots(1, 1 + bool(len(brier)), squeeze=False)
 names = [label(name) for name in dict.fromkeys([*aucs_in_time["model"], *brier["model"]])]
 colours = dict(zip(names, sns.color_palette(), strict=False))
 shown = aucs_in_time.assign(model=aucs_in_time["model"].map(label))

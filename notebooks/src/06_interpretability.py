@@ -51,6 +51,7 @@ jobs: int = 2  # processes that paint and measure
 from itertools import zip_longest
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
@@ -385,9 +386,8 @@ if has_truth:
 
 # %%
 patterns, (fewest, most) = measured.plain["pattern"].tolist(), measured.plain["n"].agg(["min", "max"])
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(11.0, 0.52 * len(patterns) + 1.7), sharey=True, width_ratios=(1.6, 1)
-)
+figure = Figure(figsize=(11.0, 0.52 * len(patterns) + 1.7))  # shown once both panels are drawn
+left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.6, 1))
 if has_truth:
     draw_forest(left, truth_of_ends, rows=patterns, offset=-0.18, colour="C0", marker="D", label="true, the same tiles")
 draw_forest(left, measured.plain, rows=patterns, colour="C1", label="measured")
@@ -436,7 +436,8 @@ if has_truth:
 
 # %%
 patterns = known_measures["pattern"].tolist()
-figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 0.52 * len(patterns) + 1.7), sharey=True)
+figure = Figure(figsize=(10.0, 0.52 * len(patterns) + 1.7))
+left, right = figure.subplots(1, 2, sharey=True)
 if has_truth:
     draw_forest(left, known_truth, rows=patterns, value="r2", offset=-0.18, colour="C0", marker="D", label="true")
 draw_forest(left, known_measures, rows=patterns, value="r2", colour="C1", label="measured on the picture")
