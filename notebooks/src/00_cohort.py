@@ -167,8 +167,9 @@ colours = hospital_colours(cohort.patients["centre"])
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
 training = cohort.training.astype({"size_mm": float, "age_years": float, "fnclcc_grade": float})
 style = {"hue": "centre", "palette": colours}
+apart = {"dodge": True, "native_scale": True, "jitter": False, "alpha": 0.5}
 sns.histplot(training, x="age_years", element="step", stat="density", common_norm=False, ax=axes[0], **style)
-sns.stripplot(training, x="fnclcc_grade", y="size_mm", dodge=True, native_scale=True, jitter=False, alpha=0.5, ax=axes[1], **style)
+sns.stripplot(training, x="fnclcc_grade", y="size_mm", ax=axes[1], **style, **apart)
 axes[0].set(xlabel="age, years", ylabel="density of patients")
 axes[1].set(xticks=[1, 2, 3], xlabel="FNCLCC grade", ylabel="tumour size, mm")
 shown = training[["centre", "age_years", "fnclcc_grade", "size_mm"]]
