@@ -40,32 +40,92 @@ class Outcomes:
 
     @property
     def follow_up(self) -> pd.DataFrame:
-        """See :func:`follow_up`."""
-        return follow_up(self.known, endpoint=self.endpoint)
+        """By centre: n, median follow-up in years by reverse Kaplan-Meier (Schemper and Smith 1996: the censored are the
+        event, events are the censored) with 95 % interval, and counts of what was seen."""
+        from lifelines.utils import median_survival_times
+
+        rows = {}
+        for centre, group in self.known.groupby("centre"):
+            fit = KaplanMeierFitter().fit(group["mfs_months"] / 12, group["mfs_event"] == CENSORED)
+            low, high = median_survival_times(fit.confidence_interval_).iloc[0]
+            rows[str(centre)] = {
+                "patients": len(group),
+                "median_years": float(fit.median_survival_time_),
+                "low": float(low),
+                "high": float(high),
+                **{words: int((group["mfs_event"] == code).sum()) for code, words in self.endpoint.codes.items()},
+                "censored": int((group["mfs_event"] == CENSORED).sum()),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
 
     @property
     def event_free(self) -> pd.DataFrame:
-        """See :func:`event_free`."""
-        return event_free(self.known)
+        """Kaplan-Meier estimate of freedom from the event, a competing death censored, by centre: columns years, free, low,
+        high (95 %, log-log), centre."""
+        parts = []
+        for centre, group in self.known.groupby("centre"):
+            risk = curve(Followup.of(group), competing=False)
+            free = {"free": 1 - risk["risk"], "low": 1 - risk["high"], "high": 1 - risk["low"]}
+            parts.append(pd.DataFrame({"years": risk["months"] / 12, **free, "centre": str(centre)}))
+        return pd.concat(parts, ignore_index=True)
 
     @property
     def cumulative_incidence(self) -> pd.DataFrame:
-        """See :func:`cumulative_incidence`."""
-        return cumulative_incidence(self.known, endpoint=self.endpoint)
+        """Aalen-Johansen estimate of the event and, where one competes, of the other: event, years, incidence, low, high.
+
+        The hospitals' own estimates are weighted by their numbers of patients, as far as all of them were followed.
+        """
+        parts = [pd.DataFrame(columns=["event", "years", "incidence", "low", "high"])]
+        for cause, name in self.endpoint.codes.items():
+            if (self.known["mfs_event"] == cause).any():
+                risk = standardised_curve(Followup.of(self.known), cause=cause)
+                columns = {"incidence": risk["risk"], "low": risk["low"], "high": risk["high"]}
+                parts.append(pd.DataFrame({"event": name, "years": risk["months"] / 12, **columns}))
+        return pd.concat(parts[1:] or parts, ignore_index=True)
 
     @property
     def at_risk(self) -> pd.DataFrame:
-        """See :func:`at_risk`."""
-        return at_risk(self.known)
+        """Patients still under observation at whole years: a row per centre, a column per year."""
+        rows = {
+            str(centre): [int((months >= 12 * year).sum()) for year in YEARS_SHOWN]
+            for centre, months in self.known.groupby("centre")["mfs_months"]
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(YEARS_SHOWN))
 
     def free_at(self, years: float) -> dict[str, tuple[float, float, float]]:
-        """See :func:`free_at`; no centre where no outcome is known."""
-        return free_at(self.event_free, years=years) if len(self.known) else {}
+        """Freedom from the event at a time.
+
+        Args:
+            years: since diagnosis.
+
+        Returns:
+            Value, low and high of each centre's curve (shares); NaN where nobody was followed that long. No centre where no
+            outcome is known.
+        """
+        shares: dict[str, tuple[float, float, float]] = {}
+        for centre, steps in self.event_free.groupby("centre", sort=False) if len(self.known) else ():
+            row = steps[steps["years"] <= years].iloc[-1]
+            followed = steps["years"].max() >= years
+            free, low, high = (float(row[name]) if followed else np.nan for name in ("free", "low", "high"))
+            shares[str(centre)] = (free, low, high)
+        return shares
 
     @property
     def to_the_horizon(self) -> str:
-        """See :func:`to_the_horizon`."""
-        return to_the_horizon(self.known, endpoint=self.endpoint, horizon_months=self.horizon_months)
+        """What is known of each hospital's patients at the horizon, in sentences; which hospitals cannot be judged then."""
+        if not len(self.known):
+            return "No outcome is known in this cohort."
+        followup, endpoint = Followup.of(self.known), self.endpoint
+        sentences = [
+            f"{centre}: {row['free']:.0f} of {row['patients']:.0f} are known to be {endpoint.free} then, "
+            f"{row['events']:.0f} {endpoint.had} by then, "
+            + (f"{row['competing deaths']:.0f} had died without one, " if endpoint.competing else "")
+            + f"and {row['lost before']:.0f} had been lost."
+            for centre, row in known_at(followup, horizon_months=self.horizon_months).iterrows()
+        ]
+        text = f"**Follow-up to {self.horizon_months:g} months.** " + " ".join(sentences)
+        attention = not_followed(followup, horizon_months=self.horizon_months)
+        return text + "".join(f"\n\n**Attention: {sentence}**" for sentence in attention)
 
     @property
     def caption(self) -> str:
@@ -113,100 +173,3 @@ def describe_outcomes(
         Aalen–Johansen, numbers at risk, and the sentences for them.
     """
     return Outcomes(with_outcome(patients), endpoint, horizon_months)
-
-
-def to_the_horizon(known: pd.DataFrame, *, endpoint: Endpoint, horizon_months: float = HORIZON_MONTHS) -> str:
-    """What is known of each hospital's patients at the horizon, in sentences; which hospitals cannot be judged then."""
-    if not len(known):
-        return "No outcome is known in this cohort."
-    followup = Followup.of(known)
-    found = known_at(followup, horizon_months=horizon_months)
-    parts = [
-        f"{centre}: {row['free']:.0f} of {row['patients']:.0f} are known to be {endpoint.free} then, "
-        f"{row['events']:.0f} {endpoint.had} by then, "
-        + (f"{row['competing deaths']:.0f} had died without one, " if endpoint.competing else "")
-        + f"and {row['lost before']:.0f} had been lost."
-        for centre, row in found.iterrows()
-    ]
-    left = not_followed(followup, horizon_months=horizon_months)
-    said = f"**Follow-up to {horizon_months:g} months.** " + " ".join(parts)
-    return said + "".join(f"\n\n**Attention: {sentence}**" for sentence in left)
-
-
-def follow_up(patients: pd.DataFrame, *, endpoint: Endpoint) -> pd.DataFrame:
-    """By centre: n, median follow-up in years by reverse Kaplan-Meier (Schemper and Smith 1996: the censored are the
-    event, events are the censored) with 95 % interval, and counts of what was seen."""
-    from lifelines.utils import median_survival_times
-
-    rows = {}
-    for name, group in _groups(patients):
-        fit = KaplanMeierFitter().fit(group["mfs_months"] / 12, group["mfs_event"] == CENSORED)
-        low, high = median_survival_times(fit.confidence_interval_).iloc[0]
-        rows[name] = {
-            "patients": len(group),
-            "median_years": float(fit.median_survival_time_),
-            "low": float(low),
-            "high": float(high),
-            **{words: int((group["mfs_event"] == code).sum()) for code, words in endpoint.codes.items()},
-            "censored": int((group["mfs_event"] == CENSORED).sum()),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def event_free(patients: pd.DataFrame) -> pd.DataFrame:
-    """Kaplan-Meier estimate of freedom from the event, a competing death censored, by centre: columns centre, years, free, low,
-    high (95 %, log-log)."""
-    parts = []
-    for name, group in _groups(patients):
-        found = curve(Followup.of(group), competing=False)
-        free = {
-            "years": found["months"] / 12,
-            "free": 1 - found["risk"],
-            "low": 1 - found["high"],
-            "high": 1 - found["low"],
-        }
-        parts.append(pd.DataFrame(free).assign(centre=name))
-    return pd.concat(parts, ignore_index=True)
-
-
-def cumulative_incidence(patients: pd.DataFrame, *, endpoint: Endpoint) -> pd.DataFrame:
-    """Aalen-Johansen estimate of the event and, where one competes, of the other: event, years, incidence, low, high.
-
-    The hospitals' own estimates are weighted by their numbers of patients, as far as all of them were followed.
-    """
-    parts = []
-    for cause, name in endpoint.codes.items():
-        if (patients["mfs_event"] == cause).any():
-            found = standardised_curve(Followup.of(patients), cause=cause)
-            columns = {
-                "years": found["months"] / 12,
-                "incidence": found["risk"],
-                "low": found["low"],
-                "high": found["high"],
-            }
-            parts.append(pd.DataFrame({"event": name, **columns}))
-    empty = pd.DataFrame(columns=["event", "years", "incidence", "low", "high"])
-    return pd.concat(parts, ignore_index=True) if parts else empty
-
-
-def at_risk(patients: pd.DataFrame) -> pd.DataFrame:
-    """Patients still under observation at whole years: a row per centre, a column per year."""
-    rows = {
-        name: [int((group["mfs_months"] >= 12 * year).sum()) for year in YEARS_SHOWN]
-        for name, group in _groups(patients)
-    }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(YEARS_SHOWN))
-
-
-def free_at(curves: pd.DataFrame, *, years: float) -> dict[str, tuple[float, float, float]]:
-    """Value, low and high of each centre's curve at a time; NaN where nobody was followed that long."""
-    found = {}
-    for name, own in curves.groupby("centre", sort=False):
-        row = own[own["years"] <= years].iloc[-1]
-        seen = own["years"].max() >= years
-        found[str(name)] = tuple(float(row[k]) if seen else np.nan for k in ("free", "low", "high"))
-    return found  # type: ignore[return-value]
-
-
-def _groups(patients: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(name), group) for name, group in patients.groupby("centre")]

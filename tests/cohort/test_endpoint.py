@@ -89,12 +89,13 @@ def test_death_becomes_the_event_in_both_series_and_nothing_else_changes(patient
 
 def test_with_death_as_an_event_incidence_is_one_minus_survival(patients):
     coded = with_outcome(MFS.code(patients)).assign(centre="one")
-    incidence = followup.cumulative_incidence(coded, endpoint=MFS)
+    outcomes = followup.describe_outcomes(coded, endpoint=MFS)
+    incidence = outcomes.cumulative_incidence
     assert set(incidence["event"]) == {"metastasis or death"}
-    free = followup.free_at(followup.event_free(coded), years=5.0)["one"][0]
+    free = outcomes.free_at(5.0)["one"][0]
     at_five = incidence[incidence["years"] <= 5.0]["incidence"].iloc[-1]
     assert at_five == pytest.approx(1 - free, abs=1e-3)
-    competing = followup.cumulative_incidence(with_outcome(patients).assign(centre="one"), endpoint=METASTASIS)
+    competing = followup.describe_outcomes(patients.assign(centre="one"), endpoint=METASTASIS).cumulative_incidence
     assert set(competing["event"]) == {"metastasis", "death without metastasis"}
     assert competing[(competing["event"] == "metastasis") & (competing["years"] <= 5)]["incidence"].iloc[-1] < at_five
 
@@ -120,7 +121,7 @@ def test_figures_of_the_cohort_name_the_event(patients, endpoint):
     said = outcomes.text
     check_words(said, endpoint)
     assert ("died without one" in said) == (endpoint is METASTASIS)
-    columns = set(followup.follow_up(known, endpoint=endpoint).columns)
+    columns = set(outcomes.follow_up.columns)
     assert ("death without metastasis" in columns) == (endpoint is METASTASIS)
     assert endpoint.event in columns
 

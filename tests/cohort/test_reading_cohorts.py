@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sarcnet.cohort.endpoint import METASTASIS
-from sarcnet.cohort.followup import at_risk, cumulative_incidence, event_free, follow_up, free_at, to_the_horizon
+from sarcnet.cohort.followup import describe_outcomes
 from sarcnet.cohort.outcome import with_outcome
 from sarcnet.cohort.read import read_cohort
 from sarcnet.cohort.schema import PATIENT_COLUMNS
@@ -152,16 +152,14 @@ def test_table_one_counts_by_hand():
 
 def test_follow_up_and_curves_on_an_example_done_by_hand():
     table = pd.DataFrame({"mfs_months": [12.0, 24.0, 36.0, 48.0], "mfs_event": [1, 0, 2, 0], "centre": "LYON"})
-    assert (
-        follow_up(table, endpoint=METASTASIS).loc["LYON", "median_years"] == 4.0
-    )  # of those still seen at 2 years 1 in 3 leaves
-    curve = event_free(table)
-    assert free_at(curve, years=3.0)["LYON"][0] == pytest.approx(0.75)
-    assert free_at(curve, years=9.0)["LYON"][0] != free_at(curve, years=9.0)["LYON"][0]  # nobody was seen so long
-    last = cumulative_incidence(table, endpoint=METASTASIS).groupby("event")["incidence"].last()
+    outcomes = describe_outcomes(table, endpoint=METASTASIS)
+    assert outcomes.follow_up.loc["LYON", "median_years"] == 4.0  # of those still seen at 2 years 1 in 3 leaves
+    assert outcomes.free_at(3.0)["LYON"][0] == pytest.approx(0.75)
+    assert np.isnan(outcomes.free_at(9.0)["LYON"]).all()  # nobody was seen so long
+    last = outcomes.cumulative_incidence.groupby("event")["incidence"].last()
     assert last["metastasis"] == pytest.approx(0.25, abs=1e-6)
     assert last["death without metastasis"] == pytest.approx(0.75 / 2, abs=1e-6)
-    assert list(at_risk(table).loc["LYON"])[:5] == [4, 4, 3, 2, 1]
+    assert list(outcomes.at_risk.loc["LYON"])[:5] == [4, 4, 3, 2, 1]
 
 
 def test_metastases_found_at_diagnosis_are_counted_in_every_curve():
@@ -169,9 +167,10 @@ def test_metastases_found_at_diagnosis_are_counted_in_every_curve():
     months = np.r_[np.zeros(4), np.full(3, 30.0), np.full(1, 20.0), np.full(12, 80.0)]
     table = pd.DataFrame({"mfs_months": months, "mfs_event": [1] * 7 + [0] * 13, "centre": "LYON"})
     right = 0.2 + 0.8 * 3 / 15
-    incidence = cumulative_incidence(table, endpoint=METASTASIS).set_index("event").loc["metastasis"]
+    outcomes = describe_outcomes(table, endpoint=METASTASIS)
+    incidence = outcomes.cumulative_incidence.set_index("event").loc["metastasis"]
     assert incidence[incidence["years"] <= 5]["incidence"].iloc[-1] == pytest.approx(right)
-    assert free_at(event_free(table), years=5.0)["LYON"][0] == pytest.approx(1 - right)
+    assert outcomes.free_at(5.0)["LYON"][0] == pytest.approx(1 - right)
 
 
 def test_hospitals_are_not_pooled_in_the_incidence():
@@ -188,10 +187,10 @@ def test_hospitals_are_not_pooled_in_the_incidence():
             "centre": centre,
         }
     )
-    found = cumulative_incidence(table, endpoint=METASTASIS)
+    found = describe_outcomes(table, endpoint=METASTASIS).cumulative_incidence
     at_five = found[found["years"] <= 5]["incidence"].iloc[-1]
     truth = np.mean(metastasis <= 60)
-    pooled = cumulative_incidence(table.assign(centre="all"), endpoint=METASTASIS)
+    pooled = describe_outcomes(table.assign(centre="all"), endpoint=METASTASIS).cumulative_incidence
     assert at_five == pytest.approx(truth, abs=0.02)
     assert abs(pooled[pooled["years"] <= 5]["incidence"].iloc[-1] - truth) > 0.04
     assert found["years"].max() <= 62 / 12, "it ends with the hospital that was watched least"
@@ -205,13 +204,13 @@ def test_the_cohort_notebook_says_who_was_not_followed_to_the_horizon():
             "centre": ["LYON"] * 4 + ["BORDEAUX"] * 2,
         }
     )
-    said = to_the_horizon(table, endpoint=METASTASIS)
+    said = describe_outcomes(table, endpoint=METASTASIS).to_the_horizon
     assert (
         "LYON: 2 of 4 are known to be free of metastasis then, 1 had a metastasis by then, 0 had died without one"
         in said
     )
     assert "1 had been lost" in said
     assert "**Attention: BORDEAUX was not followed to 60 months: none of its 2 patients" in said
-    assert "Attention" not in to_the_horizon(table, endpoint=METASTASIS, horizon_months=40.0)
-    assert "Attention" not in to_the_horizon(table[table["centre"] == "LYON"], endpoint=METASTASIS)
-    assert "No outcome is known" in to_the_horizon(table.iloc[:0], endpoint=METASTASIS)
+    assert "Attention" not in describe_outcomes(table, endpoint=METASTASIS, horizon_months=40.0).to_the_horizon
+    assert "Attention" not in describe_outcomes(table[table["centre"] == "LYON"], endpoint=METASTASIS).to_the_horizon
+    assert "No outcome is known" in describe_outcomes(table.iloc[:0], endpoint=METASTASIS).to_the_horizon

@@ -12,9 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sarcnet.cli import tcga as lay_out_tcga
 from sarcnet.cli.main import main
-from sarcnet.cohort import gdc, tcga
+from sarcnet.cohort import gdc, tcga, tcga_folders
 from sarcnet.cohort.read import read_cohort
 from sarcnet.compendium.errors import SarcnetError
 
@@ -155,7 +154,7 @@ def test_cohort_is_read_by_the_notebooks_reader(export, grades, manifest, slides
     (source / names[0]).write_bytes(slides[names[0]])
     (source / names[1]).write_bytes(slides[names[1]][:-1])
     given = {"manifest": manifest, "into": tmp_path / "cohort", "grades": grades, "slides": source.parent}
-    _, files, faults = lay_out_tcga.lay_out(export, **given, centre_patients_min=2)
+    _, files, faults = tcga_folders.lay_out(export, **given, centre_patients_min=2)
     assert files["there"].sum() == 1
     assert len(faults.sentences) == 1
     assert "5,000 bytes instead of 5,001" in faults.sentences[0]
@@ -171,7 +170,7 @@ def test_cohort_is_read_by_the_notebooks_reader(export, grades, manifest, slides
 def test_broken_transfers_are_continued_and_checked(export, manifest, slides, server, tmp_path):
     given = {"manifest": manifest, "into": tmp_path / "cohort", "download": True, "centre_patients_min": 2}
     address = f"http://127.0.0.1:{server.server_address[1]}"
-    _, files, faults = lay_out_tcga.lay_out(export, **given, server=address)
+    _, files, faults = tcga_folders.lay_out(export, **given, server=address)
     assert not faults
     assert files["there"].all()
     assert all(
@@ -181,12 +180,12 @@ def test_broken_transfers_are_continued_and_checked(export, manifest, slides, se
     first = files.iloc[0]["filename"]
     assert [asked for name, asked in server.log if name == first] == [None, "bytes=2000-"]
     requests = len(server.log)
-    lay_out_tcga.lay_out(export, **given, server=address)
+    tcga_folders.lay_out(export, **given, server=address)
     assert len(server.log) == requests  # nothing is fetched twice
     spoilt = files.iloc[0]
     (tmp_path / "cohort" / spoilt["centre"] / "slides" / first).unlink()
     slides[first] = b"\0" * len(slides[first])
-    _, files, faults = lay_out_tcga.lay_out(export, **given, server=address)
+    _, files, faults = tcga_folders.lay_out(export, **given, server=address)
     assert "its checksum is" in faults.sentences[0]
     assert not files.set_index("filename").loc[first, "there"]
 
@@ -198,9 +197,9 @@ def test_no_network_is_a_sentence(manifest, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_refused_before_the_first_byte(export, manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr(lay_out_tcga.shutil, "disk_usage", lambda _: type("", (), {"free": 1000})())
+    monkeypatch.setattr(tcga_folders.shutil, "disk_usage", lambda _: type("", (), {"free": 1000})())
     with pytest.raises(SarcnetError, match=r"4 slides still to fetch .* choose another disk"):
-        lay_out_tcga.lay_out(export, manifest=manifest, into=tmp_path / "cohort", download=True)
+        tcga_folders.lay_out(export, manifest=manifest, into=tmp_path / "cohort", download=True)
 
 
 def test_all_faults_of_an_export_at_once(export):

@@ -29,6 +29,7 @@ from sarcnet.model.crossval import fold_matrix, mean_over
 from sarcnet.model.hazard import Intervals
 from sarcnet.model.patients import Patients
 from sarcnet.model.predict import TrainedStack, predict_scores, scores_to_risks
+from sarcnet.slides.settings import TilingSettings
 from sarcnet.slides.tiling import TileRules
 from virtual_cohort.experiments.rerender import (
     BASE,
@@ -301,7 +302,7 @@ def turn_knobs(
     Returns:
         Tables, a figure and sentences.
     """
-    rules = TileRules(**{name: tiling[name] for name in TileRules.__dataclass_fields__})
+    rules = TileRules.of(TilingSettings(**tiling))
     painter = Rerenderer(seed=seed, rules=rules, encoder=encoder)
     variations = variants(truth, patients=chosen_patients(image_scores, count=count), steps=steps)
     pictures = paint_and_encode(painter, variations, jobs=jobs)
