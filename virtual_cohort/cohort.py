@@ -50,7 +50,7 @@ def slide_orders(
         cohort: patients by centre.
         seed: root of all randomness.
         width_um: of a slide. height_um: likewise.
-        artefact_share: share of slides that are spoilt.
+        artefact_share: share of slides with an artefact.
         control: what must not be found.
         several_slides_share: share of patients with two slides or, a third of them, three. More slides change none of
             those that were there.

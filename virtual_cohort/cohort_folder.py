@@ -51,7 +51,7 @@ def regions_path(folder: Path, *, slide_id: str) -> Path:
 
 
 def artefacts_path(folder: Path) -> Path:
-    """Where the table of spoilt slides lies."""
+    """Where the table of artefacts lies."""
     return folder / TRUTH / "artefacts.parquet"
 
 

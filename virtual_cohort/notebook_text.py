@@ -51,7 +51,7 @@ def generate_cohort(folder: Path, *, settings: CohortSettings) -> int:
     return sum(1 for _ in track(slides, total=total, what="slides"))
 
 
-def spoilt_slides(folder: Path) -> pd.DataFrame:
+def slides_with_artefacts(folder: Path) -> pd.DataFrame:
     """Slides that were rendered with an artefact: one row per slide, empty where the cohort is not simulated.
 
     Args:

@@ -55,7 +55,7 @@ several_slides_share: float = 0.1  # share of patients with two slides or three
 tiff_centres: list[str] = []  # hospitals whose slides are plain tiled TIFFs; the others write Aperio's SVS
 slide_width_um: float = 1000.0  # µm, width of a rendered slide
 slide_height_um: float = 900.0  # µm, height of a rendered slide
-artefact_share: float = 0.2  # share of slides that are spoilt by pen, a fold, a bubble, blur, a tear, or blank
+artefact_share: float = 0.2  # share of slides with an artefact: pen, a fold, a bubble, blur, a tear, or blank
 outcome: str = "metastasis"  # the event: metastasis (death without it competes) or mfs (metastasis or death)
 cohort_control: str = "none"  # no_signal, shuffled, confounded: a cohort in which something must not be found
 jobs: int = 2  # processes, one slide each
@@ -77,7 +77,7 @@ stage = Stage.open("00_cohort", CohortSettings, vars())
 stage.set_data_kind(cohort_kind)
 simulated = cohort_kind == "simulated"
 if simulated:  # the simulation is not even loaded for a hospital's own patients
-    from virtual_cohort import generate_cohort, knob_panel, register_truth, spoilt_slides
+    from virtual_cohort import generate_cohort, knob_panel, register_truth, slides_with_artefacts
     from virtual_cohort.patients import best_auc_by_source, calibration_report, calibration_table, mass_patients
     from virtual_cohort.rendering import draw_artefacts, draw_cells, draw_knobs, knob_values
 
@@ -145,7 +145,7 @@ display(Markdown(outcomes.to_the_horizon))
 
 # %% [markdown]
 # The validation series was set aside the moment it was read: its file may be opened by notebook 05 only, and nothing
-# below shows its outcomes. Whoever looks at a validation series early begins, without wanting to, to choose methods
+# below shows its outcomes. Anyone who looks at a validation series early begins, without wanting to, to choose methods
 # that suit it.
 
 # %% [markdown]
@@ -270,15 +270,15 @@ display(Markdown(outcomes.text))
 # not mistake the laboratory for the disease.
 
 # %%
-spoilt = spoilt_slides(folder) if simulated else pd.DataFrame({"slide_id": []})
-chosen = cohort.example_slides(per_centre=5, last=spoilt["slide_id"].tolist())
+with_artefact = slides_with_artefacts(folder) if simulated else pd.DataFrame({"slide_id": []})
+chosen = cohort.example_slides(per_centre=5, last=with_artefact["slide_id"].tolist())
 fig = draw_slides(chosen, files=cohort.files)
 shown = chosen[["slide_id", "centre", "stain", "histotype", "fnclcc_grade"]]
 caption = f"{len(chosen)} slides of training patients; whole slide above, 160 µm from its middle below, bar 50 µm."
 stage.figure("F2_slides", fig, data=shown, caption=caption)
 
 # %% [markdown]
-# Above each pair the whole slide, below it 160 µm from its middle; spoilt slides have their turn in section 6. In a
+# Above each pair the whole slide, below it 160 µm from its middle; section 6 shows slides with an artefact. In a
 # simulated cohort you should see bundles of cigar-shaped nuclei (*fascicles*) in leiomyosarcoma, bundles that wheel
 # round a centre (*storiform*) with large irregular nuclei in undifferentiated pleomorphic sarcoma (UPS), pale lakes in
 # myxofibrosarcoma, and waves in MPNST. White nets are fat, rings with red cells vessels, small dark round nuclei
@@ -344,8 +344,9 @@ if simulated:
         "pleomorphic sarcoma, HES, 380 µm wide."
     )
     stage.figure("F2_artefacts", fig, data=drawn, caption=caption)
-    kinds = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in spoilt["kind"].value_counts().items())
-    display(Markdown(f"{len(spoilt)} of {len(cohort.slides)} slides are spoilt" + (f": {kinds}." if kinds else ".")))
+    kinds = ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in with_artefact["kind"].value_counts().items())
+    counted = f"{len(with_artefact)} of {len(cohort.slides)} slides have an artefact"
+    display(Markdown(counted + (f": {kinds}." if kinds else ".")))
 else:
     display(Markdown("Skipped: look at your own slides in notebook 01, which finds some of these."))
 

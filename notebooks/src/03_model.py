@@ -63,12 +63,12 @@ from IPython.display import Code, Markdown, display
 from sarcnet.cohort import Followup, describe_outcomes, read_endpoint
 from sarcnet.compendium import Stage
 from sarcnet.evaluation import FailureLog
-from sarcnet.evaluation.metrics import auc_of, effective_number, weights
-from sarcnet.model.names import column_words, label
 
 # %%
+from sarcnet.evaluation.metrics import auc_of, effective_number, weights
 from sarcnet.model import ModelSettings, assemble_patients, cross_validate, read_bags, save_stack
 from sarcnet.model.figures import clinical_weights, draw_risk_by_outcome, risk_table, stopping_text
+from sarcnet.model.names import column_words, label
 from sarcnet.model.training import Protocol, learning_curves_to_the_end, make_folds, prepare_training, study_variants
 
 stage = Stage.open("03_model", ModelSettings, vars())

@@ -41,8 +41,14 @@ compared_strategies: list[str] = ["finetuned", "cyclic"]  # names, other strateg
 jobs: int = 2  # processor cores the simulation may use
 
 # %%
+import inspect
+import json
+
 import pandas as pd
-from IPython.display import Markdown, display
+import seaborn as sns
+from flwr.simulation import run_simulation
+from IPython.display import Code, Markdown, display
+from matplotlib.figure import Figure
 
 from sarcnet.cohort import Followup, endpoint_named
 from sarcnet.compendium import Stage, hospital_colours
@@ -51,14 +57,6 @@ from sarcnet.evaluation.calibration import agreement_table, agreements, deviatio
 from sarcnet.evaluation.metrics import auc_of, weight_table
 
 # %%
-import inspect
-import json
-
-from matplotlib.figure import Figure
-import seaborn as sns
-from flwr.simulation import run_simulation
-from IPython.display import Code
-
 from sarcnet.federated import FederationConfig, FederationSettings, LocalFederation, run_in_process, write_hospital
 from sarcnet.federated.analysis import Rounds, compare_strategies, loss_curves, predict_rounds, score_by
 from sarcnet.federated.app import Server, list_contents, make_client_app, traffic, train

@@ -46,24 +46,18 @@ treatment_thresholds: list[float] = [0.3, 0.4, 0.5]  # predicted risks at which 
 import json
 from hashlib import sha256
 
-from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from lifelines import CoxPHFitter
 from IPython.display import Markdown, display
+from lifelines import CoxPHFitter
+from matplotlib.figure import Figure
 
 from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage
 from sarcnet.evaluation import EvaluationSettings, Resampling, compare_models, evaluation_set, merge
 from sarcnet.evaluation.comparators import fitted_comparator, for_new_patients, in_time, out_of_fold
 from sarcnet.evaluation.validation import mean_risks, member_risks, risks_in_time
-from sarcnet.features import count_tiles
-from sarcnet.federated.analysis import before_and_after, hospital_of, recalibrate
-from sarcnet.model.names import label
-from virtual_cohort.experiments.headroom import best_without_slide, headroom_text, oracle_risks, share_of_headroom
-from virtual_cohort.experiments.negative_controls import PROMISES, verdicts
-from virtual_cohort.experiments.oracle_ablation import ablate, ladder_of, mean_features, without_image
 
 # %%
 from sarcnet.evaluation.calibration import agreement_table, agreements, calibration_of, change, deviations
@@ -71,13 +65,23 @@ from sarcnet.evaluation.clinical_value import benefit_gains_of, decisions_of, ga
 from sarcnet.evaluation.figures import draw_calibration, draw_decision, draw_forest, draw_subgroups, draw_survival
 from sarcnet.evaluation.metrics import accuracy_intervals, auc_in_time, brier_table, metrics_table, weight_table
 from sarcnet.evaluation.report import facts, validation_sentence, write_report, write_tables
-from sarcnet.evaluation.sensitivity import censoring_table, delong_table, instability_table, weightings
+from sarcnet.evaluation.sensitivity import censoring_table, delong_table, instability_table, weightings, without_image
 from sarcnet.evaluation.subgroups import cut_off, fates, judge_subgroups, moves_of, survival_of
 from sarcnet.evaluation.tables import PAPER_NOTE, only, readable, threshold_text, with_p
+from sarcnet.features import count_tiles
+from sarcnet.federated.analysis import before_and_after, hospital_of, recalibrate
+from sarcnet.model.names import label
 
 stage = Stage.open("05_evaluation", EvaluationSettings, vars())
 resampling = Resampling(samples=bootstrap_samples, level=interval_level, seed=seed)
 log = resampling.log  # keeps a sentence for whatever these patients cannot tell
+
+# %%
+has_truth = stage.produced("00_cohort/truth/patients.parquet")
+if has_truth:  # the simulation is loaded for simulated patients only
+    from virtual_cohort.experiments.headroom import best_without_slide, headroom_text, oracle_risks, share_of_headroom
+    from virtual_cohort.experiments.negative_controls import PROMISES, verdicts
+    from virtual_cohort.experiments.oracle_ablation import ablate, ladder_of, mean_features
 
 # %% [markdown]
 # ## 1 · Predictions for patients left out
@@ -115,7 +119,6 @@ networks = [pd.read_parquet(stage.input(f"{name}/oof.parquet")) for name in ("03
 clinical = {"horizon_months": horizon_months, "seed": seed, "clinical_variables": protocol["clinical_variables"]}
 rivals = out_of_fold(known, folds, **clinical, log=log)
 predictions = pd.concat([*networks, rivals], ignore_index=True)
-has_truth = stage.produced("00_cohort/truth/patients.parquet")
 if has_truth:
     truth = pd.read_parquet(stage.input("00_cohort/truth/patients.parquet"))
     oracle = oracle_risks(truth, known)
@@ -229,8 +232,8 @@ display(Markdown("\n\n".join(judged.statements(**plan))))
 # uncertain differences, so its interval (Fieller 1954) is wide, or does not exist.
 
 # %%
-base = best_without_slide(resampled) if resampled else ""
-if has_truth and base:
+base = best_without_slide(resampled) if has_truth and resampled else ""
+if base:
     room, won = resampled.difference("oracle", base), resampled.difference(model, base)
     share = share_of_headroom(resampled, model=model, base=base, oracle="oracle")
     stage.number("headroom", room.value, low=room.low, high=room.high, n=len(crossed), unit="AUC")
@@ -246,7 +249,7 @@ if has_truth and base:
 # patients, together with what is not among the variables.
 
 # %%
-if has_truth and base:
+if base:
     means, seen = mean_features(known, slides=slides, feature_files=features)
     climbed, read = ablate(known, folds, truth=truth, features=means, seen=seen, horizon_months=horizon_months,
                            variables=protocol["clinical_variables"], seed=seed, log=log)
@@ -259,7 +262,7 @@ if has_truth and base:
 # out), and how much AUC Cox loses when it is told all patterns but this one.
 
 # %%
-if has_truth and base:
+if base:
     ladder = ladder_of(ladder_judged, read, model=model, truth=truth, n=len(crossed), level=interval_level)
     stage.figure("F7_ladder", ladder.figure, data={"steps": ladder.steps, "patterns": ladder.patterns},
                  caption="From three clinical variables to the oracle: cross-validated AUC and the interval of each step; "

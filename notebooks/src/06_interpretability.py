@@ -51,12 +51,13 @@ jobs: int = 2  # processes that paint and measure
 from itertools import zip_longest
 
 import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 from ipywidgets import interact
+from matplotlib.figure import Figure
 
+# %%
 from sarcnet.cohort import endpoint_named
 from sarcnet.compendium import Stage, hospital_colours
 from sarcnet.interpret import PRODUCERS, InterpretabilitySettings, explain, patient_heatmaps, see_tiles

@@ -16,7 +16,7 @@ import pandas as pd
 from sarcnet.cli.part import add_part_arguments, run_part, unopened_stage
 from sarcnet.compendium.progress import track
 from sarcnet.features.encoders.lookup import encoder_named, resolution_notes
-from sarcnet.features.extraction import Extraction, SlideTiles
+from sarcnet.features.identity import Extraction, SlideTiles
 from sarcnet.features.rotation import Encoding, encode_anywhere, rotated
 from sarcnet.features.settings import FeaturesSettings
 from sarcnet.features.worklist import slides_to_encode

@@ -30,7 +30,9 @@ class CohortSettings(Settings):
     tiff_centres: list[Name] = Field(description="hospitals whose slides are plain TIFFs; the others write SVS")
     slide_width_um: float = Field(ge=200, le=20000, description="width of a rendered slide, µm")
     slide_height_um: float = Field(ge=200, le=20000, description="height of a rendered slide, µm")
-    artefact_share: float = Field(ge=0, le=1, description="share of slides spoilt by pen, a fold, a bubble, blur, …")
+    artefact_share: float = Field(
+        ge=0, le=1, description="share of slides with an artefact: pen, a fold, a bubble, blur, …"
+    )
     cohort_control: Control = Field(description="cohort in which something must not be found")
     outcome: OutcomeName = Field(description="the event: metastasis (death competes) or mfs (metastasis or death)")
     jobs: int = Field(ge=1, le=256, description="processes, one slide each")

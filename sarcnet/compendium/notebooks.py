@@ -135,9 +135,3 @@ def _write(path: Path, text: str, written: list[Path]) -> None:
         with atomic_path(path) as temporary:
             temporary.write_text(text)
         written.append(path)
-
-
-if __name__ == "__main__":
-    from sarcnet.compendium.paths import root
-
-    write_notebooks(root() / "notebooks")

@@ -203,7 +203,7 @@ class Stage(Generic[AnySettings]):
         return path
 
     def write_json(self, name: str, value: Any, *, readers: tuple[str, ...] = ()) -> Path:
-        """Write `value` as JSON (see :func:`sarcnet.compendium.figures.plain`) and announce it."""
+        """Write `value` as JSON (see :func:`sarcnet.compendium.jsonable.to_jsonable`) and announce it."""
         path = self.output(name, readers=readers)
         write_json(path, to_jsonable(value))
         return path

@@ -1,5 +1,5 @@
-from .extraction import Extraction as Extraction
 from .extraction import extract_cohort as extract_cohort
+from .identity import Extraction as Extraction
 from .importing import import_features as import_features
 from .settings import FeaturesSettings as FeaturesSettings
 from .store import count_tiles as count_tiles

@@ -13,7 +13,6 @@ it is the system's own and is gone when its process dies.
 from __future__ import annotations
 
 import glob
-import hashlib
 import threading
 import time
 from collections import deque
@@ -21,62 +20,35 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from sarcnet.compendium.cache_keys import code_key, file_key, unit_key
+from sarcnet.compendium.cache_keys import unit_key
 from sarcnet.features.encoders.runtime import EncoderRuntime
+from sarcnet.features.identity import (
+    Extraction,
+    SlideTiles,
+    coords_attributes,
+    digest,
+    feature_key,
+    file_attributes,
+    tile_key,
+)
 from sarcnet.features.partial_features import PartialFeatures
 from sarcnet.features.sampling import choose_tiles
 from sarcnet.features.store import kept_tiles, read_rows, write_features
-from sarcnet.slides.reader import resampling
 from sarcnet.slides.reader.opening import SlideFault, open_slide
 from sarcnet.slides.reader.reading import TileReader, UnreadableTile, plan
 from sarcnet.slides.reader.resampling import resample
 from sarcnet.slides.reader.units import TilePx, Um
 
-if TYPE_CHECKING:
-    from sarcnet.features.settings import FeaturesSettings
-
-CODE = ("sarcnet.features.extraction",)  # what makes the features of a slide, with all that it imports
 PIECE = 1024  # rows of an earlier file that are copied at once
 Generator = Callable[[str], np.random.Generator]
 STEPS = ("read", "resize", "encode", "write", "wait")
 """Where time goes; `read` is reading and decoding, which are one call; `wait` is what threads stood idle.
 Summed over threads, so that all steps together are the threads' time."""
-
-
-@dataclass(frozen=True)
-class SlideTiles:
-    """One slide's work: its file, µm/px as settled by notebook 01 and who said so, and its kept tiles (tile, x_px,
-    y_px).
-    """
-
-    slide_id: str
-    path: Path
-    mpp: float
-    tiles: pd.DataFrame
-    mpp_source: str = "not recorded"
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What shapes the features of a cohort: the tile, how many of a slide at most, how many in one call of the
-    encoder.
-    """
-
-    tile_um: float
-    tile_px: int
-    tiles_max: int
-    batch_tiles: int
-
-    @classmethod
-    def of(cls, settings: FeaturesSettings, *, tile_um: float, tile_px: int) -> Extraction:
-        """From notebook 02's settings and the tiles that notebook 01 cut."""
-        return cls(tile_um, tile_px, settings.tiles_per_slide_max, settings.batch_tiles)
 
 
 class _Meter:
@@ -182,35 +154,6 @@ def _ready(job: _Job) -> bool:
     return not job.busy_elsewhere and all(batch.done() for batch in job.batches)
 
 
-def tile_key(slide: SlideTiles, *, encoder: EncoderRuntime, extraction: Extraction) -> str:
-    """Key of all that shapes the features of a tile besides its place: contents of the slide file, µm/px, size of the
-    tile, encoder's weights and settings, libraries and code. Which tiles are encoded with it does not matter, nor how
-    many at once."""
-    network = encoder.encoder
-    hub = network.hub and (network.hub.library, dict(network.hub.options), network.hub.swiglu)
-    return unit_key(
-        {
-            "file": file_key(slide.path),
-            "mpp": slide.mpp,
-            "tile": (extraction.tile_um, extraction.tile_px),
-            "encoder": encoder.identity,
-            "network": (network.mean, network.std, network.pooling, hub),
-            "resampled_by": resampling.RESAMPLED_BY,
-            "code": code_key(*CODE),
-        }
-    )
-
-
-def feature_key(slide: SlideTiles, chosen: pd.DataFrame, *, tile_key: str) -> str:
-    """Key of one slide's file: the key of its tiles' features, which tiles they are, and who gave the µm/px."""
-    places = np.column_stack([chosen[name] for name in ("tile", "x_px", "y_px")]).astype(np.int64)  # (n, 3)
-    return unit_key({"each": tile_key, "tiles": _digest(places), "mpp_source": slide.mpp_source})
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(array.tobytes()).hexdigest()
-
-
 def _prepare(
     slide: SlideTiles, generator: Generator, encoder: EncoderRuntime, extraction: Extraction, folder: Path
 ) -> _Job:
@@ -255,7 +198,7 @@ def _start(
     read_plan = plan(info, tile_um=Um(extraction.tile_um), tile_px=TilePx(extraction.tile_px))
     job.reader = TileReader(handle, info, read_plan)
     batches = _batches(missing, at_most=extraction.batch_tiles)
-    name = unit_key({"key": job.key, "missing": _digest(missing), "batches": len(batches)})
+    name = unit_key({"key": job.key, "missing": digest(missing), "batches": len(batches)})
     job.journal = PartialFeatures(_work(job.path.parent) / f"{job.slide.slide_id}-{name}.journal")
     job.batches_resumed = len(job.journal)
     job.tiles_resumed += len(job.journal.rows())
@@ -362,8 +305,8 @@ def _written(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict
         features=_features(job),
         coords=_corners(job.chosen)[rows],
         tiles=job.chosen["tile"].to_numpy()[rows],
-        attrs=_attributes(job, encoder, extraction),
-        coords_attrs=_places(job.slide, extraction),
+        attrs=file_attributes(job.slide, key=job.key, tile_key=job.tile_key, encoder=encoder, extraction=extraction),
+        coords_attrs=coords_attributes(job.slide, extraction=extraction),
     )
     own = f"{glob.escape(job.slide.slide_id)}-{'[0-9a-f]' * 24}.journal"  # of S1, not of S1-b
     for stale in _work(job.path.parent).glob(own):
@@ -393,31 +336,3 @@ def _copied(job: _Job, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Features of these chosen tiles from the present file."""
     for first in range(0, len(rows), PIECE):
         yield read_rows(job.path, job.kept[rows[first : first + PIECE]])
-
-
-def _attributes(job: _Job, encoder: EncoderRuntime, extraction: Extraction) -> dict[str, object]:
-    return {
-        "slide_id": job.slide.slide_id,
-        "key": job.key,
-        "tile_key": job.tile_key,
-        "encoder": encoder.encoder.name,
-        "encoder_identity": " ".join(encoder.identity),
-        "tile_um": extraction.tile_um,
-        "tile_px": extraction.tile_px,
-        "mpp": extraction.tile_um / extraction.tile_px,
-        "mpp_level0": job.slide.mpp,
-        "mpp_source": job.slide.mpp_source,
-        "patch_size_level0": extraction.tile_um / job.slide.mpp,
-    }
-
-
-def _places(slide: SlideTiles, extraction: Extraction) -> dict[str, object]:
-    """What TRIDENT's readers ask of `coords`. Magnification there stands for 10 / (µm/px), here without rounding."""
-    return {
-        "name": slide.slide_id,
-        "patch_size": extraction.tile_px,
-        "patch_size_level0": round(extraction.tile_um / slide.mpp),
-        "level0_magnification": 10 / slide.mpp,
-        "target_magnification": 10 * extraction.tile_px / extraction.tile_um,
-        "overlap": 0,
-    }

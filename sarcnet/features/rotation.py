@@ -13,7 +13,8 @@ from pathlib import Path
 from sarcnet.compendium.seeds import rng
 from sarcnet.features.encoders.lookup import encoder_named
 from sarcnet.features.encoders.runtime import EncoderRuntime, runtime_for
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
+from sarcnet.features.extraction import extract_cohort
+from sarcnet.features.identity import Extraction, SlideTiles
 from sarcnet.slides.cohort_tiling import SECONDS_MAX, fault_of
 from sarcnet.slides.pool.crash_safe import MapFunction, WorkerCrash
 from sarcnet.slides.slide_result import failed

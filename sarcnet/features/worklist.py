@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sarcnet.features.extraction import SlideTiles
+from sarcnet.features.identity import SlideTiles
 from sarcnet.slides.cohort_tiling import slide_files
 
 

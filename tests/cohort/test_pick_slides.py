@@ -23,7 +23,7 @@ def test_histotypes_first_and_training_only():
     assert "E-S1" not in set(COHORT.example_slides(per_centre=9)["slide_id"])
 
 
-def test_spoilt_slides_wait_for_their_histotype():
+def test_slides_with_artefacts_wait_for_their_histotype():
     chosen = COHORT.example_slides(per_centre=2, last=["A-S1"])
     assert chosen["slide_id"].tolist() == ["B-S1", "C-S1"]
     every = COHORT.example_slides(per_centre=9, last=["A-S1", "C-S1"])

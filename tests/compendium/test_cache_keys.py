@@ -13,7 +13,7 @@ import pytest
 from sarcnet.compendium import cache_keys, code_dependencies
 from sarcnet.compendium.cache_keys import code_key, file_key
 from sarcnet.compendium.files import HashBook
-from sarcnet.features import extraction
+from sarcnet.features import identity
 from sarcnet.features.encoders import mobilenetv2
 from sarcnet.federated import config
 from sarcnet.slides import slide_result
@@ -23,7 +23,7 @@ from virtual_cohort.rendering import painting
 HOUSE = code_dependencies.HOUSE
 STORES = {
     "tiles": slide_result.CODE,
-    "features": extraction.CODE,
+    "features": identity.CODE,
     "encoder's graph": mobilenetv2.CODE,
     "virtual slides": painting.CODE,
     "federated rounds": config.CODE,

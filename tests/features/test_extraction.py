@@ -17,9 +17,10 @@ import pytest
 from sarcnet.cli.main import main
 from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.seeds import rng
-from sarcnet.features import extraction
+from sarcnet.features import extraction, identity
 from sarcnet.features.encoders.lookup import Encoder
-from sarcnet.features.extraction import STEPS, Extraction, SlideTiles, extract_cohort, feature_key, tile_key
+from sarcnet.features.extraction import STEPS, extract_cohort
+from sarcnet.features.identity import Extraction, SlideTiles, feature_key, tile_key
 from sarcnet.features.rotation import rotated
 from sarcnet.features.sampling import choose_tiles
 from sarcnet.features.site_effect.projection import two_axes
@@ -158,7 +159,7 @@ def test_file_resolution_tiles_resampler_network_and_code_are_in_the_key(slides,
     with monkeypatch.context() as patch:
         patch.setattr(resampling, "RESAMPLED_BY", "another")
         keys.append(key(slides[0]))
-    monkeypatch.setattr(extraction, "code_key", lambda *modules: "other code")
+    monkeypatch.setattr(identity, "code_key", lambda *modules: "other code")
     keys.append(key(slides[0]))
     assert len(set(keys)) == 7
 
@@ -267,7 +268,7 @@ def test_a_copied_cohort_is_not_encoded_again(slides, encoded, tmp_path):
 
 def test_features_of_other_code_are_made_again_all_of_them(encoded, tmp_path, monkeypatch):
     encoded(tmp_path / "f")
-    monkeypatch.setattr(extraction, "code_key", lambda *modules: "other code")
+    monkeypatch.setattr(identity, "code_key", lambda *modules: "other code")
     rows, tiles, _ = encoded(tmp_path / "f", tiles_max=8)
     assert tiles == 8 + 8 + 4
     assert [row["n_resumed"] for row in rows] == [0, 0, 0]

@@ -23,7 +23,8 @@ import sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from sarcnet.features.encoders.encoder import Encoder
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
+from sarcnet.features.extraction import extract_cohort
+from sarcnet.features.identity import Extraction, SlideTiles
 
 folder, log, pause, jobs = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 

@@ -13,6 +13,7 @@ from sarcnet.evaluation.metrics.bootstrap import Estimate, Resampled
 from sarcnet.evaluation.metrics.resampling import Resampling
 from sarcnet.evaluation.model_comparison import compare_models
 from sarcnet.evaluation.predictions import EvaluationSet, evaluation_set
+from sarcnet.evaluation.sensitivity.alternatives import without_image
 from sarcnet.features.store import write_features
 from virtual_cohort.experiments.headroom.share import best_without_slide, headroom_text
 from virtual_cohort.experiments.oracle_ablation import ladder as oracle_ablation
@@ -174,15 +175,12 @@ def test_patients_without_an_image_are_counted_and_left_out(study):
     risk, seen = g.random((N, 2)), np.arange(N) % 4 > 0
     risk[~seen] = 0.4
     crossed = EvaluationSet("s", study["known"], {"image_only": risk})
-    text = oracle_ablation.without_image(crossed, seen, horizon_months=60.0)
+    text = without_image(crossed, seen, horizon_months=60.0)
     followup = crossed.followup.select(np.flatnonzero(seen))
     own = np.mean([auc(risk[seen, k], followup, horizon_months=60.0) for k in range(2)])
     assert "60 of 240 patients have no image" in text
     assert f"among the 180 others its AUC is {own:.3f}" in text
-    assert (
-        oracle_ablation.without_image(crossed, np.ones(N, bool), horizon_months=60.0)
-        == "All 240 patients have an image."
-    )
+    assert without_image(crossed, np.ones(N, bool), horizon_months=60.0) == "All 240 patients have an image."
 
 
 @pytest.mark.parametrize(

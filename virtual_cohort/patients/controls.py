@@ -45,8 +45,8 @@ def stain_strength(patients: VirtualPatients, *, control: Control) -> np.ndarray
     """(n,) how strongly each patient's slides are stained, 1 being usual."""
     truth, training = patients.truth, (patients.table["series"] == "training").to_numpy()
     early = (truth["metastasis_years"] <= HORIZON_YEARS) & (truth["metastasis_years"] <= truth["death_years"])
-    spoilt = early.to_numpy() & training if control == "confounded" else np.zeros(len(truth), bool)
-    return np.where(spoilt, CONFOUNDED_STRENGTH, 1.0)
+    confounded = early.to_numpy() & training if control == "confounded" else np.zeros(len(truth), bool)
+    return np.where(confounded, CONFOUNDED_STRENGTH, 1.0)
 
 
 def _dealt(table: pd.DataFrame, *, columns: list[str], order: np.ndarray) -> pd.DataFrame:

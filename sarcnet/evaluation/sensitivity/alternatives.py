@@ -1,9 +1,10 @@
-"""The same AUCs by other means: other weights for the lost, and a variance in closed form."""
+"""The same AUCs by other means: other weights for the lost, a variance in closed form, only patients with an image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from sarcnet.cohort.outcome import Followup
@@ -66,3 +67,29 @@ def delong_table(series: EvaluationSet, centres: Sequence[str], *, horizon_month
             gap = delong(one, series.followup, horizon_months=horizon_months, level=level, other=two)
             rows.append((label(model), label(other), gap.value, gap.low, gap.high, gap.p))
     return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high", "P (exploratory)"])
+
+
+def without_image(crossed: EvaluationSet, seen: np.ndarray, *, horizon_months: float) -> str:
+    """How many patients of the row *image only* have no image, and its AUC among those who have one.
+
+    Args:
+        crossed: n patients with the risks of "image_only".
+        seen: (n,) bool, who has features.
+        horizon_months: horizon of the AUC.
+
+    Returns:
+        A sentence.
+
+    Raises:
+        SarcnetError: there is no such model, or no AUC for the patients with an image.
+    """
+    if seen.all():
+        return f"All {len(seen)} patients have an image."
+    if "image_only" not in crossed.risks:
+        raise SarcnetError("no model that sees the image alone has a risk for every patient.")
+    own = crossed.followup.select(np.flatnonzero(seen))
+    found = np.mean([auc(risk[seen], own, horizon_months=horizon_months) for risk in crossed.risks["image_only"].T])
+    return (
+        f"{int((~seen).sum())} of {len(seen)} patients have no image: the model that sees the image alone gives each of "
+        f"them the risk of the average patient. Its row counts them; among the {int(seen.sum())} others its AUC is {found:.3f}."
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from sarcnet.features.extraction import Extraction
+from sarcnet.features.identity import Extraction
 from sarcnet.features.store import read_features
 from sarcnet.slides.reader.opening import open_slide
 from sarcnet.slides.reader.reading import TileReader, plan

@@ -67,9 +67,8 @@ class LocalTrainer:
 
     def train(self, epochs: range) -> Arrays:
         """Train for these epochs, numbered from the training's first; returns (E,) losses of the last one by name."""
-        from sarcnet.model.training.lightning_module import (
-            fit,  # with Lightning, whose import takes 7 s and which only training needs
-        )
+        # Lightning takes seconds to import, and of all questions only training needs it.
+        from sarcnet.model.training.lightning_module import fit
 
         with hooked(self.stack, self.gradient_hooks()):
             curves = fit(

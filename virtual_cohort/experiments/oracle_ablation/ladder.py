@@ -32,9 +32,7 @@ from sarcnet.compendium.errors import SarcnetError
 from sarcnet.compendium.figures import PALETTE
 from sarcnet.evaluation.comparators.cox import CLINICAL, SARCULATOR_VARIABLES, cox_risk
 from sarcnet.evaluation.failure_log import FailureLog
-from sarcnet.evaluation.metrics.auc import auc
 from sarcnet.evaluation.metrics.bootstrap import Resampled
-from sarcnet.evaluation.predictions import EvaluationSet
 from sarcnet.features.store import read_features
 from sarcnet.model.names.words import label
 from virtual_cohort.experiments.headroom.share import ORACLE, best_without_slide
@@ -257,32 +255,6 @@ def ladder_of(
     patterns = by_pattern(resampled, r2, names=patterns_of(truth))
     figure = draw_ladder(table, patterns, n=n, level=level)
     return Ladder(table, patterns, figure, sentence(resampled, model=model))
-
-
-def without_image(crossed: EvaluationSet, seen: np.ndarray, *, horizon_months: float) -> str:
-    """How many patients of the row *image only* have no image, and its AUC among those who have one.
-
-    Args:
-        crossed: n patients with the risks of "image_only".
-        seen: (n,) bool, who has features.
-        horizon_months: horizon of the AUC.
-
-    Returns:
-        A sentence.
-
-    Raises:
-        SarcnetError: there is no such model, or no AUC for the patients with an image.
-    """
-    if seen.all():
-        return f"All {len(seen)} patients have an image."
-    if "image_only" not in crossed.risks:
-        raise SarcnetError("no model that sees the image alone has a risk for every patient.")
-    own = crossed.followup.select(np.flatnonzero(seen))
-    found = np.mean([auc(risk[seen], own, horizon_months=horizon_months) for risk in crossed.risks["image_only"].T])
-    return (
-        f"{int((~seen).sum())} of {len(seen)} patients have no image: the model that sees the image alone gives each of "
-        f"them the risk of the average patient. Its row counts them; among the {int(seen.sum())} others its AUC is {found:.3f}."
-    )
 
 
 def draw_ladder(steps: pd.DataFrame, patterns: pd.DataFrame, *, n: int, level: float) -> Figure:

@@ -14,7 +14,8 @@ from worker_protocol import Task, given_task, report
 
 from sarcnet.features.encoders.lookup import encoder_named
 from sarcnet.features.encoders.runtime import EncoderRuntime, runtime_for
-from sarcnet.features.extraction import Extraction, SlideTiles, extract_cohort
+from sarcnet.features.extraction import extract_cohort
+from sarcnet.features.identity import Extraction, SlideTiles
 from sarcnet.slides.reader.opening import open_slide
 from sarcnet.slides.reader.reading import TileReader, plan
 from sarcnet.slides.reader.units import Level0Px, TilePx, Um
